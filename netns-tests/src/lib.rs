@@ -1,0 +1,1 @@
+//! Tests of tortie against a real kernel, in network namespaces.

@@ -1,0 +1,25 @@
+//! tortie enforces Calico network policy on a Linux host by programming nftables over netlink.
+//!
+//! ```text
+//! datastore ─┐
+//! links ─────┼─> agent loop ─> calc ─> changes ─> render ─> objects ─> plan ─> one transaction
+//! config ────┘                                                           ^          │
+//!                                                    observed state ─────┴── kernel <┘
+//! ```
+//!
+//! Pure rooms (no I/O, no clock, no async): [`selector`], [`model`], [`calc`], [`nft`], [`render`] and
+//! [`config`] save its `load` file. Edges: [`datastore`], [`links`], [`kernel`], [`telemetry`], [`agent`],
+//! [`cli`].
+
+pub mod agent;
+pub mod calc;
+pub mod cli;
+pub mod config;
+pub mod datastore;
+pub mod kernel;
+pub mod links;
+pub mod model;
+pub mod nft;
+pub mod render;
+pub mod selector;
+pub mod telemetry;
