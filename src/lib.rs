@@ -19,6 +19,7 @@ pub mod datastore;
 pub mod kernel;
 pub mod links;
 pub mod model;
+pub mod net;
 pub mod nft;
 pub mod render;
 pub mod selector;
