@@ -24,3 +24,6 @@ pub mod nft;
 pub mod render;
 pub mod selector;
 pub mod telemetry;
+
+/// The version of the program.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");

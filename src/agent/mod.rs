@@ -1,1 +1,16 @@
-//! The `agent` room.
+//! The `agent` room: one loop that moves values between the other rooms and owns time.
+//!
+//! In: events of the datastore, the links, the kernel's writer and signals. Out: transactions, log lines,
+//! an exit code. May touch: every room. Absent: decisions about policy; every one of them is made in a pure
+//! room, and this one only knows when to ask.
+
+mod configuration;
+mod enforcer;
+mod run;
+mod translate;
+mod writer;
+
+pub use configuration::Configuration;
+pub use enforcer::{Applied, Enforcer, Step};
+pub use run::{ExitReason, run};
+pub use translate::{calc_settings, log_settings, render_settings, writer_settings};

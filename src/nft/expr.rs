@@ -162,7 +162,7 @@ pub enum Expr {
     CtState(u32),
     /// `ct status dnat`: one of the bits of [`ct_status`] is set.
     CtStatus(u32),
-    /// `meta mark & 0x20000 != 0` (or `== 0`): whether any of the bits is set.
+    /// `meta mark & 0x20000 != 0` where it is (any of the bits is set), `== 0` where it is not (none is).
     MarkBits(Comparison, u32),
     /// `ip saddr @set`, with several fields `ip daddr . meta l4proto . th dport @set`.
     InSet(Vec<Key>, Comparison, SetName),

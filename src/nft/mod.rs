@@ -5,12 +5,14 @@
 //! `sha2`. Absent: Calico, netlink bytes, I/O.
 
 mod catalog;
+mod changes;
 mod expr;
 mod name;
 mod object;
 mod plan;
 
 pub use catalog::{Catalog, ChainRecord, Fingerprint, SetRecord};
+pub use changes::{ObjectChange, ObjectChanges};
 pub use expr::{
     Comparison, Expr, InterfaceMatch, InterfaceSide, Key, Limit, LimitUnit, RejectWith, Side,
     Verdict, ct_state, ct_status,

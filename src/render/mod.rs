@@ -1,1 +1,23 @@
-//! The `render` room.
+//! The `render` room: the desired state as nftables objects.
+//!
+//! In: [`crate::calc::Changes`] and the members of sets, the [`Settings`]. Out:
+//! [`crate::nft::ObjectChanges`], each object named and whole, or just its changed elements. May touch:
+//! `calc` (its output types), `model`, `net`, `nft`. Absent: what the kernel holds, I/O. What is written
+//! depends on the desired state alone; the one exception is the room that a set has to grow (see `sets`).
+
+mod dispatch;
+mod endpoint;
+mod failsafe;
+mod layout;
+mod marks;
+mod names;
+mod policy;
+mod renderer;
+mod rule;
+mod sets;
+mod settings;
+
+pub use layout::table_name;
+pub use marks::{MarkError, Marks};
+pub use renderer::Renderer;
+pub use settings::{ChainPosition, DenyAction, Failsafe, NeighborDiscovery, Settings};

@@ -1,0 +1,219 @@
+//! The configuration in force, from the process's surroundings and from the datastore.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::config::{
+    Config, ConfigChanges, ConfigProblem, Layers, Resolution, changes, felix_configuration, load,
+    resolve,
+};
+use crate::model::{FelixConfiguration, Kind, Resource, ResourceKey, Update};
+
+/// The name of the resource that configures every node.
+const GLOBAL: &str = "default";
+/// What precedes a node's name in the name of the resource that configures it alone.
+const PER_NODE: &str = "node.";
+
+/// Keeps the layers of the configuration and what they come to.
+#[derive(Debug)]
+pub struct Configuration {
+    file: PathBuf,
+    directory: Option<PathBuf>,
+    layers: Layers,
+    resolution: Resolution,
+    resources: BTreeMap<ResourceKey, Arc<Resource>>,
+}
+
+impl Configuration {
+    /// Reads the file and the environment; `directory` is the flag that names the datastore.
+    pub fn load(file: &Path, directory: Option<&Path>) -> Self {
+        let layers = local_layers(file, directory);
+        let resolution = resolve(&layers, None);
+        Self {
+            file: file.to_owned(),
+            directory: directory.map(Path::to_owned),
+            layers,
+            resolution,
+            resources: BTreeMap::new(),
+        }
+    }
+
+    /// Returns the configuration in force.
+    pub fn config(&self) -> &Config {
+        &self.resolution.config
+    }
+
+    /// Returns what is in force, with its sources and problems.
+    pub fn resolution(&self) -> &Resolution {
+        &self.resolution
+    }
+
+    /// Tells whether the cluster says that its datastore must not be used yet.
+    pub fn datastore_refuses(&self) -> bool {
+        self.resources.values().any(|resource| match resource.as_ref() {
+            Resource::ClusterInformation(cluster) => cluster.datastore_ready == Some(false),
+            Resource::HostEndpoint(_)
+            | Resource::WorkloadEndpoint(_)
+            | Resource::Policy(_)
+            | Resource::StagedPolicy
+            | Resource::Tier(_)
+            | Resource::Profile(_)
+            | Resource::NetworkSet(_)
+            | Resource::Node(_)
+            | Resource::IpPool(_)
+            | Resource::FelixConfiguration(_) => false,
+        })
+    }
+
+    /// Takes in a resource; tells whether it can bear on the configuration.
+    pub fn update(&mut self, update: &Update) -> bool {
+        let relevant = match update.key.kind {
+            Kind::FelixConfiguration | Kind::ClusterInformation | Kind::Node => true,
+            Kind::IpPool
+            | Kind::Tier
+            | Kind::Profile
+            | Kind::GlobalNetworkPolicy
+            | Kind::NetworkPolicy
+            | Kind::StagedGlobalNetworkPolicy
+            | Kind::StagedNetworkPolicy
+            | Kind::StagedKubernetesNetworkPolicy
+            | Kind::GlobalNetworkSet
+            | Kind::NetworkSet
+            | Kind::HostEndpoint
+            | Kind::WorkloadEndpoint => false,
+        };
+        if relevant {
+            match &update.value {
+                Some(resource) => {
+                    self.resources.insert(update.key.clone(), Arc::clone(resource));
+                }
+                None => {
+                    self.resources.remove(&update.key);
+                }
+            }
+        }
+        relevant
+    }
+
+    /// Reads the file and the environment again.
+    pub fn reload(&mut self) {
+        self.layers = local_layers(&self.file, self.directory.as_deref());
+    }
+
+    /// Works out the configuration anew, and returns what changed and the problems that are new.
+    pub fn resolve(&mut self) -> (ConfigChanges, Vec<ConfigProblem>) {
+        let mut datastore_problems = Vec::new();
+        let hostname = self.resolution.config.hostname.clone();
+        self.layers.datastore_global = self.cluster();
+        for (layer, key) in [
+            (Layer::Global, Some(GLOBAL.to_owned())),
+            (Layer::PerHost, Some(format!("{PER_NODE}{hostname}"))),
+            (Layer::Selector, self.selected(&hostname)),
+        ] {
+            let values = key.and_then(|name| self.values(&name, &mut datastore_problems));
+            let values = values.unwrap_or_default();
+            match layer {
+                Layer::Global => self.layers.datastore_global.extend(values),
+                Layer::PerHost => self.layers.datastore_per_host = values,
+                Layer::Selector => self.layers.datastore_selector = values,
+            }
+        }
+        let before = std::mem::take(&mut self.layers.problems);
+        self.layers.problems = before.iter().cloned().chain(datastore_problems).collect();
+        let resolution = resolve(&self.layers, Some(&self.resolution));
+        self.layers.problems = before;
+        let changed = changes(&self.resolution.config, &resolution.config);
+        let new = resolution
+            .problems
+            .iter()
+            .filter(|problem| !self.resolution.problems.contains(problem))
+            .cloned()
+            .collect();
+        self.resolution = resolution;
+        (changed, new)
+    }
+
+    /// Returns what the cluster says of itself, as configuration.
+    fn cluster(&self) -> BTreeMap<String, String> {
+        let key = ResourceKey::v3(Kind::ClusterInformation, "", GLOBAL);
+        let Some(Resource::ClusterInformation(cluster)) = self.resources.get(&key).map(Arc::as_ref)
+        else {
+            return BTreeMap::new();
+        };
+        [
+            ("ClusterGUID", &cluster.cluster_guid),
+            ("ClusterType", &cluster.cluster_type),
+            ("CalicoVersion", &cluster.calico_version),
+        ]
+        .into_iter()
+        .filter_map(|(name, value)| Some((name.to_owned(), value.clone()?)))
+        .collect()
+    }
+
+    /// Returns a configuration resource by name.
+    fn felix(&self, name: &str) -> Option<&FelixConfiguration> {
+        let key = ResourceKey::v3(Kind::FelixConfiguration, "", name);
+        match self.resources.get(&key)?.as_ref() {
+            Resource::FelixConfiguration(felix) => Some(felix),
+            Resource::HostEndpoint(_)
+            | Resource::WorkloadEndpoint(_)
+            | Resource::Policy(_)
+            | Resource::StagedPolicy
+            | Resource::Tier(_)
+            | Resource::Profile(_)
+            | Resource::NetworkSet(_)
+            | Resource::Node(_)
+            | Resource::IpPool(_)
+            | Resource::ClusterInformation(_) => None,
+        }
+    }
+
+    /// Returns the values of a configuration resource.
+    fn values(
+        &self,
+        name: &str,
+        problems: &mut Vec<ConfigProblem>,
+    ) -> Option<BTreeMap<String, String>> {
+        let felix = self.felix(name)?;
+        let (values, found) = felix_configuration(&felix.spec, &felix.annotations);
+        problems.extend(found.into_iter().map(|reason| {
+            ConfigProblem::warning(&format!("FelixConfiguration({name})"), &reason)
+        }));
+        Some(values)
+    }
+
+    /// Returns the name of the one resource that selects this node: the oldest, then the first by name.
+    fn selected(&self, hostname: &str) -> Option<String> {
+        let node = ResourceKey::v3(Kind::Node, "", hostname);
+        let Some(Resource::Node(node)) = self.resources.get(&node).map(Arc::as_ref) else {
+            return None;
+        };
+        self.resources
+            .keys()
+            .filter(|key| key.kind == Kind::FelixConfiguration)
+            .filter(|key| key.name.as_ref() != GLOBAL && !key.name.starts_with(PER_NODE))
+            .filter_map(|key| Some((key, self.felix(&key.name)?)))
+            .filter(|(_, felix)| {
+                felix.node_selector.as_ref().is_some_and(|s| s.matches(&node.labels))
+            })
+            .min_by_key(|(key, felix)| (felix.created.is_none(), felix.created.clone(), key.name.clone()))
+            .map(|(key, _)| key.name.to_string())
+    }
+}
+
+/// A layer of configuration that comes from the datastore.
+enum Layer {
+    Global,
+    PerHost,
+    Selector,
+}
+
+/// Reads the layers of the process's surroundings.
+fn local_layers(file: &Path, directory: Option<&Path>) -> Layers {
+    let mut layers = load(file);
+    if let Some(directory) = directory {
+        layers.set_directory(directory);
+    }
+    layers
+}

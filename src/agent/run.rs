@@ -1,0 +1,473 @@
+//! The loop.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::{Instant as TokioInstant, sleep_until};
+use tracing::{error, info, warn};
+
+use super::configuration::Configuration;
+use super::enforcer::{Enforcer, Step};
+use super::writer::{Reply, Writer};
+use super::{calc_settings, log_settings, render_settings, writer_settings};
+use crate::calc::LinkUpdate;
+use crate::config::{DatastoreKind, Room};
+use crate::datastore::{DirectorySource, Event as SourceEvent};
+use crate::kernel::{CommitError, KernelError, NamespaceLock, Netfilter};
+use crate::links::{LinkChange, LinkEvent, LinkWatch};
+use crate::model::Problem;
+use crate::telemetry::{LogHandle, error_chain};
+
+/// How long a start waits for another process to let go of the namespace or the table.
+const HANDOVER: Duration = Duration::from_secs(10);
+/// How often it asks meanwhile.
+const HANDOVER_POLL: Duration = Duration::from_millis(100);
+/// How often the log says that the agent is waiting.
+const WAITING: Duration = Duration::from_secs(5);
+/// The first and the longest pause before a refused transaction is tried again.
+const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
+
+/// Why the daemon ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExitReason {
+    /// It was asked to.
+    Stopped,
+    /// Its configuration cannot be used.
+    Configuration,
+    /// Another process polices this namespace.
+    Occupied,
+    /// Something that it cannot do without failed.
+    Failed,
+}
+
+impl ExitReason {
+    /// Returns the exit code: `EX_CONFIG` and `EX_TEMPFAIL` of `sysexits.h` where they say it best.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Stopped => 0,
+            Self::Configuration => 78,
+            Self::Occupied => 75,
+            Self::Failed => 1,
+        }
+    }
+}
+
+/// Why there may be something to apply, and since when.
+#[derive(Debug, Default)]
+struct Cause {
+    triggers: BTreeSet<&'static str>,
+    since: Option<Instant>,
+}
+
+impl Cause {
+    fn new(trigger: &'static str) -> Self {
+        Self { triggers: BTreeSet::from([trigger]), since: Some(Instant::now()) }
+    }
+
+    fn add(&mut self, trigger: &'static str) {
+        self.triggers.insert(trigger);
+        self.since.get_or_insert_with(Instant::now);
+    }
+
+    fn is_none(&self) -> bool {
+        self.triggers.is_empty()
+    }
+}
+
+/// What the loop holds.
+struct Agent {
+    configuration: Configuration,
+    logs: LogHandle,
+    enforcer: Enforcer,
+    writer: Writer,
+    datastore_in_sync: bool,
+    links_in_sync: bool,
+    announced: bool,
+    cause: Cause,
+    committing: Cause,
+    started: Instant,
+    retry_at: Option<TokioInstant>,
+    backoff: Duration,
+    sequence: u64,
+    known_problems: BTreeSet<Problem>,
+}
+
+/// Enforces policy until a signal ends it; the configuration has been read and logging is on.
+pub async fn run(configuration: Configuration, logs: LogHandle) -> ExitReason {
+    info!(version = crate::VERSION, "starting");
+    info!("{}", configuration.resolution().hostname_line());
+    for problem in &configuration.resolution().problems {
+        warn!("{problem}");
+    }
+    let config = configuration.config();
+    if config.datastore.kind != DatastoreKind::Directory {
+        error!(
+            datastore = %config.datastore.kind,
+            "this version reads resources from a directory only: set DatastoreType=directory"
+        );
+        return ExitReason::Configuration;
+    }
+    let _lock = match occupy().await {
+        Ok(lock) => lock,
+        Err(reason) => return reason,
+    };
+    let render = match render_settings(config) {
+        Ok(render) => render,
+        Err(cause) => {
+            error!("{}", error_chain(&cause));
+            return ExitReason::Configuration;
+        }
+    };
+    let enforcer = Enforcer::new(calc_settings(config), render);
+    let path: PathBuf = config.datastore.path.clone();
+    let opened = Netfilter::open(writer_settings(config)).map_err(|e| error_chain(&e).to_string());
+    let opened = opened.and_then(|kernel| {
+        Writer::start(Box::new(kernel)).map_err(|e| error_chain(&e).to_string())
+    });
+    let signals = Signals::new().map_err(|e| error_chain(&e).to_string());
+    let links = LinkWatch::open().map_err(|e| error_chain(&e).to_string());
+    let (writer, signals, links) = match (opened, signals, links) {
+        (Ok(writer), Ok(signals), Ok(links)) => (writer, signals, links),
+        (Err(reason), _, _) | (_, Err(reason), _) | (_, _, Err(reason)) => {
+            error!("{reason}");
+            return ExitReason::Failed;
+        }
+    };
+    let agent = Agent {
+        configuration,
+        logs,
+        enforcer,
+        writer,
+        datastore_in_sync: false,
+        links_in_sync: false,
+        announced: false,
+        cause: Cause::new("start"),
+        committing: Cause::default(),
+        started: Instant::now(),
+        retry_at: None,
+        backoff: RETRY.0,
+        sequence: 0,
+        known_problems: BTreeSet::new(),
+    };
+    agent.serve(DirectorySource::open(&path), links, signals).await
+}
+
+/// Takes the namespace's lock, waiting a while for another process to end.
+async fn occupy() -> Result<NamespaceLock, ExitReason> {
+    let begun = Instant::now();
+    loop {
+        match NamespaceLock::acquire() {
+            Ok(lock) => return Ok(lock),
+            Err(cause) if cause.is_held() && begun.elapsed() < HANDOVER => {
+                tokio::time::sleep(HANDOVER_POLL).await;
+            }
+            Err(cause) => {
+                error!("{}", error_chain(&cause));
+                return Err(if cause.is_held() { ExitReason::Occupied } else { ExitReason::Failed });
+            }
+        }
+    }
+}
+
+/// The signals that the daemon heeds.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+/// What a signal asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    Stop,
+    Reload,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) -> Asked {
+        tokio::select! {
+            _ = self.terminate.recv() => Asked::Stop,
+            _ = self.interrupt.recv() => Asked::Stop,
+            _ = self.hangup.recv() => Asked::Reload,
+        }
+    }
+}
+
+impl Agent {
+    /// Runs the loop.
+    async fn serve(
+        mut self,
+        mut source: DirectorySource,
+        mut links: LinkWatch,
+        mut signals: Signals,
+    ) -> ExitReason {
+        let mut waiting = tokio::time::interval(WAITING);
+        loop {
+            let in_sync = self.is_in_sync();
+            let retry_at = self.retry_at;
+            let ended = tokio::select! {
+                biased;
+                asked = signals.next() => self.heed(asked),
+                reply = self.writer.reply(), if self.writer.is_busy() => match reply {
+                    Ok(reply) => self.settle(reply),
+                    Err(cause) => {
+                        error!("{}", error_chain(&cause));
+                        Some(ExitReason::Failed)
+                    }
+                },
+                event = source.next() => { self.take_resources(event); None }
+                event = links.next() => { self.take_links(event); None }
+                () = sleep_until(retry_at.unwrap_or_else(TokioInstant::now)), if retry_at.is_some() => {
+                    self.retry_at = None;
+                    self.cause.add("retry");
+                    None
+                }
+                _ = waiting.tick(), if !in_sync => { self.say_waiting(); None }
+            };
+            if let Some(reason) = ended {
+                return reason;
+            }
+            if let Err(reason) = self.advance() {
+                return reason;
+            }
+        }
+    }
+
+    /// Tells whether everything that decides has been heard once.
+    fn is_in_sync(&self) -> bool {
+        self.datastore_in_sync && self.links_in_sync && !self.configuration.datastore_refuses()
+    }
+
+    /// Logs what the agent is waiting for.
+    fn say_waiting(&self) {
+        if !self.datastore_in_sync || self.configuration.datastore_refuses() {
+            info!("wait-for-ready: the datastore is not ready; what is in the kernel stays");
+        } else {
+            info!("resync: waiting for the list of interfaces");
+        }
+    }
+
+    /// Does what a signal asks.
+    fn heed(&mut self, asked: Asked) -> Option<ExitReason> {
+        match asked {
+            Asked::Stop => {
+                info!("stopping; what is in the kernel stays");
+                Some(ExitReason::Stopped)
+            }
+            Asked::Reload => {
+                info!("reading the configuration again");
+                self.configuration.reload();
+                self.reconfigure();
+                None
+            }
+        }
+    }
+
+    /// Takes in an event of the datastore.
+    fn take_resources(&mut self, event: SourceEvent) {
+        match event {
+            SourceEvent::Batch(batch) => {
+                let mut configures = false;
+                for update in batch.updates {
+                    configures |= self.configuration.update(&update);
+                    self.enforcer.update(update);
+                }
+                if configures {
+                    self.reconfigure();
+                }
+                if batch.in_sync && !self.datastore_in_sync {
+                    info!("resync: the datastore has been read");
+                    self.datastore_in_sync = true;
+                }
+                self.cause.add("directory");
+            }
+            SourceEvent::Lost { reason } => {
+                warn!(reason, "the datastore is lost; what is in the kernel stays");
+            }
+            SourceEvent::Recovered => info!("the datastore is back"),
+        }
+    }
+
+    /// Takes in changes of interfaces and addresses.
+    fn take_links(&mut self, event: LinkEvent) {
+        let LinkEvent::Batch { changes, in_sync } = event;
+        for change in changes {
+            self.enforcer.link(match change {
+                LinkChange::Changed(link) => {
+                    LinkUpdate { name: link.name, addresses: Some(link.addresses) }
+                }
+                LinkChange::Removed(name) => LinkUpdate { name, addresses: None },
+            });
+        }
+        self.links_in_sync |= in_sync;
+        self.cause.add("links");
+    }
+
+    /// Works out the configuration anew and applies what changed.
+    fn reconfigure(&mut self) {
+        let (changed, problems) = self.configuration.resolve();
+        for problem in problems {
+            warn!("{problem}");
+        }
+        if changed.is_empty() {
+            return;
+        }
+        let config = self.configuration.config();
+        if changed.rooms.contains(&Room::Log)
+            && let Err(cause) = self.logs.reload(&log_settings(config))
+        {
+            error!("{}", error_chain(&cause));
+        }
+        if !changed.restart.is_empty() {
+            let options = changed.restart.iter().copied().collect::<Vec<_>>().join(", ");
+            warn!(options, "these options take effect at the next start");
+        }
+        match render_settings(config) {
+            Ok(render) => {
+                let settings = calc_settings(config);
+                let rules_change = *self.enforcer.renderer().settings() != render
+                    || changed.rooms.contains(&Room::Policy);
+                if rules_change {
+                    self.enforcer.reconfigure(settings, render);
+                    self.cause.add("config");
+                }
+            }
+            Err(cause) => error!("{}; the rules stay as they are", error_chain(&cause)),
+        }
+    }
+
+    /// Asks the kernel's writer for the next step, if it is free and there may be one.
+    fn advance(&mut self) -> Result<(), ExitReason> {
+        let waits = self.writer.is_busy() || self.retry_at.is_some();
+        if waits || self.cause.is_none() || !self.is_in_sync() {
+            return Ok(());
+        }
+        let asked = match self.enforcer.next() {
+            Ok(Step::Nothing) => {
+                let cause = std::mem::take(&mut self.cause);
+                self.report("no change", &cause, 0, Duration::ZERO);
+                Ok(())
+            }
+            Ok(Step::Observe) => self.writer.observe(),
+            Ok(Step::Commit(plan)) => {
+                self.committing = std::mem::take(&mut self.cause);
+                self.writer.commit(plan)
+            }
+            Err(cause) => {
+                error!("{}; what is in the kernel stays", error_chain(&cause));
+                self.enforcer.doubt();
+                self.retry_later();
+                Ok(())
+            }
+        };
+        asked.map_err(|cause| {
+            error!("{}", error_chain(&cause));
+            ExitReason::Failed
+        })
+    }
+
+    /// Takes in a reply of the kernel's writer.
+    fn settle(&mut self, reply: Reply) -> Option<ExitReason> {
+        match reply {
+            Reply::Observed(Ok(observed)) => {
+                self.enforcer.observed(observed);
+                None
+            }
+            Reply::Observed(Err(cause)) => self.settle_unobserved(&cause),
+            Reply::Committed { outcome: Ok(()), operations, elapsed } => {
+                self.enforcer.committed();
+                self.backoff = RETRY.0;
+                let cause = std::mem::take(&mut self.committing);
+                self.report("applied", &cause, operations, elapsed);
+                None
+            }
+            Reply::Committed { outcome: Err(cause), .. } => self.settle_refused(&cause),
+        }
+    }
+
+    /// Takes in that the kernel could not be read, or that the table is another's.
+    fn settle_unobserved(&mut self, cause: &KernelError) -> Option<ExitReason> {
+        if cause.is_owned_elsewhere() {
+            if self.started.elapsed() >= HANDOVER {
+                error!("{}", error_chain(cause));
+                return Some(ExitReason::Occupied);
+            }
+            self.retry_at = Some(TokioInstant::now() + HANDOVER_POLL);
+            return None;
+        }
+        error!("{}; what is in the kernel stays", error_chain(cause));
+        self.retry_later();
+        None
+    }
+
+    /// Takes in that a transaction was refused, or that its fate is unknown.
+    fn settle_refused(&mut self, cause: &CommitError) -> Option<ExitReason> {
+        self.enforcer.doubt();
+        let committing = std::mem::take(&mut self.committing);
+        self.cause.triggers.extend(committing.triggers);
+        self.cause.since = committing.since.or(self.cause.since);
+        if cause.is_outcome_unknown() {
+            warn!("{}; reading back", error_chain(cause));
+        } else {
+            error!("{}; what is in the kernel stays", error_chain(cause));
+            self.retry_later();
+        }
+        None
+    }
+
+    /// Pauses before the next attempt, longer each time.
+    fn retry_later(&mut self) {
+        self.retry_at = Some(TokioInstant::now() + self.backoff);
+        self.backoff = (self.backoff * 2).min(RETRY.1);
+        self.cause.add("retry");
+    }
+
+    /// Logs the end of one round, and what is newly wrong with the resources taken together.
+    fn report(&mut self, message: &str, cause: &Cause, operations: usize, kernel: Duration) {
+        self.sequence += 1;
+        let counts = self.enforcer.calc().counts();
+        let trigger = cause.triggers.iter().copied().collect::<Vec<_>>().join(",");
+        info!(
+            seq = self.sequence,
+            trigger,
+            operations,
+            endpoints = counts.endpoints,
+            policies = counts.policies,
+            sets = counts.sets,
+            members = counts.members,
+            kernel_us = micros(kernel),
+            elapsed_us = micros(cause.since.map_or(Duration::ZERO, |since| since.elapsed())),
+            "{message}"
+        );
+        if !self.announced {
+            self.announced = true;
+            info!("in-sync");
+        }
+        let problems: BTreeSet<Problem> = self
+            .enforcer
+            .calc()
+            .problems()
+            .into_iter()
+            .chain(self.enforcer.unenforced())
+            .collect();
+        for problem in problems.difference(&self.known_problems) {
+            warn!("{problem}");
+        }
+        self.known_problems = problems;
+    }
+}
+
+/// Returns whole microseconds.
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}

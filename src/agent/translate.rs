@@ -1,0 +1,107 @@
+//! The configuration, in each room's own words.
+
+use crate::calc;
+use crate::config::{self, Config};
+use crate::kernel;
+use crate::model::NodeName;
+use crate::net::{InterfaceName, Protocol};
+use crate::nft::{Limit, LimitUnit};
+use crate::render::{
+    ChainPosition, DenyAction, Failsafe, MarkError, Marks, NeighborDiscovery, Settings, table_name,
+};
+use crate::telemetry;
+
+/// Returns what calc is told of the configuration.
+pub fn calc_settings(config: &Config) -> calc::Settings {
+    calc::Settings {
+        node: NodeName::new(&config.hostname),
+        interface_prefixes: config.policy.interface_prefixes.clone(),
+        interface_exclude: config.policy.interface_exclude.clone(),
+    }
+}
+
+/// Returns what render is told of the configuration.
+///
+/// # Errors
+/// Fails where the mark mask has too few bits, which the configuration's own check prevents.
+pub fn render_settings(config: &Config) -> Result<Settings, MarkError> {
+    let policy = &config.policy;
+    let prefix = |text: &String| text.parse::<InterfaceName>().ok();
+    Ok(Settings {
+        ipv6: policy.ipv6_support,
+        workload_prefixes: policy.interface_prefixes.iter().filter_map(prefix).collect(),
+        deny: match policy.filter_deny_action {
+            config::DenyAction::Drop => DenyAction::Drop,
+            config::DenyAction::Reject => DenyAction::Reject,
+        },
+        drop_invalid: !policy.disable_conntrack_invalid_check,
+        neighbor_discovery: match policy.neighbor_discovery {
+            config::NeighborDiscovery::Allow => NeighborDiscovery::Allow,
+            config::NeighborDiscovery::Policy => NeighborDiscovery::Policy,
+        },
+        failsafe_inbound: policy.failsafe_in.iter().map(failsafe).collect(),
+        failsafe_outbound: policy.failsafe_out.iter().map(failsafe).collect(),
+        log_prefix: policy.log_prefix.clone(),
+        log_limit: policy.log_rate_limit.map(|limit| Limit {
+            rate: u64::from(limit.count),
+            unit: match limit.unit {
+                config::TimeUnit::Second => LimitUnit::Second,
+                config::TimeUnit::Minute => LimitUnit::Minute,
+                config::TimeUnit::Hour => LimitUnit::Hour,
+                config::TimeUnit::Day => LimitUnit::Day,
+            },
+            burst: limit.burst,
+        }),
+        marks: Marks::from_mask(policy.mark_mask)?,
+        position: match policy.chain_insert_mode {
+            config::ChainInsertMode::Insert => ChainPosition::Insert,
+            config::ChainInsertMode::Append => ChainPosition::Append,
+        },
+    })
+}
+
+/// Translates one failsafe port.
+fn failsafe(port: &config::FailsafePort) -> Failsafe {
+    Failsafe {
+        protocol: match port.protocol {
+            config::FailsafeProtocol::Tcp => Protocol::TCP,
+            config::FailsafeProtocol::Udp => Protocol::UDP,
+        },
+        net: port.net,
+        port: port.port,
+    }
+}
+
+/// Returns what the kernel's writer is told of the configuration.
+pub fn writer_settings(config: &Config) -> kernel::Settings {
+    kernel::Settings {
+        table: table_name(),
+        ownership: match config.kernel.table_owner {
+            config::TableOwner::Auto => kernel::TableOwner::Auto,
+            config::TableOwner::Enabled => kernel::TableOwner::Enabled,
+            config::TableOwner::Disabled => kernel::TableOwner::Disabled,
+        },
+        timeout: config.kernel.netlink_timeout,
+    }
+}
+
+/// Returns what telemetry is told of the configuration.
+pub fn log_settings(config: &Config) -> telemetry::LogSettings {
+    let severity = |level: config::LogLevel| match level {
+        config::LogLevel::Trace => telemetry::Severity::Trace,
+        config::LogLevel::Debug => telemetry::Severity::Debug,
+        config::LogLevel::Info => telemetry::Severity::Info,
+        config::LogLevel::Warning => telemetry::Severity::Warning,
+        config::LogLevel::Error => telemetry::Severity::Error,
+        config::LogLevel::Fatal => telemetry::Severity::Fatal,
+    };
+    let log = &config.log;
+    telemetry::LogSettings {
+        screen: log.screen.map(severity),
+        file: log.file_path.clone().zip(log.file.map(severity)),
+        format: match log.format {
+            config::LogFormat::Text => telemetry::Format::Text,
+            config::LogFormat::Json => telemetry::Format::Json,
+        },
+    }
+}

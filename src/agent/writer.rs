@@ -1,0 +1,115 @@
+//! The one thread that writes to the kernel.
+//!
+//! A netlink exchange blocks, and a table belongs to the socket that made it: so one thread holds the socket
+//! for the life of the process.
+
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc as channel;
+
+use crate::kernel::{CommitError, Kernel, KernelError, Observed};
+use crate::nft::Plan;
+
+/// What the writer is asked to do.
+enum Request {
+    /// Read what the kernel holds.
+    Observe,
+    /// Commit a transaction.
+    Commit(Plan),
+}
+
+/// What came of a request.
+#[derive(Debug)]
+pub(super) enum Reply {
+    /// What the kernel holds.
+    Observed(Result<Observed, KernelError>),
+    /// Whether the transaction is in force, how many operations it had, and how long it took.
+    Committed {
+        /// The outcome.
+        outcome: Result<(), CommitError>,
+        /// The number of operations.
+        operations: usize,
+        /// The time in the kernel.
+        elapsed: Duration,
+    },
+}
+
+/// The loop's end of the writer.
+#[derive(Debug)]
+pub(super) struct Writer {
+    requests: mpsc::Sender<Request>,
+    replies: channel::UnboundedReceiver<Reply>,
+    busy: bool,
+}
+
+/// The writer's thread has ended, which it does only by a fault.
+#[derive(Debug, thiserror::Error)]
+#[error("the thread that writes to the kernel has ended")]
+pub struct WriterGone;
+
+impl Writer {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// Fails where the system gives no thread.
+    pub(super) fn start(mut kernel: Box<dyn Kernel>) -> std::io::Result<Self> {
+        let (requests, inbox) = mpsc::channel::<Request>();
+        // At most one request is under way, so the channel never holds more than one reply.
+        let (outbox, replies) = channel::unbounded_channel();
+        thread::Builder::new().name("nft-writer".to_owned()).spawn(move || {
+            while let Ok(request) = inbox.recv() {
+                let reply = serve(kernel.as_mut(), request);
+                if outbox.send(reply).is_err() {
+                    break;
+                }
+            }
+        })?;
+        Ok(Self { requests, replies, busy: false })
+    }
+
+    /// Tells whether a request is under way.
+    pub(super) fn is_busy(&self) -> bool {
+        self.busy
+    }
+
+    /// Asks for what the kernel holds.
+    pub(super) fn observe(&mut self) -> Result<(), WriterGone> {
+        self.request(Request::Observe)
+    }
+
+    /// Asks for a transaction.
+    pub(super) fn commit(&mut self, plan: Plan) -> Result<(), WriterGone> {
+        self.request(Request::Commit(plan))
+    }
+
+    fn request(&mut self, request: Request) -> Result<(), WriterGone> {
+        self.requests.send(request).map_err(|_| WriterGone)?;
+        self.busy = true;
+        Ok(())
+    }
+
+    /// Waits for the reply to the request under way.
+    pub(super) async fn reply(&mut self) -> Result<Reply, WriterGone> {
+        let reply = self.replies.recv().await.ok_or(WriterGone)?;
+        self.busy = false;
+        Ok(reply)
+    }
+}
+
+/// Serves one request.
+fn serve(kernel: &mut dyn Kernel, request: Request) -> Reply {
+    match request {
+        Request::Observe => Reply::Observed(kernel.observe()),
+        Request::Commit(plan) => {
+            let begun = Instant::now();
+            let outcome = kernel.commit(&plan).map(|_| ());
+            Reply::Committed {
+                outcome,
+                operations: plan.operations.len(),
+                elapsed: begun.elapsed(),
+            }
+        }
+    }
+}

@@ -1,0 +1,538 @@
+//! One Calico rule as nftables rules.
+//!
+//! A rule whose criteria concern a family becomes one set of rules for each family. Lists of alternatives
+//! become consecutive rules while they are few, and a set looked up in one rule where they are many: a set
+//! costs the kernel far more than a rule does.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+
+use super::sets::{SetBook, SetRef};
+use super::settings::{DenyAction, Settings};
+use crate::calc::{MatchRule, SetId, SetMembers, SideMatch};
+use crate::model::{Action, IcmpMatch};
+use crate::net::{Family, PortRange, Protocol};
+use crate::nft::{Comparison, Expr, Key, RejectWith, Rule, SetName, Side, Verdict};
+
+/// The longest list that is written out as consecutive rules.
+const MAX_LISTED: usize = 3;
+/// The most rules that the lists of one rule together may become, in one family.
+const MAX_RULES: usize = 6;
+
+/// What the rules of one chain have in common.
+pub(super) struct RuleContext<'a> {
+    /// The settings.
+    pub(super) settings: &'a Settings,
+    /// How this chain refuses packets.
+    pub(super) deny: DenyAction,
+    /// What `pass` does here.
+    pub(super) pass: PassAction,
+    /// What stands in front of logged packets.
+    pub(super) log_prefix: String,
+    /// The sets.
+    pub(super) book: &'a mut SetBook,
+    /// Their members.
+    pub(super) members: &'a dyn SetMembers,
+    /// The sets that the chain has referred to so far.
+    pub(super) references: BTreeSet<SetRef>,
+}
+
+/// What `pass` does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum PassAction {
+    /// It leaves the tier: the mark bit tells the endpoint's chain.
+    LeaveTier,
+    /// It ends the profile; the next one is asked.
+    LeaveProfile,
+}
+
+/// Matches of which any one will do; a packet never meets two of them where the rule logs.
+type Alternatives = Vec<Vec<Expr>>;
+
+impl RuleContext<'_> {
+    /// Returns the name of a set, and remembers that the chain refers to it.
+    fn set(&mut self, set: SetRef) -> SetName {
+        let name = self.book.name(&set, self.members);
+        self.references.insert(set);
+        name
+    }
+
+    /// Renders one rule; `comment` is repeated on each of the resulting rules.
+    pub(super) fn rules(&mut self, rule: &MatchRule, comment: &str) -> Vec<Rule> {
+        let comment: Arc<str> = comment.into();
+        let families: &[Option<Family>] = if concerns_family(rule) {
+            &[Some(Family::V4), Some(Family::V6)]
+        } else {
+            &[None]
+        };
+        let action = self.action(rule.action);
+        let mut rules = Vec::new();
+        for family in families {
+            if *family == Some(Family::V6) && !self.settings.ipv6 {
+                continue;
+            }
+            for mut exprs in self.matches(rule, *family) {
+                exprs.extend(action.iter().cloned());
+                rules.push(Rule {
+                    exprs,
+                    comment: Some(Arc::clone(&comment)),
+                });
+            }
+        }
+        rules
+    }
+
+    /// Returns the statements of an action.
+    fn action(&self, action: Action) -> Vec<Expr> {
+        match action {
+            Action::Allow => vec![Expr::Verdict(Verdict::Accept)],
+            Action::Deny => vec![deny(self.deny)],
+            Action::Log => {
+                let limit = self.settings.log_limit.map(Expr::Limit);
+                let log = Expr::Log {
+                    prefix: self.log_prefix.clone(),
+                };
+                limit.into_iter().chain([log]).collect()
+            }
+            Action::Pass => match self.pass {
+                PassAction::LeaveTier => {
+                    let bit = self.settings.marks.pass();
+                    vec![
+                        Expr::SetMark {
+                            mask: bit,
+                            value: bit,
+                        },
+                        Expr::Verdict(Verdict::Return),
+                    ]
+                }
+                PassAction::LeaveProfile => vec![Expr::Verdict(Verdict::Return)],
+            },
+        }
+    }
+
+    /// Returns the matches of a rule in one family, each list being one resulting rule; empty where no
+    /// packet of the family can meet the rule.
+    fn matches(&mut self, rule: &MatchRule, family: Option<Family>) -> Vec<Vec<Expr>> {
+        if rule.ip_version.is_some() && rule.ip_version != family {
+            return Vec::new();
+        }
+        let mut common: Vec<Expr> = family.map(Expr::NetworkFamily).into_iter().collect();
+        let protocol = match icmp_protocol(rule, family) {
+            Ok(protocol) => protocol,
+            Err(NeverMet) => return Vec::new(),
+        };
+        common.extend(protocol.map(|p| Expr::Protocol(Comparison::Is, p)));
+        common.extend(
+            rule.not_protocol
+                .map(|p| Expr::Protocol(Comparison::IsNot, p)),
+        );
+
+        let mut dimensions: Vec<Dimension> = Vec::new();
+        let mut conditions: Vec<Expr> = Vec::new();
+        if let Some(family) = family {
+            conditions.extend(rule.icmp.into_iter().flat_map(|icmp| icmp_is(family, icmp)));
+            dimensions.extend(
+                rule.not_icmp
+                    .map(|icmp| Dimension::Short(icmp_is_not(family, icmp))),
+            );
+        }
+        for (side, asked) in [
+            (Side::Source, &rule.source),
+            (Side::Destination, &rule.destination),
+        ] {
+            dimensions.extend(ports(side, asked, protocol, rule.action));
+            self.port_conditions(side, asked, family, &mut conditions);
+            if let Some(family) = family {
+                match nets(side, asked, family) {
+                    Ok(found) => dimensions.extend(found),
+                    Err(NeverMet) => return Vec::new(),
+                }
+                self.address_conditions(side, asked, family, &mut conditions);
+            }
+        }
+        let alternatives = self.alternatives(dimensions, family);
+        product(&common, &alternatives, &conditions)
+    }
+
+    /// Adds what must not be: ports, by number and by name.
+    fn port_conditions(
+        &mut self,
+        side: Side,
+        asked: &SideMatch,
+        family: Option<Family>,
+        conditions: &mut Vec<Expr>,
+    ) {
+        if asked.not_ports.len() > MAX_LISTED {
+            let set = self.set(SetRef::Ports(asked.not_ports.as_slice().into()));
+            conditions.push(Expr::InSet(vec![Key::Port(side)], Comparison::IsNot, set));
+        } else {
+            let not = |range: &PortRange| Expr::Port(side, Comparison::IsNot, *range);
+            conditions.extend(asked.not_ports.iter().map(not));
+        }
+        for id in &asked.not_named_ports {
+            if let Some(family) = family {
+                let set = self.set(SetRef::Members(id.clone(), family));
+                conditions.push(Expr::InSet(port_key(family, side), Comparison::IsNot, set));
+            }
+        }
+    }
+
+    /// Adds what an address must and must not be, beyond the prefixes that it must be in.
+    fn address_conditions(
+        &mut self,
+        side: Side,
+        asked: &SideMatch,
+        family: Family,
+        conditions: &mut Vec<Expr>,
+    ) {
+        let excluded: Vec<IpNet> = of_family(&asked.not_nets, family);
+        if excluded.len() > MAX_LISTED {
+            let set = self.set(SetRef::Nets(family, excluded.into()));
+            conditions.push(Expr::InSet(
+                vec![Key::Address(family, side)],
+                Comparison::IsNot,
+                set,
+            ));
+        } else {
+            let not = |net: IpNet| Expr::Address(side, Comparison::IsNot, net);
+            conditions.extend(excluded.into_iter().map(not));
+        }
+        for (sets, comparison) in [
+            (&asked.sets, Comparison::Is),
+            (&asked.not_sets, Comparison::IsNot),
+        ] {
+            for id in sets {
+                let set = self.set(SetRef::Members(id.clone(), family));
+                conditions.push(Expr::InSet(
+                    vec![Key::Address(family, side)],
+                    comparison,
+                    set,
+                ));
+            }
+        }
+    }
+
+    /// Decides which lists are written out and which become sets.
+    fn alternatives(
+        &mut self,
+        dimensions: Vec<Dimension>,
+        family: Option<Family>,
+    ) -> Vec<Alternatives> {
+        let mut listed: Vec<bool> = dimensions
+            .iter()
+            .map(|d| d.fixed() || d.list_len() <= MAX_LISTED)
+            .collect();
+        loop {
+            let count: usize = dimensions
+                .iter()
+                .zip(&listed)
+                .map(|(d, listed)| d.rules(*listed))
+                .product();
+            if count <= MAX_RULES {
+                break;
+            }
+            let longest = (0..dimensions.len())
+                .filter(|i| listed[*i] && !dimensions[*i].fixed() && dimensions[*i].list_len() > 1)
+                .max_by_key(|i| dimensions[*i].list_len());
+            let Some(longest) = longest else { break };
+            listed[longest] = false;
+        }
+        dimensions
+            .into_iter()
+            .zip(listed)
+            .map(|(dimension, listed)| self.dimension(dimension, listed, family))
+            .collect()
+    }
+
+    /// Writes one list out, or turns it into a set.
+    fn dimension(
+        &mut self,
+        dimension: Dimension,
+        listed: bool,
+        family: Option<Family>,
+    ) -> Alternatives {
+        match dimension {
+            Dimension::Short(alternatives) => alternatives,
+            Dimension::Nets { side, family, nets } if listed => nets
+                .into_iter()
+                .map(|net| {
+                    let all = net.prefix_len() == 0;
+                    let exprs = (!all).then_some(Expr::Address(side, Comparison::Is, net));
+                    debug_assert_eq!(Family::of_net(&net), family);
+                    exprs.into_iter().collect()
+                })
+                .collect(),
+            Dimension::Nets { side, family, nets } => {
+                let set = self.set(SetRef::Nets(family, nets.into()));
+                let key = vec![Key::Address(family, side)];
+                vec![vec![Expr::InSet(key, Comparison::Is, set)]]
+            }
+            Dimension::Ports {
+                side,
+                ports,
+                named,
+                any_protocol,
+                disjoint,
+            } => {
+                let numbered: Vec<Expr> = if listed {
+                    ports
+                        .iter()
+                        .map(|range| Expr::Port(side, Comparison::Is, *range))
+                        .collect()
+                } else {
+                    let set = self.set(SetRef::Ports(ports.into()));
+                    vec![Expr::InSet(vec![Key::Port(side)], Comparison::Is, set)]
+                };
+                let named = family.into_iter().flat_map(|family| {
+                    named
+                        .iter()
+                        .map(move |id| (family, SetRef::Members(id.clone(), family)))
+                });
+                let mut exprs = numbered;
+                let first_named = exprs.len();
+                for (family, set) in named.collect::<Vec<_>>() {
+                    let set = self.set(set);
+                    exprs.push(Expr::InSet(port_key(family, side), Comparison::Is, set));
+                }
+                port_alternatives(&exprs, first_named, any_protocol, disjoint)
+            }
+        }
+    }
+}
+
+/// No packet can meet the rule.
+struct NeverMet;
+
+/// One list of alternatives of a rule, before it is decided how it is written.
+enum Dimension {
+    /// Alternatives that are few by nature.
+    Short(Alternatives),
+    /// Prefixes.
+    Nets {
+        /// Whose address.
+        side: Side,
+        /// The family of them all.
+        family: Family,
+        /// The prefixes, not overlapping.
+        nets: Vec<IpNet>,
+    },
+    /// Ports, by number and by name.
+    Ports {
+        /// Whose port.
+        side: Side,
+        /// By number.
+        ports: Vec<PortRange>,
+        /// By name.
+        named: Vec<SetId>,
+        /// Whether the rule leaves the protocol open, so that ports by number must ask for one.
+        any_protocol: bool,
+        /// Whether no packet may meet two alternatives.
+        disjoint: bool,
+    },
+}
+
+impl Dimension {
+    /// Tells whether the dimension is always written out.
+    fn fixed(&self) -> bool {
+        match self {
+            Self::Short(_) => true,
+            Self::Nets { .. } | Self::Ports { .. } => false,
+        }
+    }
+
+    /// Returns the length of the list that could become a set.
+    fn list_len(&self) -> usize {
+        match self {
+            Self::Short(alternatives) => alternatives.len(),
+            Self::Nets { nets, .. } => nets.len(),
+            Self::Ports { ports, .. } => ports.len(),
+        }
+    }
+
+    /// Returns the number of rules that the dimension multiplies by.
+    fn rules(&self, listed: bool) -> usize {
+        let list = if listed { self.list_len() } else { 1 };
+        match self {
+            Self::Short(_) | Self::Nets { .. } => list,
+            Self::Ports {
+                named,
+                any_protocol,
+                ..
+            } => list * if *any_protocol { WITH_PORTS.len() } else { 1 } + named.len(),
+        }
+    }
+}
+
+/// The protocols that a port by number can mean where the rule names none.
+const WITH_PORTS: [Protocol; 3] = [Protocol::TCP, Protocol::UDP, Protocol::SCTP];
+
+/// Returns the statement that refuses a packet.
+pub(super) fn deny(action: DenyAction) -> Expr {
+    match action {
+        DenyAction::Drop => Expr::Verdict(Verdict::Drop),
+        DenyAction::Reject => Expr::Reject(RejectWith::PortUnreachable),
+    }
+}
+
+/// Tells whether a rule reads differently in the two families.
+fn concerns_family(rule: &MatchRule) -> bool {
+    let side = |asked: &SideMatch| {
+        !(asked.nets.is_empty()
+            && asked.not_nets.is_empty()
+            && asked.sets.is_empty()
+            && asked.not_sets.is_empty()
+            && asked.named_ports.is_empty()
+            && asked.not_named_ports.is_empty())
+    };
+    rule.ip_version.is_some()
+        || rule.icmp.is_some()
+        || rule.not_icmp.is_some()
+        || side(&rule.source)
+        || side(&rule.destination)
+}
+
+/// Returns the protocol that a rule asks for: its own, or with an ICMP criterion the family's ICMP.
+fn icmp_protocol(rule: &MatchRule, family: Option<Family>) -> Result<Option<Protocol>, NeverMet> {
+    if rule.icmp.is_none() && rule.not_icmp.is_none() {
+        return Ok(rule.protocol);
+    }
+    let icmp = match family {
+        Some(Family::V4) => Protocol::ICMP,
+        Some(Family::V6) => Protocol::ICMPV6,
+        None => return Ok(rule.protocol),
+    };
+    match rule.protocol {
+        Some(protocol) if protocol != icmp => Err(NeverMet),
+        Some(_) | None => Ok(Some(icmp)),
+    }
+}
+
+/// Returns the matches for an ICMP type and code.
+fn icmp_is(family: Family, icmp: IcmpMatch) -> Vec<Expr> {
+    let kind = Expr::IcmpType(family, Comparison::Is, icmp.kind);
+    let code = icmp
+        .code
+        .map(|code| Expr::IcmpCode(family, Comparison::Is, code));
+    [kind].into_iter().chain(code).collect()
+}
+
+/// Returns the alternatives for anything but an ICMP type and code.
+fn icmp_is_not(family: Family, icmp: IcmpMatch) -> Alternatives {
+    let other_kind = vec![Expr::IcmpType(family, Comparison::IsNot, icmp.kind)];
+    let other_code = icmp.code.map(|code| {
+        vec![
+            Expr::IcmpType(family, Comparison::Is, icmp.kind),
+            Expr::IcmpCode(family, Comparison::IsNot, code),
+        ]
+    });
+    [other_kind].into_iter().chain(other_code).collect()
+}
+
+/// Returns the key of a named port.
+fn port_key(family: Family, side: Side) -> Vec<Key> {
+    vec![Key::Address(family, side), Key::Protocol, Key::Port(side)]
+}
+
+/// Returns the prefixes of one family.
+fn of_family(nets: &[IpNet], family: Family) -> Vec<IpNet> {
+    nets.iter()
+        .filter(|net| Family::of_net(net) == family)
+        .copied()
+        .collect()
+}
+
+/// Returns the prefixes that an address must be in, as a dimension.
+///
+/// A list that holds prefixes of the other family alone rules out every packet of this one, be it positive
+/// or negative, as it does with Felix; so does the exclusion of all addresses.
+fn nets(side: Side, asked: &SideMatch, family: Family) -> Result<Option<Dimension>, NeverMet> {
+    let excluded = of_family(&asked.not_nets, family);
+    let all_excluded = excluded.iter().any(|net| net.prefix_len() == 0);
+    if all_excluded || (excluded.is_empty() && !asked.not_nets.is_empty()) {
+        return Err(NeverMet);
+    }
+    let nets = of_family(&asked.nets, family);
+    match (asked.nets.is_empty(), nets.is_empty()) {
+        (true, _) => Ok(None),
+        (false, true) => Err(NeverMet),
+        (false, false) => Ok(Some(Dimension::Nets { side, family, nets })),
+    }
+}
+
+/// Returns the ports that a packet must have, as a dimension.
+fn ports(
+    side: Side,
+    asked: &SideMatch,
+    protocol: Option<Protocol>,
+    action: Action,
+) -> Option<Dimension> {
+    if asked.ports.is_empty() && asked.named_ports.is_empty() {
+        return None;
+    }
+    Some(Dimension::Ports {
+        side,
+        ports: asked.ports.clone(),
+        named: asked.named_ports.clone(),
+        any_protocol: protocol.is_none(),
+        disjoint: action == Action::Log,
+    })
+}
+
+/// Returns the alternatives of a port criterion: `exprs` are the ports by number, and from `first_named`
+/// on those by name.
+fn port_alternatives(
+    exprs: &[Expr],
+    first_named: usize,
+    any_protocol: bool,
+    disjoint: bool,
+) -> Alternatives {
+    let mut alternatives = Alternatives::new();
+    for (position, expr) in exprs.iter().enumerate() {
+        let is_named = position >= first_named;
+        if any_protocol && !is_named {
+            for protocol in WITH_PORTS {
+                alternatives.push(vec![Expr::Protocol(Comparison::Is, protocol), expr.clone()]);
+            }
+            continue;
+        }
+        let mut alternative = Vec::new();
+        if disjoint && is_named {
+            alternative.extend(exprs[..position].iter().filter_map(negated));
+        }
+        alternative.push(expr.clone());
+        alternatives.push(alternative);
+    }
+    alternatives
+}
+
+/// Returns the opposite of a port criterion.
+fn negated(expr: &Expr) -> Option<Expr> {
+    if let Expr::Port(side, Comparison::Is, range) = expr {
+        Some(Expr::Port(*side, Comparison::IsNot, *range))
+    } else if let Expr::InSet(key, Comparison::Is, set) = expr {
+        Some(Expr::InSet(key.clone(), Comparison::IsNot, set.clone()))
+    } else {
+        None
+    }
+}
+
+/// Multiplies the alternatives out: one list of matches for each combination.
+fn product(common: &[Expr], dimensions: &[Alternatives], conditions: &[Expr]) -> Vec<Vec<Expr>> {
+    let mut combined = vec![common.to_vec()];
+    for alternatives in dimensions {
+        combined = combined
+            .iter()
+            .flat_map(|start| {
+                alternatives
+                    .iter()
+                    .map(move |more| [start.as_slice(), more.as_slice()].concat())
+            })
+            .collect();
+    }
+    for exprs in &mut combined {
+        exprs.extend(conditions.iter().cloned());
+    }
+    combined
+}
