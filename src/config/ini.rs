@@ -1,0 +1,108 @@
+//! The syntax of the configuration file.
+//!
+//! A line is empty, a comment (`#` or `;`), a section in brackets or `NAME = VALUE`; `:` does for `=`.
+//! Sections mean nothing. A value ends at `#` or `;`, unless it is in quotes, and goes on in the next
+//! line after a backslash.
+
+use std::collections::BTreeMap;
+
+use super::problem::quoted;
+
+/// Largest file that is read, in bytes.
+pub(super) const LARGEST_FILE: usize = 1 << 20;
+
+/// What a file says, and what is wrong with it.
+#[derive(Debug, Default)]
+pub(super) struct Parsed {
+    /// Values by name, spelled as in the last line that sets it.
+    pub(super) values: BTreeMap<String, String>,
+    /// Names that are set more than once, with the line that counts.
+    pub(super) duplicates: Vec<(usize, String)>,
+    /// Lines that cannot be read, with the reason.
+    pub(super) errors: Vec<(usize, String)>,
+}
+
+/// Parses a file; every line that can be read counts, whatever the others are like.
+pub(super) fn parse(bytes: &[u8]) -> Parsed {
+    let mut parsed = Parsed::default();
+    let mut spellings: BTreeMap<String, String> = BTreeMap::new();
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    let mut lines = bytes.split(|byte| *byte == b'\n').zip(1..);
+    while let Some((line, number)) = lines.next() {
+        let mut text = match decode(line) {
+            Ok(text) => text.trim().to_owned(),
+            Err(reason) => {
+                parsed.errors.push((number, reason.to_owned()));
+                continue;
+            }
+        };
+        if text.is_empty() || text.starts_with(['#', ';']) {
+            continue;
+        }
+        while let Some(head) = text.strip_suffix('\\') {
+            let Some((next, number)) = lines.next() else {
+                text = head.trim_end().to_owned();
+                break;
+            };
+            match decode(next) {
+                Ok(next) => text = format!("{head}{}", next.trim()),
+                Err(reason) => {
+                    parsed.errors.push((number, reason.to_owned()));
+                    text = head.to_owned();
+                }
+            }
+        }
+        if text.starts_with('[') {
+            if !text.contains(']') {
+                let reason = format!("section {} has no closing bracket", quoted(&text));
+                parsed.errors.push((number, reason));
+            }
+            continue;
+        }
+        match entry(&text) {
+            Ok((name, value)) => {
+                let spelling = spellings.insert(name.to_ascii_lowercase(), name.clone());
+                if let Some(earlier) = spelling {
+                    parsed.values.remove(&earlier);
+                    parsed.duplicates.push((number, name.clone()));
+                }
+                parsed.values.insert(name, value);
+            }
+            Err(reason) => parsed.errors.push((number, reason)),
+        }
+    }
+    parsed
+}
+
+fn decode(line: &[u8]) -> Result<&str, &'static str> {
+    let text = std::str::from_utf8(line).map_err(|_| "not UTF-8")?;
+    let text = text.strip_suffix('\r').unwrap_or(text);
+    if text.contains(|c: char| c.is_control() && c != '\t') {
+        return Err("a control character");
+    }
+    Ok(text)
+}
+
+fn entry(line: &str) -> Result<(String, String), String> {
+    let (name, rest) = line
+        .split_once(['=', ':'])
+        .ok_or_else(|| format!("{} is not of the form NAME = VALUE", quoted(line)))?;
+    let name = name.trim().trim_matches(['"', '`']);
+    if name.is_empty() {
+        return Err(format!("{} has no name", quoted(line)));
+    }
+    let rest = rest.trim();
+    let value = match rest.chars().next() {
+        Some(quote @ ('"' | '\'' | '`')) => match rest[1..].split_once(quote) {
+            Some((value, after)) if is_comment(after) => value,
+            Some(_) | None => return Err(format!("{} has unbalanced quotes", quoted(line))),
+        },
+        Some(_) | None => rest.split(['#', ';']).next().unwrap_or(rest).trim_end(),
+    };
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+fn is_comment(text: &str) -> bool {
+    let text = text.trim_start();
+    text.is_empty() || text.starts_with(['#', ';'])
+}
