@@ -96,6 +96,16 @@ pub struct Mark {
     commits: BTreeMap<Trigger, usize>,
 }
 
+impl Mark {
+    /// Returns the point before the daemon's first line.
+    pub fn beginning() -> Self {
+        Self {
+            lines: 0,
+            commits: BTreeMap::new(),
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 struct Log {
     lines: VecDeque<String>,

@@ -7,23 +7,20 @@
 macro_rules! both_ways {
     ($($(#[$meta:meta])* fn $name:ident($owner:ident) $body:block)+) => {$(
         $(#[$meta])*
+        fn $name($owner: $crate::Owner) $body
+
         mod $name {
-            #[allow(clippy::wildcard_imports, unused_imports, reason = "a scenario uses what its file does")]
-            use super::*;
-
-            fn scenario($owner: $crate::Owner) $body
-
             #[test]
             fn owned() {
                 if $crate::ns::privileged() {
-                    scenario($crate::Owner::Enabled);
+                    super::$name($crate::Owner::Enabled);
                 }
             }
 
             #[test]
             fn unowned() {
                 if $crate::ns::privileged() {
-                    scenario($crate::Owner::Disabled);
+                    super::$name($crate::Owner::Disabled);
                 }
             }
         }

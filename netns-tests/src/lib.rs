@@ -10,6 +10,7 @@
 
 pub mod agent;
 pub mod both_ways;
+pub mod flow;
 pub mod ns;
 pub mod probe;
 pub mod resources;
@@ -19,8 +20,9 @@ pub mod wire;
 pub mod witness;
 
 pub use agent::{Agent, Directory, Owner, Trigger};
+pub use flow::Flow;
 pub use ns::Namespace;
 pub use probe::{Outcome, Row, icmp, ip_protocol, stray_ack, tcp, udp};
 pub use topology::{
-    A1, A2, A3, EXT, EXT2, EXTB, HOST0, HOST0B, HOST1, Place, Site, W1, W2, W3, W4, World,
+    A1, A2, A3, EXT, EXT2, EXTB, Family, HOST0, HOST0B, HOST1, Place, Site, W1, W2, W3, W4, World,
 };

@@ -200,3 +200,16 @@ pub fn connections(namespace: &Namespace) -> Vec<String> {
         })
         .collect()
 }
+
+/// Returns every table but the product's, as `nft -j` lists it, handles and all.
+pub fn foreign(namespace: &Namespace) -> BTreeMap<String, Vec<Value>> {
+    objects(&namespace.exec("nft", &["-j", "list", "tables"], ""))
+        .iter()
+        .filter_map(|object| {
+            let table = object.get("table")?;
+            Some((table["family"].as_str()?, table["name"].as_str()?))
+        })
+        .filter(|table| *table != ("inet", TABLE))
+        .map(|(family, name)| (format!("{family} {name}"), listing(namespace, family, name)))
+        .collect()
+}
