@@ -1,1 +1,28 @@
 //! Tests of tortie against a real kernel, in network namespaces.
+//!
+//! In: the binary `tortie`, resources as YAML text, and truth tables of probes. Out: a panic that shows
+//! what differed. A test makes its own namespaces with [`ns`], joins them with [`topology`], runs the
+//! real binary with [`agent`], sends real packets with [`probe`], and reads the ruleset with
+//! [`witness`], which shares no code with the product.
+//!
+//! Absent: any use of the crate `tortie` itself, any change of the machine's own interfaces, routes or
+//! firewall, and sleeping as a way to wait: every wait is for a condition, with a deadline.
+
+pub mod agent;
+pub mod both_ways;
+pub mod flow;
+pub mod ns;
+pub mod probe;
+pub mod resources;
+pub mod server;
+pub mod topology;
+pub mod wire;
+pub mod witness;
+
+pub use agent::{Agent, Directory, Owner, Trigger};
+pub use flow::Flow;
+pub use ns::Namespace;
+pub use probe::{Outcome, Row, icmp, ip_protocol, stray_ack, tcp, udp};
+pub use topology::{
+    A1, A2, A3, EXT, EXT2, EXTB, Family, HOST0, HOST0B, HOST1, Place, Site, W1, W2, W3, W4, World,
+};

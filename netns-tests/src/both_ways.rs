@@ -1,0 +1,28 @@
+//! The macro that turns one scenario into two tests, with an owned and with an unowned table.
+
+/// Makes two tests, `NAME::owned` and `NAME::unowned`, of each function that takes an `Owner`.
+///
+/// Without privileges a test fails in CI and says "skipped" elsewhere.
+#[macro_export]
+macro_rules! both_ways {
+    ($($(#[$meta:meta])* fn $name:ident($owner:ident) $body:block)+) => {$(
+        $(#[$meta])*
+        fn $name($owner: $crate::Owner) $body
+
+        mod $name {
+            #[test]
+            fn owned() {
+                if $crate::ns::privileged() {
+                    super::$name($crate::Owner::Enabled);
+                }
+            }
+
+            #[test]
+            fn unowned() {
+                if $crate::ns::privileged() {
+                    super::$name($crate::Owner::Disabled);
+                }
+            }
+        }
+    )+};
+}

@@ -1,0 +1,173 @@
+//! Network namespaces that live as long as their guard.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Once;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use nix::sched::{CloneFlags, setns};
+
+const RUN_NETNS: &str = "/run/netns";
+const PREFIX: &str = "tortie-test-";
+
+/// Is a named network namespace, removed when dropped.
+#[derive(Debug)]
+pub struct Namespace {
+    name: String,
+    file: File,
+}
+
+impl Namespace {
+    /// Creates a namespace whose name holds this process's id, a number and `role`.
+    pub fn new(role: &str) -> Self {
+        static SWEEP: Once = Once::new();
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        SWEEP.call_once(sweep);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("{PREFIX}{}-{number}-{role}", std::process::id());
+        run_program(Command::new("ip").args(["netns", "add", &name]), "");
+        let file = File::open(Path::new(RUN_NETNS).join(&name)).expect("open the new namespace");
+        Self { name, file }
+    }
+
+    /// Returns the name under which `ip netns` knows the namespace.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Runs `work` on a thread of its own inside the namespace and returns its result.
+    pub fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        std::thread::scope(|scope| {
+            let inside = scope.spawn(|| {
+                self.enter();
+                work()
+            });
+            match inside.join() {
+                Ok(value) => value,
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        })
+    }
+
+    /// Moves the calling thread into the namespace for the rest of its life.
+    pub fn enter(&self) {
+        setns(&self.file, CloneFlags::CLONE_NEWNET).expect("enter the namespace");
+    }
+
+    /// Returns a second handle on the namespace for a thread that outlives the borrow.
+    ///
+    /// The handle does not remove the namespace.
+    pub fn handle(&self) -> Handle {
+        Handle(
+            self.file
+                .try_clone()
+                .expect("duplicate the namespace's descriptor"),
+        )
+    }
+
+    /// Runs `program` inside to its end with `input` and returns what it printed.
+    ///
+    /// # Panics
+    /// If the program fails.
+    pub fn exec(&self, program: &str, arguments: &[&str], input: &str) -> String {
+        self.run(|| run_program(Command::new(program).args(arguments), input))
+    }
+
+    /// Runs `ip -batch` inside with these lines.
+    pub fn ip(&self, lines: &str) {
+        self.exec("ip", &["-batch", "-"], lines);
+    }
+
+    /// Loads nft text inside.
+    pub fn nft(&self, text: &str) {
+        self.exec("nft", &["-f", "-"], text);
+    }
+
+    /// Writes a setting below `/proc/sys` of the namespace, for example `net/ipv4/ip_forward`.
+    pub fn sysctl(&self, setting: &str, value: &str) {
+        let path = PathBuf::from("/proc/sys").join(setting);
+        self.run(|| std::fs::write(&path, value))
+            .unwrap_or_else(|error| panic!("{}: write {setting}: {error}", self.name));
+    }
+}
+
+impl Drop for Namespace {
+    fn drop(&mut self) {
+        let _ = Command::new("ip")
+            .args(["netns", "delete", &self.name])
+            .status();
+    }
+}
+
+/// Is a way into a namespace for another thread.
+#[derive(Debug)]
+pub struct Handle(File);
+
+impl Handle {
+    /// Moves the calling thread into the namespace for the rest of its life.
+    pub fn enter(&self) {
+        setns(&self.0, CloneFlags::CLONE_NEWNET).expect("enter the namespace");
+    }
+}
+
+/// Runs a program with `input` on its standard input.
+///
+/// # Panics
+/// If it cannot be started or fails; the message holds what it printed.
+fn run_program(command: &mut Command, input: &str) -> String {
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|error| panic!("start {command:?}: {error}"));
+    let mut stdin = child.stdin.take().expect("the standard input is a pipe");
+    stdin
+        .write_all(input.as_bytes())
+        .expect("write to the program");
+    drop(stdin);
+    let output = child.wait_with_output().expect("wait for the program");
+    assert!(
+        output.status.success(),
+        "{command:?} failed: {}\ninput:\n{input}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Removes the namespaces of test processes that no longer live.
+fn sweep() {
+    let Ok(entries) = std::fs::read_dir(RUN_NETNS) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let Some(owner) = name
+            .strip_prefix(PREFIX)
+            .and_then(|rest| rest.split('-').next())
+        else {
+            continue;
+        };
+        if owner.parse::<u32>().is_ok() && !Path::new("/proc").join(owner).exists() {
+            let _ = Command::new("ip")
+                .args(["netns", "delete", &name])
+                .stderr(Stdio::null())
+                .status();
+        }
+    }
+}
+
+/// Says whether the process may make namespaces; if not, fails in CI and prints "skipped" elsewhere.
+pub fn privileged() -> bool {
+    if nix::unistd::geteuid().is_root() && Path::new("/proc/self/ns/net").exists() {
+        return true;
+    }
+    assert!(
+        !std::env::var("CI").is_ok_and(|value| value == "true"),
+        "the namespace tests need root, and CI=true forbids skipping them"
+    );
+    eprintln!("skipped: the namespace tests need root");
+    false
+}

@@ -1,0 +1,215 @@
+//! Two readers of the ruleset that share no code with the product: `nft -j` and rustables.
+
+use std::collections::BTreeMap;
+use std::process::Command;
+
+use rustables::query::list_objects_with_data;
+use rustables::{Chain, Rule, Set};
+use serde_json::Value;
+
+use crate::ns::Namespace;
+
+/// The product's table.
+pub const TABLE: &str = "tortie";
+
+/// Returns `nft list table inet tortie` of the calling thread's namespace, for people.
+pub(crate) fn text() -> String {
+    let output = Command::new("nft")
+        .args(["list", "table", "inet", TABLE])
+        .output();
+    output.map_or_else(
+        |error| error.to_string(),
+        |output| {
+            String::from_utf8_lossy(&output.stdout).into_owned()
+                + &String::from_utf8_lossy(&output.stderr)
+        },
+    )
+}
+
+/// Says whether the product's table exists.
+pub fn exists(namespace: &Namespace) -> bool {
+    let tables = namespace.exec("nft", &["-j", "list", "tables"], "");
+    objects(&tables)
+        .iter()
+        .any(|object| object["table"]["name"] == TABLE && object["table"]["family"] == "inet")
+}
+
+/// Returns every object of a table as `nft -j` prints it, with counters at zero.
+///
+/// Handles are kept: two equal listings mean that nothing was taken out and put back.
+pub fn listing(namespace: &Namespace, family: &str, table: &str) -> Vec<Value> {
+    objects(&namespace.exec("nft", &["-j", "list", "table", family, table], ""))
+}
+
+/// Returns every object of the product's table.
+pub fn ruleset(namespace: &Namespace) -> Vec<Value> {
+    listing(namespace, "inet", TABLE)
+}
+
+/// Returns the rules of the product's table.
+pub fn rules(namespace: &Namespace) -> Vec<Value> {
+    ruleset(namespace)
+        .iter()
+        .filter_map(|object| object.get("rule").cloned())
+        .collect()
+}
+
+/// Returns the statements of one kind, for example `log`, in the rules of the product's table.
+pub fn statements(namespace: &Namespace, kind: &str) -> Vec<Value> {
+    rules(namespace)
+        .iter()
+        .flat_map(|rule| rule["expr"].as_array().cloned().unwrap_or_default())
+        .filter_map(|statement| statement.get(kind).cloned())
+        .collect()
+}
+
+fn objects(json: &str) -> Vec<Value> {
+    let mut value: Value = serde_json::from_str(json).expect("nft prints JSON");
+    let Value::Array(objects) = value["nftables"].take() else {
+        return Vec::new();
+    };
+    objects
+        .into_iter()
+        .filter(|object| object.get("metainfo").is_none())
+        .map(|mut object| {
+            forget_counters(&mut object, 0);
+            object
+        })
+        .collect()
+}
+
+fn forget_counters(value: &mut Value, depth: usize) {
+    if depth > 32 {
+        return;
+    }
+    match value {
+        Value::Object(fields) => {
+            for (key, value) in fields {
+                if key == "packets" || key == "bytes" {
+                    *value = Value::from(0);
+                } else {
+                    forget_counters(value, depth + 1);
+                }
+            }
+        }
+        Value::Array(values) => {
+            values
+                .iter_mut()
+                .for_each(|value| forget_counters(value, depth + 1));
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+/// Counts the objects of the product's table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Counts {
+    /// The rules of each chain.
+    pub rules: BTreeMap<String, usize>,
+    /// The number of named sets and maps.
+    pub sets: usize,
+}
+
+/// Counts through `nft -j`.
+pub fn counts_of_nft(namespace: &Namespace) -> Counts {
+    let objects = ruleset(namespace);
+    let mut rules = BTreeMap::new();
+    for object in &objects {
+        if let Some(name) = object["chain"]["name"].as_str() {
+            rules.entry(name.to_owned()).or_default();
+        }
+        if let Some(name) = object["rule"]["chain"].as_str() {
+            *rules.entry(name.to_owned()).or_default() += 1;
+        }
+    }
+    let sets = objects
+        .iter()
+        .filter(|object| object.get("set").is_some() || object.get("map").is_some())
+        .count();
+    Counts { rules, sets }
+}
+
+/// Counts through rustables.
+pub fn counts_of_rustables(namespace: &Namespace) -> Counts {
+    namespace.run(|| {
+        let chains = list!(Chain, message::GETCHAIN);
+        let mut rules: BTreeMap<String, usize> = chains
+            .iter()
+            .filter(|chain| chain.get_table().is_some_and(|table| table == TABLE))
+            .filter_map(|chain| Some((chain.get_name()?.clone(), 0)))
+            .collect();
+        for rule in list!(Rule, message::GETRULE) {
+            if rule.get_table().is_some_and(|table| table == TABLE)
+                && let Some(count) = rule.get_chain().and_then(|chain| rules.get_mut(chain))
+            {
+                *count += 1;
+            }
+        }
+        // NFT_SET_ANONYMOUS (linux/netfilter/nf_tables.h): sets inside a rule, which `nft` does not list.
+        const ANONYMOUS: u32 = 1;
+        let sets = list!(Set, message::GETSET)
+            .iter()
+            .filter(|set| set.get_table().is_some_and(|table| table == TABLE))
+            .filter(|set| set.get_flags().is_none_or(|flags| flags & ANONYMOUS == 0))
+            .count();
+        Counts { rules, sets }
+    })
+}
+
+/// Demands that both readers see the same table.
+///
+/// # Panics
+/// If they differ.
+pub fn agree(namespace: &Namespace) {
+    assert_eq!(counts_of_nft(namespace), counts_of_rustables(namespace));
+}
+
+/// The message numbers of linux/netfilter/nf_tables.h.
+mod message {
+    pub(super) const GETCHAIN: u16 = 4;
+    pub(super) const GETRULE: u16 = 7;
+    pub(super) const GETSET: u16 = 10;
+}
+
+/// Lists every object of a kind; a macro because rustables keeps the trait of its objects private.
+macro_rules! list {
+    ($object:ty, $message:expr) => {{
+        let mut found: Vec<$object> = Vec::new();
+        list_objects_with_data(
+            $message,
+            &|object: $object, found: &mut Vec<$object>| {
+                found.push(object);
+                Ok(())
+            },
+            None,
+            &mut found,
+        )
+        .unwrap_or_else(|error| panic!("rustables lists {}: {error}", stringify!($object)));
+        found
+    }};
+}
+use list;
+
+/// Returns the connections that a namespace tracks, one line each.
+pub fn connections(namespace: &Namespace) -> Vec<String> {
+    ["ipv4", "ipv6"]
+        .iter()
+        .flat_map(|family| {
+            let listing = namespace.exec("conntrack", &["-L", "-f", family], "");
+            listing.lines().map(str::to_owned).collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+/// Returns every table but the product's, as `nft -j` lists it, handles and all.
+pub fn foreign(namespace: &Namespace) -> BTreeMap<String, Vec<Value>> {
+    objects(&namespace.exec("nft", &["-j", "list", "tables"], ""))
+        .iter()
+        .filter_map(|object| {
+            let table = object.get("table")?;
+            Some((table["family"].as_str()?, table["name"].as_str()?))
+        })
+        .filter(|table| *table != ("inet", TABLE))
+        .map(|(family, name)| (format!("{family} {name}"), listing(namespace, family, name)))
+        .collect()
+}
