@@ -51,19 +51,21 @@ impl Configuration {
 
     /// Tells whether the cluster says that its datastore must not be used yet.
     pub fn datastore_refuses(&self) -> bool {
-        self.resources.values().any(|resource| match resource.as_ref() {
-            Resource::ClusterInformation(cluster) => cluster.datastore_ready == Some(false),
-            Resource::HostEndpoint(_)
-            | Resource::WorkloadEndpoint(_)
-            | Resource::Policy(_)
-            | Resource::StagedPolicy
-            | Resource::Tier(_)
-            | Resource::Profile(_)
-            | Resource::NetworkSet(_)
-            | Resource::Node(_)
-            | Resource::IpPool(_)
-            | Resource::FelixConfiguration(_) => false,
-        })
+        self.resources
+            .values()
+            .any(|resource| match resource.as_ref() {
+                Resource::ClusterInformation(cluster) => cluster.datastore_ready == Some(false),
+                Resource::HostEndpoint(_)
+                | Resource::WorkloadEndpoint(_)
+                | Resource::Policy(_)
+                | Resource::StagedPolicy
+                | Resource::Tier(_)
+                | Resource::Profile(_)
+                | Resource::NetworkSet(_)
+                | Resource::Node(_)
+                | Resource::IpPool(_)
+                | Resource::FelixConfiguration(_) => false,
+            })
     }
 
     /// Takes in a resource; tells whether it can bear on the configuration.
@@ -86,7 +88,8 @@ impl Configuration {
         if relevant {
             match &update.value {
                 Some(resource) => {
-                    self.resources.insert(update.key.clone(), Arc::clone(resource));
+                    self.resources
+                        .insert(update.key.clone(), Arc::clone(resource));
                 }
                 None => {
                     self.resources.remove(&update.key);
@@ -177,9 +180,11 @@ impl Configuration {
     ) -> Option<BTreeMap<String, String>> {
         let felix = self.felix(name)?;
         let (values, found) = felix_configuration(&felix.spec, &felix.annotations);
-        problems.extend(found.into_iter().map(|reason| {
-            ConfigProblem::warning(&format!("FelixConfiguration({name})"), &reason)
-        }));
+        problems.extend(
+            found.into_iter().map(|reason| {
+                ConfigProblem::warning(&format!("FelixConfiguration({name})"), &reason)
+            }),
+        );
         Some(values)
     }
 
@@ -195,9 +200,18 @@ impl Configuration {
             .filter(|key| key.name.as_ref() != GLOBAL && !key.name.starts_with(PER_NODE))
             .filter_map(|key| Some((key, self.felix(&key.name)?)))
             .filter(|(_, felix)| {
-                felix.node_selector.as_ref().is_some_and(|s| s.matches(&node.labels))
+                felix
+                    .node_selector
+                    .as_ref()
+                    .is_some_and(|s| s.matches(&node.labels))
             })
-            .min_by_key(|(key, felix)| (felix.created.is_none(), felix.created.clone(), key.name.clone()))
+            .min_by_key(|(key, felix)| {
+                (
+                    felix.created.is_none(),
+                    felix.created.clone(),
+                    key.name.clone(),
+                )
+            })
             .map(|(key, _)| key.name.to_string())
     }
 }

@@ -63,7 +63,10 @@ struct Cause {
 
 impl Cause {
     fn new(trigger: &'static str) -> Self {
-        Self { triggers: BTreeSet::from([trigger]), since: Some(Instant::now()) }
+        Self {
+            triggers: BTreeSet::from([trigger]),
+            since: Some(Instant::now()),
+        }
     }
 
     fn add(&mut self, trigger: &'static str) {
@@ -151,7 +154,9 @@ pub async fn run(configuration: Configuration, logs: LogHandle) -> ExitReason {
         sequence: 0,
         known_problems: BTreeSet::new(),
     };
-    agent.serve(DirectorySource::open(&path), links, signals).await
+    agent
+        .serve(DirectorySource::open(&path), links, signals)
+        .await
 }
 
 /// Takes the namespace's lock, waiting a while for another process to end.
@@ -165,7 +170,11 @@ async fn occupy() -> Result<NamespaceLock, ExitReason> {
             }
             Err(cause) => {
                 error!("{}", error_chain(&cause));
-                return Err(if cause.is_held() { ExitReason::Occupied } else { ExitReason::Failed });
+                return Err(if cause.is_held() {
+                    ExitReason::Occupied
+                } else {
+                    ExitReason::Failed
+                });
             }
         }
     }
@@ -303,10 +312,14 @@ impl Agent {
         let LinkEvent::Batch { changes, in_sync } = event;
         for change in changes {
             self.enforcer.link(match change {
-                LinkChange::Changed(link) => {
-                    LinkUpdate { name: link.name, addresses: Some(link.addresses) }
-                }
-                LinkChange::Removed(name) => LinkUpdate { name, addresses: None },
+                LinkChange::Changed(link) => LinkUpdate {
+                    name: link.name,
+                    addresses: Some(link.addresses),
+                },
+                LinkChange::Removed(name) => LinkUpdate {
+                    name,
+                    addresses: None,
+                },
             });
         }
         self.links_in_sync |= in_sync;
@@ -329,7 +342,12 @@ impl Agent {
             error!("{}", error_chain(&cause));
         }
         if !changed.restart.is_empty() {
-            let options = changed.restart.iter().copied().collect::<Vec<_>>().join(", ");
+            let options = changed
+                .restart
+                .iter()
+                .copied()
+                .collect::<Vec<_>>()
+                .join(", ");
             warn!(options, "these options take effect at the next start");
         }
         match render_settings(config) {
@@ -384,14 +402,21 @@ impl Agent {
                 None
             }
             Reply::Observed(Err(cause)) => self.settle_unobserved(&cause),
-            Reply::Committed { outcome: Ok(()), operations, elapsed } => {
+            Reply::Committed {
+                outcome: Ok(()),
+                operations,
+                elapsed,
+            } => {
                 self.enforcer.committed();
                 self.backoff = RETRY.0;
                 let cause = std::mem::take(&mut self.committing);
                 self.report("applied", &cause, operations, elapsed);
                 None
             }
-            Reply::Committed { outcome: Err(cause), .. } => self.settle_refused(&cause),
+            Reply::Committed {
+                outcome: Err(cause),
+                ..
+            } => self.settle_refused(&cause),
         }
     }
 

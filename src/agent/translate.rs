@@ -29,7 +29,11 @@ pub fn render_settings(config: &Config) -> Result<Settings, MarkError> {
     let prefix = |text: &String| text.parse::<InterfaceName>().ok();
     Ok(Settings {
         ipv6: policy.ipv6_support,
-        workload_prefixes: policy.interface_prefixes.iter().filter_map(prefix).collect(),
+        workload_prefixes: policy
+            .interface_prefixes
+            .iter()
+            .filter_map(prefix)
+            .collect(),
         deny: match policy.filter_deny_action {
             config::DenyAction::Drop => DenyAction::Drop,
             config::DenyAction::Reject => DenyAction::Reject,

@@ -58,15 +58,21 @@ impl Writer {
         let (requests, inbox) = mpsc::channel::<Request>();
         // At most one request is under way, so the channel never holds more than one reply.
         let (outbox, replies) = channel::unbounded_channel();
-        thread::Builder::new().name("nft-writer".to_owned()).spawn(move || {
-            while let Ok(request) = inbox.recv() {
-                let reply = serve(kernel.as_mut(), request);
-                if outbox.send(reply).is_err() {
-                    break;
+        thread::Builder::new()
+            .name("nft-writer".to_owned())
+            .spawn(move || {
+                while let Ok(request) = inbox.recv() {
+                    let reply = serve(kernel.as_mut(), request);
+                    if outbox.send(reply).is_err() {
+                        break;
+                    }
                 }
-            }
-        })?;
-        Ok(Self { requests, replies, busy: false })
+            })?;
+        Ok(Self {
+            requests,
+            replies,
+            busy: false,
+        })
     }
 
     /// Tells whether a request is under way.
