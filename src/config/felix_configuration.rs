@@ -10,7 +10,8 @@ use super::problem::quoted;
 use super::types::Unit;
 
 /// Fields whose name is not the option's, in lower case.
-const FIELD_NAMES: [(&str, &str); 11] = [
+const FIELD_NAMES: [(&str, &str); 12] = [
+    ("externalnodeslist", "ExternalNodesCIDRList"),
     ("ipipenabled", "IpInIpEnabled"),
     ("ipipmtu", "IpInIpMtu"),
     (
@@ -32,9 +33,6 @@ const FIELD_NAMES: [(&str, &str); 11] = [
     ),
     ("usagereportinginterval", "UsageReportingIntervalSecs"),
 ];
-
-/// Fields that differ from the option's name in more than a suffix and were never an option.
-const EXTERNAL_NODES: &str = "externalnodeslist";
 
 /// Field that says which hosts an object is for.
 const NODE_SELECTOR: &str = "nodeSelector";
@@ -61,7 +59,8 @@ pub fn felix_configuration(
             }
             Ok(None) => {}
             Err(reason) => {
-                problems.push(format!("field `{field}`: {reason}; the field is ignored"))
+                let field = quoted(field);
+                problems.push(format!("field {field}: {reason}; the field is ignored"));
             }
         }
     }
@@ -107,17 +106,13 @@ fn find(field: &str) -> Option<(&'static Row, &'static str)> {
         .iter()
         .find(|(name, _)| *name == lower)
         .map(|(_, option)| *option);
-    let name = match renamed {
-        Some(name) => name,
-        None if lower == EXTERNAL_NODES => "ExternalNodesCIDRList",
-        None => field,
-    };
+    let name = renamed.unwrap_or(field);
     let row = options::find(name)?;
-    let canonical = row
+    let alias = row
         .aliases
         .iter()
         .find(|alias| alias.eq_ignore_ascii_case(name));
-    Some((row, canonical.copied().unwrap_or(row.name)))
+    Some((row, alias.copied().unwrap_or(row.name)))
 }
 
 /// Converts one value; what is absent or empty converts to nothing.

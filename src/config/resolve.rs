@@ -9,11 +9,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::choices::DatastoreKind;
-use super::layers::{HostnameSource, Layers, client_option};
+use super::layers::{DetectedHostname, HostnameSource, Layers, client_option};
 use super::options::{
     self, DATASTORE_TYPE, FELIX_HOSTNAME, OnFail, Row, Scope, Status, Topic, Zero,
 };
-use super::problem::{ConfigProblem, Severity, quoted};
+use super::problem::{ConfigProblem, Severity, printable, quoted};
 use super::schema::{Config, Secret};
 use super::types::Input;
 
@@ -89,7 +89,7 @@ pub struct Resolution {
     pub config: Config,
     /// Everything that is wrong, in the order of the sources.
     pub problems: Vec<ConfigProblem>,
-    /// Tells that the daemon must not start (or go over to this configuration).
+    /// Tells that the daemon must not start with this configuration, nor a running one go over to it.
     pub fatal: bool,
     /// Value and origin of every option, by its canonical name.
     pub provenance: BTreeMap<&'static str, Provenance>,
@@ -200,8 +200,14 @@ pub fn resolve(layers: &Layers, previous: Option<&Resolution>) -> Resolution {
 impl Config {
     /// Returns the configuration of a host of this name on which nothing is set.
     pub fn default_for(hostname: &str) -> Self {
-        let mut layers = Layers::default();
-        layers.hostname.name = hostname.to_owned();
+        let hostname = DetectedHostname {
+            name: hostname.to_owned(),
+            source: HostnameSource::Kernel,
+        };
+        let layers = Layers {
+            hostname,
+            ..Layers::default()
+        };
         resolve(&layers, None).config
     }
 }
@@ -467,8 +473,8 @@ fn problem(
 ) -> ConfigProblem {
     ConfigProblem {
         severity,
-        subject: Some(subject.to_owned()),
-        place: place.to_string(),
-        reason: reason.into(),
+        subject: Some(printable(subject)),
+        place: printable(&place.to_string()),
+        reason: printable(&reason.into()),
     }
 }
