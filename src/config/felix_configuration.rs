@@ -42,8 +42,8 @@ const ANNOTATION_PREFIX: &str = "config.projectcalico.org/";
 /// Converts the spec and the annotations of a `FelixConfiguration` to raw texts by option.
 ///
 /// Durations become decimal seconds or milliseconds, lists are joined with commas, an empty list of
-/// failsafe ports is `none`, and an annotation `config.projectcalico.org/NAME` overrides the field of
-/// that name without any check. A field that cannot be converted is left out and reported.
+/// failsafe ports is `none`, and an annotation `config.projectcalico.org/NAME` overrides the field
+/// of that name without any check. A field that cannot be converted is left out and reported.
 pub fn felix_configuration(
     spec: &Map<String, Value>,
     annotations: &BTreeMap<String, String>,

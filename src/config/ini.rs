@@ -1,8 +1,8 @@
 //! The syntax of the configuration file.
 //!
-//! A line is empty, a comment (`#` or `;`), a section in brackets or `NAME = VALUE`; `:` does for `=`.
-//! Sections mean nothing. A value ends at `#` or `;`, unless it is in quotes, and goes on in the next
-//! line after a backslash.
+//! A line is empty, a comment (`#` or `;`), a section in brackets or `NAME = VALUE`; `:` does for
+//! `=`. Sections mean nothing. A value ends at `#` or `;`, unless it is in quotes, and goes on in
+//! the next line after a backslash.
 
 use std::collections::BTreeMap;
 

@@ -89,7 +89,8 @@ pub struct Resolution {
     pub config: Config,
     /// Everything that is wrong, in the order of the sources.
     pub problems: Vec<ConfigProblem>,
-    /// Tells that the daemon must not start with this configuration, nor a running one go over to it.
+    /// Tells that the daemon must not start with this configuration, nor a running one go over to
+    /// it.
     pub fatal: bool,
     /// Value and origin of every option, by its canonical name.
     pub provenance: BTreeMap<&'static str, Provenance>,
@@ -136,10 +137,11 @@ enum Verdict {
 
 /// Resolves all sources to one configuration and a list of problems.
 ///
-/// A value that cannot be parsed is replaced by the option's default, which then hides lower sources,
-/// as in Felix. An option that is marked as not to be defaulted is fatal if a local source is at
-/// fault. If the datastore is, the value in force is kept: that of `previous`, or at the start that of
-/// the next lower source, so that a bad object in the datastore never takes enforcement away.
+/// A value that cannot be parsed is replaced by the option's default, which then hides lower
+/// sources, as in Felix. An option that is marked as not to be defaulted is fatal if a local source
+/// is at fault. If the datastore is, the value in force is kept: that of `previous`, or at the
+/// start that of the next lower source, so that a bad object in the datastore never takes
+/// enforcement away.
 pub fn resolve(layers: &Layers, previous: Option<&Resolution>) -> Resolution {
     let mut problems = layers.problems.clone();
     let candidates = collect(layers, &mut problems);
@@ -275,8 +277,8 @@ fn collect<'a>(
     all
 }
 
-/// Adds what one source says; of several names of one option the canonical one is the strongest, and
-/// of several spellings of one name the last in order.
+/// Adds what one source says; of several names of one option the canonical one is the strongest,
+/// and of several spellings of one name the last in order.
 fn collect_layer<'a>(
     map: &'a BTreeMap<String, String>,
     reach: Reach,

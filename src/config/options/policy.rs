@@ -65,6 +65,8 @@ table! {
         "Limit of each `Log` rule, as `10/minute`; the number is 1 to 9999. No limit by default.";
     // After the row above, whose value it completes.
     "LogActionRateLimitBurst": Int<0, 9999> = "5", Policy, NONE, Works,
-        |c, v| if let Some(limit) = &mut c.policy.log_rate_limit { limit.burst = u32::try_from(v).map_err(|error| error.to_string())?; },
+        |c, v| if let Some(limit) = &mut c.policy.log_rate_limit {
+            limit.burst = u32::try_from(v).map_err(|error| error.to_string())?;
+        },
         "Packets that a `Log` rule lets through at once before the limit holds.";
 }

@@ -80,8 +80,8 @@ impl OptionType for Port {
     }
 }
 
-/// Parses an integer as Go does with base 0: `0x`, `0o`, `0b`, a leading 0 for octal, and underscores
-/// between digits where there is a prefix.
+/// Parses an integer as Go does with base 0: `0x`, `0o`, `0b`, a leading 0 for octal, and
+/// underscores between digits where there is a prefix.
 fn parse_integer(text: &str) -> Option<i64> {
     let (negative, digits) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),
