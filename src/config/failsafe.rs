@@ -52,7 +52,13 @@ pub(super) fn parse_list(text: &str) -> Result<Vec<FailsafePort>, String> {
         .map(str::trim)
         .filter(|item| !item.is_empty())
     {
-        let port = parse_item(item)?;
+        let port = parse_item(item).map_err(|reason| {
+            if item == text {
+                reason
+            } else {
+                format!("`{item}`: {reason}")
+            }
+        })?;
         if !ports.contains(&port) {
             ports.push(port);
         }
@@ -65,16 +71,10 @@ const SYNTAX: &str = "expected PORT, PROTOCOL:PORT or PROTOCOL:NET:PORT, an IPv6
 fn parse_item(item: &str) -> Result<FailsafePort, String> {
     let (protocol, net, port) = match item.split_once('[') {
         Some((before, rest)) => {
-            let (net, port) = rest
-                .split_once("]:")
-                .ok_or_else(|| format!("`{item}`: {SYNTAX}"))?;
+            let (net, port) = rest.split_once("]:").ok_or(SYNTAX)?;
             let protocol = match before {
                 "" => None,
-                _ => Some(
-                    before
-                        .strip_suffix(':')
-                        .ok_or_else(|| format!("`{item}`: {SYNTAX}"))?,
-                ),
+                _ => Some(before.strip_suffix(':').ok_or(SYNTAX)?),
             };
             (protocol, Some(net), port)
         }
@@ -82,7 +82,7 @@ fn parse_item(item: &str) -> Result<FailsafePort, String> {
             [port] => (None, None, port),
             [protocol, port] => (Some(protocol), None, port),
             [protocol, net, port] => (Some(protocol), Some(net), port),
-            _ => return Err(format!("`{item}`: {SYNTAX}")),
+            _ => return Err(SYNTAX.to_owned()),
         },
     };
     let protocol = match protocol.map(str::to_ascii_lowercase).as_deref() {
@@ -90,14 +90,14 @@ fn parse_item(item: &str) -> Result<FailsafePort, String> {
         Some("udp") => FailsafeProtocol::Udp,
         Some(other) => {
             return Err(format!(
-                "`{item}`: unknown protocol `{other}`, only tcp and udp are known"
+                "unknown protocol `{other}`, only tcp and udp are known"
             ));
         }
     };
-    let net = net.map(|net| parse_net(net).ok_or_else(|| format!("`{item}`: bad net `{net}`")));
+    let net = net.map(|net| parse_net(net).ok_or_else(|| format!("bad net `{net}`")));
     let port = port
         .parse()
-        .map_err(|_| format!("`{item}`: `{port}` is not a port, an integer from 0 to 65535"))?;
+        .map_err(|_| format!("`{port}` is not a port, an integer from 0 to 65535"))?;
     Ok(FailsafePort {
         protocol,
         net: net.transpose()?,

@@ -10,7 +10,8 @@ use super::problem::quoted;
 use super::types::Unit;
 
 /// Fields whose name is not the option's, in lower case.
-const FIELD_NAMES: [(&str, &str); 11] = [
+const FIELD_NAMES: [(&str, &str); 12] = [
+    ("externalnodeslist", "ExternalNodesCIDRList"),
     ("ipipenabled", "IpInIpEnabled"),
     ("ipipmtu", "IpInIpMtu"),
     (
@@ -33,9 +34,6 @@ const FIELD_NAMES: [(&str, &str); 11] = [
     ("usagereportinginterval", "UsageReportingIntervalSecs"),
 ];
 
-/// Fields that differ from the option's name in more than a suffix and were never an option.
-const EXTERNAL_NODES: &str = "externalnodeslist";
-
 /// Field that says which hosts an object is for.
 const NODE_SELECTOR: &str = "nodeSelector";
 
@@ -44,8 +42,8 @@ const ANNOTATION_PREFIX: &str = "config.projectcalico.org/";
 /// Converts the spec and the annotations of a `FelixConfiguration` to raw texts by option.
 ///
 /// Durations become decimal seconds or milliseconds, lists are joined with commas, an empty list of
-/// failsafe ports is `none`, and an annotation `config.projectcalico.org/NAME` overrides the field of
-/// that name without any check. A field that cannot be converted is left out and reported.
+/// failsafe ports is `none`, and an annotation `config.projectcalico.org/NAME` overrides the field
+/// of that name without any check. A field that cannot be converted is left out and reported.
 pub fn felix_configuration(
     spec: &Map<String, Value>,
     annotations: &BTreeMap<String, String>,
@@ -61,7 +59,8 @@ pub fn felix_configuration(
             }
             Ok(None) => {}
             Err(reason) => {
-                problems.push(format!("field `{field}`: {reason}; the field is ignored"))
+                let field = quoted(field);
+                problems.push(format!("field {field}: {reason}; the field is ignored"));
             }
         }
     }
@@ -107,17 +106,13 @@ fn find(field: &str) -> Option<(&'static Row, &'static str)> {
         .iter()
         .find(|(name, _)| *name == lower)
         .map(|(_, option)| *option);
-    let name = match renamed {
-        Some(name) => name,
-        None if lower == EXTERNAL_NODES => "ExternalNodesCIDRList",
-        None => field,
-    };
+    let name = renamed.unwrap_or(field);
     let row = options::find(name)?;
-    let canonical = row
+    let alias = row
         .aliases
         .iter()
         .find(|alias| alias.eq_ignore_ascii_case(name));
-    Some((row, canonical.copied().unwrap_or(row.name)))
+    Some((row, alias.copied().unwrap_or(row.name)))
 }
 
 /// Converts one value; what is absent or empty converts to nothing.

@@ -1,8 +1,8 @@
 //! The syntax of the configuration file.
 //!
-//! A line is empty, a comment (`#` or `;`), a section in brackets or `NAME = VALUE`; `:` does for `=`.
-//! Sections mean nothing. A value ends at `#` or `;`, unless it is in quotes, and goes on in the next
-//! line after a backslash.
+//! A line is empty, a comment (`#` or `;`), a section in brackets or `NAME = VALUE`; `:` does for
+//! `=`. Sections mean nothing. A value ends at `#` or `;`, unless it is in quotes, and goes on in
+//! the next line after a backslash.
 
 use std::collections::BTreeMap;
 
@@ -92,17 +92,18 @@ fn entry(line: &str) -> Result<(String, String), String> {
         return Err(format!("{} has no name", quoted(line)));
     }
     let rest = rest.trim();
-    let value = match rest.chars().next() {
-        Some(quote @ ('"' | '\'' | '`')) => match rest[1..].split_once(quote) {
-            Some((value, after)) if is_comment(after) => value,
-            Some(_) | None => return Err(format!("{} has unbalanced quotes", quoted(line))),
-        },
-        Some(_) | None => rest.split(['#', ';']).next().unwrap_or(rest).trim_end(),
-    };
+    let value = quoted_value(rest)
+        .unwrap_or_else(|| rest.split(['#', ';']).next().unwrap_or(rest).trim_end());
     Ok((name.to_owned(), value.to_owned()))
 }
 
-fn is_comment(text: &str) -> bool {
-    let text = text.trim_start();
-    text.is_empty() || text.starts_with(['#', ';'])
+/// Returns what is in quotes, if nothing but a comment follows.
+fn quoted_value(text: &str) -> Option<&str> {
+    let quote = text
+        .chars()
+        .next()
+        .filter(|c| ['"', '\'', '`'].contains(c))?;
+    let (value, after) = text[1..].split_once(quote)?;
+    let after = after.trim_start();
+    (after.is_empty() || after.starts_with(['#', ';'])).then_some(value)
 }

@@ -1,6 +1,7 @@
 //! The sources of a configuration, each as a map of names to raw text.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::Path;
 
 use super::options::{self, DATASTORE_TYPE, ETCD_PASSWORD};
@@ -9,7 +10,7 @@ use super::problem::ConfigProblem;
 /// Everything that a configuration is made of, before any of it is parsed.
 ///
 /// Names are matched without regard to case.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Layers {
     /// What the command line says, by option.
     pub command_line: BTreeMap<String, String>,
@@ -35,6 +36,23 @@ pub struct Layers {
     pub missing_files: BTreeMap<String, String>,
     /// What went wrong while the sources were read.
     pub problems: Vec<ConfigProblem>,
+}
+
+impl fmt::Debug for Layers {
+    /// Prints names and no values, since a value may be a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Layers")
+            .field("command_line", &self.command_line.keys())
+            .field("tortie_environment", &self.tortie_environment.keys())
+            .field("felix_environment", &self.felix_environment.keys())
+            .field("file", &self.file.keys())
+            .field("client_environment", &self.client_environment.keys())
+            .field("datastore_per_host", &self.datastore_per_host.keys())
+            .field("datastore_selector", &self.datastore_selector.keys())
+            .field("datastore_global", &self.datastore_global.keys())
+            .field("hostname", &self.hostname)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The host's own idea of its name.

@@ -85,21 +85,18 @@ fn environment(problems: &mut Vec<ConfigProblem>) -> BTreeMap<String, String> {
     let mut variables = BTreeMap::new();
     for (name, value) in std::env::vars_os() {
         let name = name.to_string_lossy().into_owned();
-        match value.into_string() {
-            Ok(value) => {
-                variables.insert(name, value);
-            }
-            Err(_) => {
-                let upper = name.to_ascii_uppercase();
-                if upper.starts_with("FELIX_") || upper.starts_with("TORTIE_") {
-                    problems.push(ConfigProblem {
-                        severity: Severity::Fatal,
-                        subject: None,
-                        place: format!("environment variable {name}"),
-                        reason: "not UTF-8".to_owned(),
-                    });
-                }
-            }
+        if let Ok(value) = value.into_string() {
+            variables.insert(name, value);
+            continue;
+        }
+        let upper = name.to_ascii_uppercase();
+        if upper.starts_with("FELIX_") || upper.starts_with("TORTIE_") {
+            problems.push(ConfigProblem {
+                severity: Severity::Fatal,
+                subject: None,
+                place: format!("environment variable {name}"),
+                reason: "not UTF-8".to_owned(),
+            });
         }
     }
     variables

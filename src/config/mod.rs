@@ -1,9 +1,11 @@
-//! Configuration: from the raw texts of several sources to one typed [`Config`] and a list of problems.
+//! Configuration: from the raw texts of several sources to one typed [`Config`] and a list of
+//! problems.
 //!
 //! In: [`Layers`], that is the command line, the environment, the configuration file and what the
-//! datastore says, each as a map of names to raw text. Out: a [`Resolution`]: small structs, one for
-//! each room that is configured, the origin of every value, and every problem at once; never an error,
-//! so that one bad value does not hide another. [`changes`] tells what differs between two of them.
+//! datastore says, each as a map of names to raw text. Out: a [`Resolution`]: small structs, one
+//! for each room that is configured, the origin of every value, and every problem at once; never an
+//! error, so that one bad value does not hide another. [`changes`] tells what differs between two
+//! of them.
 //!
 //! May touch: nothing but `load`, which reads the file, the environment and the kernel's hostname.
 //! Absent: the datastore (its values are handed in as maps), the clock, and any decision on when to

@@ -51,19 +51,49 @@ impl fmt::Display for ConfigProblem {
 /// Characters of a value that a message shows.
 const SHOWN: usize = 200;
 
-/// Quotes a text for a message: shortened, its control characters escaped.
+/// Characters of a message.
+const LONGEST: usize = 1000;
+
+/// Quotes a text for a message.
 pub(super) fn quoted(text: &str) -> String {
-    let mut quoted = String::from("`");
-    for c in text.chars().take(SHOWN) {
+    format!("`{}`", shortened(text, SHOWN))
+}
+
+/// Makes a message fit for one line of a log.
+pub(super) fn printable(text: &str) -> String {
+    shortened(text, LONGEST)
+}
+
+/// Shortens a text and escapes its control characters.
+fn shortened(text: &str, longest: usize) -> String {
+    let mut short = String::new();
+    for c in text.chars().take(longest) {
         if c.is_control() {
-            quoted.extend(c.escape_default());
+            short.extend(c.escape_default());
         } else {
-            quoted.push(c);
+            short.push(c);
         }
     }
-    if text.chars().nth(SHOWN).is_some() {
-        quoted.push_str("...");
+    if text.chars().nth(longest).is_some() {
+        short.push_str("...");
     }
-    quoted.push('`');
-    quoted
+    short
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quoted_text_is_one_short_line() {
+        assert_eq!(quoted("a\nb"), "`a\\nb`");
+        assert_eq!(
+            quoted(&"\u{e4}".repeat(SHOWN)),
+            format!("`{}`", "\u{e4}".repeat(SHOWN))
+        );
+        assert_eq!(
+            quoted(&"x".repeat(SHOWN + 1)),
+            format!("`{}...`", "x".repeat(SHOWN))
+        );
+    }
 }

@@ -9,11 +9,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::choices::DatastoreKind;
-use super::layers::{HostnameSource, Layers, client_option};
+use super::layers::{DetectedHostname, HostnameSource, Layers, client_option};
 use super::options::{
     self, DATASTORE_TYPE, FELIX_HOSTNAME, OnFail, Row, Scope, Status, Topic, Zero,
 };
-use super::problem::{ConfigProblem, Severity, quoted};
+use super::problem::{ConfigProblem, Severity, printable, quoted};
 use super::schema::{Config, Secret};
 use super::types::Input;
 
@@ -89,7 +89,8 @@ pub struct Resolution {
     pub config: Config,
     /// Everything that is wrong, in the order of the sources.
     pub problems: Vec<ConfigProblem>,
-    /// Tells that the daemon must not start (or go over to this configuration).
+    /// Tells that the daemon must not start with this configuration, nor a running one go over to
+    /// it.
     pub fatal: bool,
     /// Value and origin of every option, by its canonical name.
     pub provenance: BTreeMap<&'static str, Provenance>,
@@ -136,10 +137,11 @@ enum Verdict {
 
 /// Resolves all sources to one configuration and a list of problems.
 ///
-/// A value that cannot be parsed is replaced by the option's default, which then hides lower sources,
-/// as in Felix. An option that is marked as not to be defaulted is fatal if a local source is at
-/// fault. If the datastore is, the value in force is kept: that of `previous`, or at the start that of
-/// the next lower source, so that a bad object in the datastore never takes enforcement away.
+/// A value that cannot be parsed is replaced by the option's default, which then hides lower
+/// sources, as in Felix. An option that is marked as not to be defaulted is fatal if a local source
+/// is at fault. If the datastore is, the value in force is kept: that of `previous`, or at the
+/// start that of the next lower source, so that a bad object in the datastore never takes
+/// enforcement away.
 pub fn resolve(layers: &Layers, previous: Option<&Resolution>) -> Resolution {
     let mut problems = layers.problems.clone();
     let candidates = collect(layers, &mut problems);
@@ -200,8 +202,14 @@ pub fn resolve(layers: &Layers, previous: Option<&Resolution>) -> Resolution {
 impl Config {
     /// Returns the configuration of a host of this name on which nothing is set.
     pub fn default_for(hostname: &str) -> Self {
-        let mut layers = Layers::default();
-        layers.hostname.name = hostname.to_owned();
+        let hostname = DetectedHostname {
+            name: hostname.to_owned(),
+            source: HostnameSource::Kernel,
+        };
+        let layers = Layers {
+            hostname,
+            ..Layers::default()
+        };
         resolve(&layers, None).config
     }
 }
@@ -269,8 +277,8 @@ fn collect<'a>(
     all
 }
 
-/// Adds what one source says; of several names of one option the canonical one is the strongest, and
-/// of several spellings of one name the last in order.
+/// Adds what one source says; of several names of one option the canonical one is the strongest,
+/// and of several spellings of one name the last in order.
 fn collect_layer<'a>(
     map: &'a BTreeMap<String, String>,
     reach: Reach,
@@ -467,8 +475,8 @@ fn problem(
 ) -> ConfigProblem {
     ConfigProblem {
         severity,
-        subject: Some(subject.to_owned()),
-        place: place.to_string(),
-        reason: reason.into(),
+        subject: Some(printable(subject)),
+        place: printable(&place.to_string()),
+        reason: printable(&reason.into()),
     }
 }

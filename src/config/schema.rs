@@ -264,8 +264,8 @@ pub struct KernelConfig {
     pub refresh_interval: Option<Duration>,
     /// Time between two comparisons of set members with the kernel's; none if absent.
     pub sets_refresh_interval: Option<Duration>,
-    /// Time to wait for the kernel's answer.
-    pub netlink_timeout: Duration,
+    /// Time to wait for the kernel's answer; no limit if absent.
+    pub netlink_timeout: Option<Duration>,
 }
 
 /// How interfaces are watched.

@@ -1,624 +1,140 @@
-//! Rows of options that have no effect on a host without overlay, Kubernetes or iptables.
+//! Rows of options that have no effect here, most of them for what Felix does and tortie does not.
 
 use super::{Row, ignored};
+use crate::config::choices::LogLevel;
 use crate::config::types::{
-    AnyInt, Authority, Bool, FilePath, InterfaceParam, Ipv4, Ipv6, Millis, Seconds, Text,
+    AnyInt, Authority, Bool, FilePath, InterfaceParam, Ipv4, Ipv6, Millis, OneOf, Seconds, Text,
 };
 
-const NO_OVERLAY: &str = "hosts are not joined by tunnels";
-const NO_KUBERNETES: &str = "tortie serves hosts outside Kubernetes";
-const NO_IPTABLES: &str = "iptables is not used";
-const NO_ROUTING: &str = "routes between hosts are left to others";
-const NO_FLOW_LOGS: &str = "there are no flow logs";
-const OLD: &str = "Felix after 1.4 does not know it either";
-
-pub(super) static ROWS: &[Row] = &[
-    ignored!(
-        "IpInIpEnabled",
-        Overlay,
-        Bool,
-        "",
-        NO_OVERLAY,
-        "Tunnels traffic between hosts in IP-in-IP."
-    ),
-    ignored!(
-        "IpInIpMtu",
-        Overlay,
-        AnyInt,
-        "0",
-        NO_OVERLAY,
-        "Packet size of the IP-in-IP interface."
-    ),
-    ignored!(
-        "IpInIpTunnelAddr",
-        Overlay,
-        Ipv4,
-        "",
-        NO_OVERLAY,
-        "Address of the IP-in-IP interface."
-    ),
-    ignored!(
-        "VXLANEnabled",
-        Overlay,
-        Bool,
-        "",
-        NO_OVERLAY,
-        "Tunnels traffic between hosts in VXLAN."
-    ),
-    ignored!(
-        "VXLANPort",
-        Overlay,
-        AnyInt,
-        "4789",
-        NO_OVERLAY,
-        "UDP port of VXLAN."
-    ),
-    ignored!(
-        "VXLANVNI",
-        Overlay,
-        AnyInt,
-        "4096",
-        NO_OVERLAY,
-        "Network number of VXLAN."
-    ),
-    ignored!(
-        "VXLANMTU",
-        Overlay,
-        AnyInt,
-        "0",
-        NO_OVERLAY,
-        "Packet size of the IPv4 VXLAN interface."
-    ),
-    ignored!(
-        "VXLANMTUV6",
-        Overlay,
-        AnyInt,
-        "0",
-        NO_OVERLAY,
-        "Packet size of the IPv6 VXLAN interface."
-    ),
-    ignored!(
-        "IPv4VXLANTunnelAddr",
-        Overlay,
-        Ipv4,
-        "",
-        NO_OVERLAY,
-        "IPv4 address of the VXLAN interface."
-    ),
-    ignored!(
-        "IPv6VXLANTunnelAddr",
-        Overlay,
-        Ipv6,
-        "",
-        NO_OVERLAY,
-        "IPv6 address of the VXLAN interface."
-    ),
-    ignored!(
-        "VXLANTunnelMACAddr",
-        Overlay,
-        Text,
-        "",
-        NO_OVERLAY,
-        "Hardware address of the IPv4 VXLAN interface."
-    ),
-    ignored!(
-        "VXLANTunnelMACAddrV6",
-        Overlay,
-        Text,
-        "",
-        NO_OVERLAY,
-        "Hardware address of the IPv6 VXLAN interface."
-    ),
-    ignored!(
-        "MTUIfacePattern",
-        Overlay,
-        Text,
-        "^((en|wl|ww|sl|ib)[Pcopsvx].*|(eth|wlan|wwan).*)",
-        NO_OVERLAY,
-        "Interfaces whose packet size is looked at."
-    ),
-    ignored!(
-        "RequireMTUFile",
-        Overlay,
-        Bool,
-        "false",
-        NO_OVERLAY,
-        "Waits for the file with the packet size."
-    ),
-    ignored!(
-        "ProgramClusterRoutes",
-        Overlay,
-        Text,
-        "EnabledIPIPOnly",
-        NO_OVERLAY,
-        "Programs routes between hosts."
-    ),
-    ignored!(
-        "WireguardEnabled",
-        Wireguard,
-        Bool,
-        "false",
-        NO_OVERLAY,
-        "Encrypts IPv4 traffic between hosts."
-    ),
-    ignored!(
-        "WireguardEnabledV6",
-        Wireguard,
-        Bool,
-        "false",
-        NO_OVERLAY,
-        "Encrypts IPv6 traffic between hosts."
-    ),
-    ignored!(
-        "WireguardListeningPort",
-        Wireguard,
-        AnyInt,
-        "51820",
-        NO_OVERLAY,
-        "UDP port for IPv4."
-    ),
-    ignored!(
-        "WireguardListeningPortV6",
-        Wireguard,
-        AnyInt,
-        "51821",
-        NO_OVERLAY,
-        "UDP port for IPv6."
-    ),
-    ignored!(
-        "WireguardRoutingRulePriority",
-        Wireguard,
-        AnyInt,
-        "99",
-        NO_OVERLAY,
-        "Priority of the routing rule."
-    ),
-    ignored!(
-        "WireguardInterfaceName",
-        Wireguard,
-        InterfaceParam,
-        "wireguard.cali",
-        NO_OVERLAY,
-        "Name of the IPv4 interface."
-    ),
-    ignored!(
-        "WireguardInterfaceNameV6",
-        Wireguard,
-        InterfaceParam,
-        "wg-v6.cali",
-        NO_OVERLAY,
-        "Name of the IPv6 interface."
-    ),
-    ignored!(
-        "WireguardMTU",
-        Wireguard,
-        AnyInt,
-        "0",
-        NO_OVERLAY,
-        "Packet size of the IPv4 interface."
-    ),
-    ignored!(
-        "WireguardMTUV6",
-        Wireguard,
-        AnyInt,
-        "0",
-        NO_OVERLAY,
-        "Packet size of the IPv6 interface."
-    ),
-    ignored!(
-        "WireguardHostEncryptionEnabled",
-        Wireguard,
-        Bool,
-        "false",
-        NO_OVERLAY,
-        "Encrypts traffic of the hosts themselves."
-    ),
-    ignored!(
-        "WireguardPersistentKeepAlive",
-        Wireguard,
-        Seconds,
-        "0",
-        NO_OVERLAY,
-        "Time between two keepalives."
-    ),
-    ignored!(
-        "WireguardThreadingEnabled",
-        Wireguard,
-        Bool,
-        "false",
-        NO_OVERLAY,
-        "Uses threads for decryption."
-    ),
-    ignored!(
-        "PrometheusWireGuardMetricsEnabled",
-        Wireguard,
-        Bool,
-        "true",
-        NO_OVERLAY,
-        "Serves metrics of WireGuard."
-    ),
-    ignored!(
-        "TyphaAddr",
-        Kubernetes,
-        Authority,
-        "",
-        NO_KUBERNETES,
-        "Address of Typha."
-    ),
-    ignored!(
-        "TyphaK8sServiceName",
-        Kubernetes,
-        Text,
-        "",
-        NO_KUBERNETES,
-        "Service that names Typha."
-    ),
-    ignored!(
-        "TyphaK8sNamespace",
-        Kubernetes,
-        Text,
-        "kube-system",
-        NO_KUBERNETES,
-        "Namespace of that service."
-    ),
-    ignored!(
-        "TyphaReadTimeout",
-        Kubernetes,
-        Seconds,
-        "30",
-        NO_KUBERNETES,
-        "Time to wait for Typha."
-    ),
-    ignored!(
-        "TyphaWriteTimeout",
-        Kubernetes,
-        Seconds,
-        "10",
-        NO_KUBERNETES,
-        "Time to wait until Typha reads."
-    ),
-    ignored!(
-        "TyphaKeyFile",
-        Kubernetes,
-        FilePath,
-        "",
-        NO_KUBERNETES,
-        "Private key towards Typha."
-    ),
-    ignored!(
-        "TyphaCertFile",
-        Kubernetes,
-        FilePath,
-        "",
-        NO_KUBERNETES,
-        "Certificate towards Typha."
-    ),
-    ignored!(
-        "TyphaCAFile",
-        Kubernetes,
-        FilePath,
-        "",
-        NO_KUBERNETES,
-        "Authorities that may sign Typha's certificate."
-    ),
-    ignored!(
-        "TyphaCN",
-        Kubernetes,
-        Text,
-        "",
-        NO_KUBERNETES,
-        "Common name of Typha's certificate."
-    ),
-    ignored!(
-        "TyphaURISAN",
-        Kubernetes,
-        Text,
-        "",
-        NO_KUBERNETES,
-        "URI of Typha's certificate."
-    ),
-    ignored!(
-        "KubeNodePortRanges",
-        Kubernetes,
-        Text,
-        "30000:32767",
-        NO_KUBERNETES,
-        "Port ranges of node port services."
-    ),
-    ignored!(
-        "AWSSrcDstCheck",
-        Kubernetes,
-        Text,
-        "DoNothing",
-        NO_KUBERNETES,
-        "Sets the address check of AWS interfaces."
-    ),
-    ignored!(
-        "WindowsManageFirewallRules",
-        Kubernetes,
-        Text,
-        "Disabled",
-        NO_KUBERNETES,
-        "Programs the firewall of Windows."
-    ),
-    ignored!(
-        "PolicySyncPathPrefix",
-        Kubernetes,
-        FilePath,
-        "",
-        NO_KUBERNETES,
-        "Directory of the policy sync sockets."
-    ),
-    ignored!(
-        "IstioAmbientMode",
-        Kubernetes,
-        Text,
-        "Disabled",
-        NO_KUBERNETES,
-        "Cooperates with Istio's ambient mode."
-    ),
-    ignored!(
-        "IstioDSCPMark",
-        Kubernetes,
-        Text,
-        "23",
-        NO_KUBERNETES,
-        "Mark of Istio's packets."
-    ),
-    ignored!(
-        "LocalSubnetL2Reachability",
-        Kubernetes,
-        Text,
-        "Disabled",
-        NO_KUBERNETES,
-        "Answers for workloads on the host's own subnet."
-    ),
-    ignored!(
-        "LocalSubnetL2ReachabilityRefreshInterval",
-        Kubernetes,
-        Seconds,
-        "120",
-        NO_KUBERNETES,
-        "Time between two refreshes of that."
-    ),
-    ignored!(
-        "LiveMigrationRouteConvergenceTime",
-        Kubernetes,
-        Seconds,
-        "30",
-        NO_KUBERNETES,
-        "Time that routes need after a live migration."
-    ),
-    ignored!(
-        "IptablesBackend",
-        Iptables,
-        Text,
-        "auto",
-        NO_IPTABLES,
-        "Which iptables is used."
-    ),
-    ignored!(
-        "IptablesPostWriteCheckIntervalSecs",
-        Iptables,
-        Seconds,
-        "5",
-        NO_IPTABLES,
-        "Time after a write until it is checked."
-    ),
-    ignored!(
-        "IptablesLockProbeIntervalMillis",
-        Iptables,
-        Millis,
-        "50",
-        NO_IPTABLES,
-        "Time between two tries for the lock of iptables."
-    ),
-    ignored!(
-        "IptablesLockFilePath",
-        Iptables,
-        FilePath,
-        "/run/xtables.lock",
-        NO_IPTABLES,
-        "Lock file of iptables."
-    ),
-    ignored!(
-        "IptablesLockTimeoutSecs",
-        Iptables,
-        Seconds,
-        "0",
-        NO_IPTABLES,
-        "Time to wait for the lock of iptables."
-    ),
-    ignored!(
-        "FeatureDetectOverride",
-        Iptables,
-        Text,
-        "",
-        NO_IPTABLES,
-        "Features of the kernel that are taken as given."
-    ),
-    ignored!(
-        "FeatureGates",
-        Iptables,
-        Text,
-        "",
-        NO_IPTABLES,
-        "Unfinished features that are turned on."
-    ),
-    ignored!(
-        "NFTablesFlowTableOffload",
-        Iptables,
-        Text,
-        "Disabled",
-        NO_IPTABLES,
-        "Lets established connections bypass the rules."
-    ),
-    ignored!(
-        "NFTablesFlowTableDataIfacePattern",
-        Iptables,
-        Text,
-        "",
-        NO_IPTABLES,
-        "Interfaces that may do so."
-    ),
-    ignored!(
-        "RouteSource",
-        Routing,
-        Text,
-        "CalicoIPAM",
-        NO_ROUTING,
-        "Where routes to other hosts come from."
-    ),
-    ignored!(
-        "RouteTableRange",
-        Routing,
-        Text,
-        "",
-        NO_ROUTING,
-        "Routing tables that may be used."
-    ),
-    ignored!(
-        "RouteTableRanges",
-        Routing,
-        Text,
-        "",
-        NO_ROUTING,
-        "Routing tables that may be used."
-    ),
-    ignored!(
-        "RouteSyncDisabled",
-        Routing,
-        Bool,
-        "false",
-        NO_ROUTING,
-        "Programs no routes at all."
-    ),
-    ignored!(
-        "IPv4NormalRoutePriority",
-        Routing,
-        AnyInt,
-        "1024",
-        NO_ROUTING,
-        "Priority of IPv4 routes."
-    ),
-    ignored!(
-        "IPv6NormalRoutePriority",
-        Routing,
-        AnyInt,
-        "1024",
-        NO_ROUTING,
-        "Priority of IPv6 routes."
-    ),
-    ignored!(
-        "IPv4ElevatedRoutePriority",
-        Routing,
-        AnyInt,
-        "512",
-        NO_ROUTING,
-        "Priority of preferred IPv4 routes."
-    ),
-    ignored!(
-        "IPv6ElevatedRoutePriority",
-        Routing,
-        AnyInt,
-        "512",
-        NO_ROUTING,
-        "Priority of preferred IPv6 routes."
-    ),
-    ignored!(
-        "FlowLogsFlushInterval",
-        FlowLogs,
-        Seconds,
-        "300",
-        NO_FLOW_LOGS,
-        "Time between two writes of flow logs."
-    ),
-    ignored!(
-        "FlowLogsCollectorDebugTrace",
-        FlowLogs,
-        Bool,
-        "false",
-        NO_FLOW_LOGS,
-        "Logs the collector's work."
-    ),
-    ignored!(
-        "FlowLogsGoldmaneServer",
-        FlowLogs,
-        Text,
-        "",
-        NO_FLOW_LOGS,
-        "Server that takes flow logs."
-    ),
-    ignored!(
-        "FlowLogsLocalReporter",
-        FlowLogs,
-        Text,
-        "Disabled",
-        NO_FLOW_LOGS,
-        "Serves flow logs on a local socket."
-    ),
-    ignored!(
-        "FlowLogsPolicyEvaluationMode",
-        FlowLogs,
-        Text,
-        "Continuous",
-        NO_FLOW_LOGS,
-        "When the policies of a flow are judged anew."
-    ),
-    ignored!(
-        "StartupCleanupDelay",
-        Old,
-        Seconds,
-        "30",
-        OLD,
-        "Time after the start until what is unknown is removed."
-    ),
-    ignored!(
-        "PeriodicResyncInterval",
-        Old,
-        Seconds,
-        "3600",
-        OLD,
-        "Time between two full reads of the datastore."
-    ),
-    ignored!(
-        "HostInterfacePollInterval",
-        Old,
-        Seconds,
-        "10",
-        OLD,
-        "Time between two listings of interfaces."
-    ),
-    ignored!(
-        "DropActionOverride",
-        Old,
-        Text,
-        "DROP",
-        OLD,
-        "What happens to denied packets."
-    ),
-    ignored!(
-        "EtcdDriverPrometheusMetricsPort",
-        Old,
-        AnyInt,
-        "9092",
-        OLD,
-        "Port of the datastore driver's metrics."
-    ),
-    ignored!(
-        "EtcdDriverLogFilePath",
-        Old,
-        FilePath,
-        "/var/log/calico/felix-etcd.log",
-        OLD,
-        "Log file of the datastore driver."
-    ),
-    ignored!(
-        "IptablesGeneratorPlugin",
-        Old,
-        Text,
-        "default",
-        OLD,
-        "Plugin that writes iptables rules."
-    ),
-];
+ignored! {
+    Logs, "configuration is read before the first line is logged":
+        "EarlyLogSeverityScreen": OneOf<LogLevel> = "ERROR",
+            "Level of what Felix logs before it has read its configuration.";
+    Logs, "it names source files of Felix":
+        "LogDebugFilenameRegex": Text = "", "Source files whose debug messages are logged.";
+    Kernel, "sets of nftables grow as they need":
+        "MaxIpsetSize": AnyInt = "1048576", "Largest number of members of a set.";
+    Workloads, "the reverse path of workloads is checked by a rule, not by a kernel setting":
+        "IgnoreLooseRPF": Bool = "false",
+            "Starts although the kernel checks reverse paths loosely (Felix 2.2).";
+    Servers, "there is no Go runtime":
+        "PrometheusGoMetricsEnabled": Bool = "true", "Serves metrics of the Go runtime.";
+    Cluster, "there is one variant":
+        "Variant": Text = "Calico",
+            "Variant of Calico; another one than `Calico` makes Felix passive.";
+    Cluster, "tortie reports nothing to anyone":
+        "UsageReportingEnabled": Bool = "true", "Reports the use of Calico to its makers.";
+        "UsageReportingInitialDelaySecs": Seconds = "300", "Time before the first such report.";
+        "UsageReportingIntervalSecs": Seconds = "86400", "Time between two such reports.";
+    Cluster, "there is one data plane, nftables over netlink":
+        "UseInternalDataplaneDriver": Bool = "true", "Uses Felix's own data plane.";
+        "DataplaneDriver": Text = "calico-iptables-plugin",
+            "Program that drives an external data plane.";
+        "NFTablesMode": Text = "Auto", "Whether Felix uses nftables or iptables.";
+    Diagnostics, "it makes Felix fail on purpose, for its tests":
+        "DebugSimulateCalcGraphHangAfter": Seconds = "0", "Time until the calculation hangs.";
+        "DebugSimulateDataplaneHangAfter": Seconds = "0", "Time until the data plane hangs.";
+        "DebugSimulateDataplaneApplyDelay": Seconds = "0",
+            "Time added to each change of the data plane.";
+        "DebugPanicAfter": Seconds = "0", "Time until a crash.";
+        "DebugSimulateDataRace": Bool = "false", "Makes threads race for data.";
+    Diagnostics, "there is no Go runtime":
+        "GoGCThreshold": AnyInt = "40", "When garbage is collected.";
+        "GoMemoryLimitMB": AnyInt = "-1", "Limit of memory.";
+        "GoMaxProcs": AnyInt = "-1", "Number of processors used.";
+    Overlay, "hosts are not joined by tunnels":
+        "IpInIpEnabled": Bool = "", "Tunnels traffic between hosts in IP-in-IP.";
+        "IpInIpMtu": AnyInt = "0", "Packet size of the IP-in-IP interface.";
+        "IpInIpTunnelAddr": Ipv4 = "", "Address of the IP-in-IP interface.";
+        "VXLANEnabled": Bool = "", "Tunnels traffic between hosts in VXLAN.";
+        "VXLANPort": AnyInt = "4789", "UDP port of VXLAN.";
+        "VXLANVNI": AnyInt = "4096", "Network number of VXLAN.";
+        "VXLANMTU": AnyInt = "0", "Packet size of the IPv4 VXLAN interface.";
+        "VXLANMTUV6": AnyInt = "0", "Packet size of the IPv6 VXLAN interface.";
+        "IPv4VXLANTunnelAddr": Ipv4 = "", "IPv4 address of the VXLAN interface.";
+        "IPv6VXLANTunnelAddr": Ipv6 = "", "IPv6 address of the VXLAN interface.";
+        "VXLANTunnelMACAddr": Text = "", "Hardware address of the IPv4 VXLAN interface.";
+        "VXLANTunnelMACAddrV6": Text = "", "Hardware address of the IPv6 VXLAN interface.";
+        "MTUIfacePattern": Text = "^((en|wl|ww|sl|ib)[Pcopsvx].*|(eth|wlan|wwan).*)",
+            "Interfaces whose packet size is looked at.";
+        "RequireMTUFile": Bool = "false", "Waits for the file with the packet size.";
+        "ProgramClusterRoutes": Text = "EnabledIPIPOnly", "Programs routes between hosts.";
+    Wireguard, "hosts are not joined by tunnels":
+        "WireguardEnabled": Bool = "false", "Encrypts IPv4 traffic between hosts.";
+        "WireguardEnabledV6": Bool = "false", "Encrypts IPv6 traffic between hosts.";
+        "WireguardListeningPort": AnyInt = "51820", "UDP port for IPv4.";
+        "WireguardListeningPortV6": AnyInt = "51821", "UDP port for IPv6.";
+        "WireguardRoutingRulePriority": AnyInt = "99", "Priority of the routing rule.";
+        "WireguardInterfaceName": InterfaceParam = "wireguard.cali", "Name of the IPv4 interface.";
+        "WireguardInterfaceNameV6": InterfaceParam = "wg-v6.cali", "Name of the IPv6 interface.";
+        "WireguardMTU": AnyInt = "0", "Packet size of the IPv4 interface.";
+        "WireguardMTUV6": AnyInt = "0", "Packet size of the IPv6 interface.";
+        "WireguardHostEncryptionEnabled": Bool = "false",
+            "Encrypts traffic of the hosts themselves.";
+        "WireguardPersistentKeepAlive": Seconds = "0", "Time between two keepalives.";
+        "WireguardThreadingEnabled": Bool = "false", "Uses threads for decryption.";
+        "PrometheusWireGuardMetricsEnabled": Bool = "true", "Serves metrics of WireGuard.";
+    Kubernetes, "tortie serves hosts outside Kubernetes":
+        "TyphaAddr": Authority = "", "Address of Typha.";
+        "TyphaK8sServiceName": Text = "", "Service that names Typha.";
+        "TyphaK8sNamespace": Text = "kube-system", "Namespace of that service.";
+        "TyphaReadTimeout": Seconds = "30", "Time to wait for Typha.";
+        "TyphaWriteTimeout": Seconds = "10", "Time to wait until Typha reads.";
+        "TyphaKeyFile": FilePath = "", "Private key towards Typha.";
+        "TyphaCertFile": FilePath = "", "Certificate towards Typha.";
+        "TyphaCAFile": FilePath = "", "Authorities that may sign Typha's certificate.";
+        "TyphaCN": Text = "", "Common name of Typha's certificate.";
+        "TyphaURISAN": Text = "", "URI of Typha's certificate.";
+        "KubeNodePortRanges": Text = "30000:32767", "Port ranges of node port services.";
+        "AWSSrcDstCheck": Text = "DoNothing", "Sets the address check of AWS interfaces.";
+        "WindowsManageFirewallRules": Text = "Disabled", "Programs the firewall of Windows.";
+        "PolicySyncPathPrefix": FilePath = "", "Directory of the policy sync sockets.";
+        "IstioAmbientMode": Text = "Disabled", "Cooperates with Istio's ambient mode.";
+        "IstioDSCPMark": Text = "23", "Mark of Istio's packets.";
+        "LocalSubnetL2Reachability": Text = "Disabled",
+            "Answers for workloads on the host's own subnet.";
+        "LocalSubnetL2ReachabilityRefreshInterval": Seconds = "120",
+            "Time between two refreshes of that.";
+        "LiveMigrationRouteConvergenceTime": Seconds = "30",
+            "Time that routes need after a live migration.";
+    Iptables, "iptables is not used":
+        "IptablesBackend": Text = "auto", "Which iptables is used.";
+        "IptablesPostWriteCheckIntervalSecs": Seconds = "5",
+            "Time after a write until it is checked.";
+        "IptablesLockProbeIntervalMillis": Millis = "50",
+            "Time between two tries for the lock of iptables.";
+        "IptablesLockFilePath": FilePath = "/run/xtables.lock", "Lock file of iptables.";
+        "IptablesLockTimeoutSecs": Seconds = "0", "Time to wait for the lock of iptables.";
+        "FeatureDetectOverride": Text = "", "Features of the kernel that are taken as given.";
+        "FeatureGates": Text = "", "Unfinished features that are turned on.";
+        "NFTablesFlowTableOffload": Text = "Disabled",
+            "Lets established connections bypass the rules.";
+        "NFTablesFlowTableDataIfacePattern": Text = "", "Interfaces that may do so.";
+    Routing, "routes between hosts are left to others":
+        "RouteSource": Text = "CalicoIPAM", "Where routes to other hosts come from.";
+        "RouteTableRange": Text = "", "Routing tables that may be used.";
+        "RouteTableRanges": Text = "", "Routing tables that may be used.";
+        "RouteSyncDisabled": Bool = "false", "Programs no routes at all.";
+        "IPv4NormalRoutePriority": AnyInt = "1024", "Priority of IPv4 routes.";
+        "IPv6NormalRoutePriority": AnyInt = "1024", "Priority of IPv6 routes.";
+        "IPv4ElevatedRoutePriority": AnyInt = "512", "Priority of preferred IPv4 routes.";
+        "IPv6ElevatedRoutePriority": AnyInt = "512", "Priority of preferred IPv6 routes.";
+    FlowLogs, "there are no flow logs":
+        "FlowLogsFlushInterval": Seconds = "300", "Time between two writes of flow logs.";
+        "FlowLogsCollectorDebugTrace": Bool = "false", "Logs the collector's work.";
+        "FlowLogsGoldmaneServer": Text = "", "Server that takes flow logs.";
+        "FlowLogsLocalReporter": Text = "Disabled", "Serves flow logs on a local socket.";
+        "FlowLogsPolicyEvaluationMode": Text = "Continuous",
+            "When the policies of a flow are judged anew.";
+    Old, "Felix after 1.4 does not know it either":
+        "StartupCleanupDelay": Seconds = "30",
+            "Time after the start until what is unknown is removed.";
+        "PeriodicResyncInterval": Seconds = "3600", "Time between two full reads of the datastore.";
+        "HostInterfacePollInterval": Seconds = "10", "Time between two listings of interfaces.";
+        "DropActionOverride": Text = "DROP", "What happens to denied packets.";
+        "EtcdDriverPrometheusMetricsPort": AnyInt = "9092",
+            "Port of the datastore driver's metrics.";
+        "EtcdDriverLogFilePath": FilePath = "/var/log/calico/felix-etcd.log",
+            "Log file of the datastore driver.";
+        "IptablesGeneratorPlugin": Text = "default", "Plugin that writes iptables rules.";
+}

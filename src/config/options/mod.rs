@@ -199,15 +199,15 @@ pub(super) const FELIX_HOSTNAME: &str = "FelixHostname";
 pub(super) const DATASTORE_TYPE: &str = "DatastoreType";
 pub(super) const ETCD_PASSWORD: &str = "EtcdPassword";
 
-/// Writes one row: name, aliases, topic, type, default, flags, status, assignment, meaning.
+/// Makes a row from its parts.
 macro_rules! row {
     (
-        $name:expr, $aliases:expr, $topic:ident, $kind:ty, $default:expr, $flags:ident, $status:expr,
-        |$config:pat_param, $value:pat_param| $set:expr, $doc:expr
+        $name:literal, [$($alias:literal)*], $kind:ty, $default:literal, $topic:ident, $flags:ident,
+        $status:expr, $set:expr, $doc:expr
     ) => {
         $crate::config::options::Row {
             name: $name,
-            aliases: &$aliases,
+            aliases: &[$($alias),*],
             topic: $crate::config::options::Topic::$topic,
             describe: <$kind as $crate::config::types::OptionType>::describe,
             unit: <$kind as $crate::config::types::OptionType>::UNIT,
@@ -215,34 +215,52 @@ macro_rules! row {
             default: $default,
             flags: $crate::config::options::Flags::$flags,
             status: $status,
-            set: |$config, input| {
-                let $value = $crate::config::types::read::<$kind>(input)?;
-                $set;
-                Ok(())
-            },
+            set: $set,
             doc: $doc,
         }
     };
 }
 
-/// Writes a row whose value is checked and then forgotten.
-macro_rules! ignored {
-    ($name:expr, $topic:ident, $kind:ty, $default:expr, $why:expr, $doc:expr) => {
-        $crate::config::options::row!(
-            $name,
-            [],
-            $topic,
-            $kind,
-            $default,
-            NONE,
-            $crate::config::options::Status::Accepted($why),
-            |_, _| (),
-            $doc
-        )
+/// Writes rows as `NAME | ALIAS: TYPE = DEFAULT, TOPIC, FLAGS, STATUS, ASSIGNMENT, MEANING;`.
+macro_rules! table {
+    ($(
+        $name:literal $(| $alias:literal)*: $kind:ty = $default:literal,
+        $topic:ident, $flags:ident, $status:expr,
+        |$config:ident, $value:ident| $set:expr, $doc:literal;
+    )+) => {
+        pub(super) static ROWS: &[Row] = &[$(
+            $crate::config::options::row!(
+                $name, [$($alias)*], $kind, $default, $topic, $flags, $status,
+                |$config, input| {
+                    let $value = $crate::config::types::read::<$kind>(input)?;
+                    $set;
+                    Ok(())
+                },
+                $doc
+            ),
+        )+];
     };
 }
 
-use {ignored, row};
+/// Writes rows whose value is checked and then forgotten, as groups of one topic and one reason:
+/// `TOPIC, REASON: NAME: TYPE = DEFAULT, MEANING; ...`.
+macro_rules! ignored {
+    ($(
+        $topic:ident, $why:literal:
+        $($name:literal: $kind:ty = $default:literal, $doc:literal;)+
+    )+) => {
+        pub(super) static ROWS: &[Row] = &[$($(
+            $crate::config::options::row!(
+                $name, [], $kind, $default, $topic, NONE,
+                $crate::config::options::Status::Accepted($why),
+                |_, input| $crate::config::types::read::<$kind>(input).map(drop),
+                $doc
+            ),
+        )+)+];
+    };
+}
+
+use {ignored, row, table};
 
 /// Returns every row, in the order in which they are applied.
 pub(super) fn all() -> impl Iterator<Item = &'static Row> {

@@ -1,146 +1,72 @@
 //! Rows of policy.
 
 use super::Status::{Planned, Works};
-use super::{Row, row};
+use super::{Row, table};
 use crate::config::choices::{AllowAction, DenyAction, EndpointToHostAction, NeighborDiscovery};
 use crate::config::types::{Bool, FailsafePorts, Int, LogRate, OneOf, Text};
 
-pub(super) static ROWS: &[Row] = &[
-    row!(
-        "FailsafeInboundHostPorts",
-        [],
-        Policy,
-        FailsafePorts,
+table! {
+    "FailsafeInboundHostPorts": FailsafePorts =
         "tcp:22,udp:68,tcp:179,tcp:2379,tcp:2380,tcp:5473,tcp:6443,tcp:6666,tcp:6667",
-        DIE,
-        Works,
+        Policy, DIE, Works,
         |c, v| c.policy.failsafe_in = v,
         "Ports of this host that no policy on a host endpoint closes. Items are `PORT` (TCP), \
          `PROTOCOL:PORT` or `PROTOCOL:NET:PORT`, an IPv6 net in brackets, as \
-         `tcp:[2001:db8::/32]:22`; the protocol is tcp or udp. `none` opens nothing."
-    ),
-    row!(
-        "FailsafeOutboundHostPorts",
-        [],
-        Policy,
-        FailsafePorts,
+         `tcp:[2001:db8::/32]:22`; the protocol is tcp or udp. `none` opens nothing.";
+    "FailsafeOutboundHostPorts": FailsafePorts =
         "udp:53,udp:67,tcp:179,tcp:2379,tcp:2380,tcp:4001,tcp:5473,tcp:6443,tcp:6666,tcp:6667,tcp:7001",
-        DIE,
-        Works,
+        Policy, DIE, Works,
         |c, v| c.policy.failsafe_out = v,
         "Ports of other hosts that no policy on a host endpoint closes to this one, in the same \
          form. The default has the old etcd ports 4001 and 7001 besides those of recent releases \
-         of Calico."
-    ),
-    row!(
-        "NftablesFilterAllowAction",
-        ["IptablesFilterAllowAction"],
-        Policy,
-        OneOf<AllowAction>,
+         of Calico.";
+    "NftablesFilterAllowAction" | "IptablesFilterAllowAction": OneOf<AllowAction> =
         "ACCEPT",
-        DIE_NON_ZERO,
-        Works,
+        Policy, DIE_NON_ZERO, Works,
         |c, v| c.policy.filter_allow_action = v,
         "What happens to a packet that policy allows: accepted at once, or left to the host's own \
-         rules."
-    ),
-    row!(
-        "NftablesMangleAllowAction",
-        ["IptablesMangleAllowAction"],
-        Policy,
-        OneOf<AllowAction>,
+         rules.";
+    "NftablesMangleAllowAction" | "IptablesMangleAllowAction": OneOf<AllowAction> =
         "ACCEPT",
-        DIE_NON_ZERO,
-        Planned,
+        Policy, DIE_NON_ZERO, Planned,
         |c, v| c.policy.mangle_allow_action = v,
-        "The same for a packet that pre-DNAT policy allows."
-    ),
-    row!(
-        "NftablesFilterDenyAction",
-        ["IptablesFilterDenyAction"],
-        Policy,
-        OneOf<DenyAction>,
+        "The same for a packet that pre-DNAT policy allows.";
+    "NftablesFilterDenyAction" | "IptablesFilterDenyAction": OneOf<DenyAction> =
         "DROP",
-        DIE_NON_ZERO,
-        Works,
+        Policy, DIE_NON_ZERO, Works,
         |c, v| c.policy.filter_deny_action = v,
-        "What happens to a packet that policy denies: dropped, or rejected where the kernel can."
-    ),
-    row!(
-        "DefaultEndpointToHostAction",
-        [],
-        Policy,
-        OneOf<EndpointToHostAction>,
+        "What happens to a packet that policy denies: dropped, or rejected where the kernel can.";
+    "DefaultEndpointToHostAction": OneOf<EndpointToHostAction> =
         "DROP",
-        DIE_NON_ZERO,
-        Planned,
+        Policy, DIE_NON_ZERO, Planned,
         |c, v| c.policy.endpoint_to_host_action = v,
         "What happens to a packet from a workload to this host once the workload's policy has \
-         allowed it."
-    ),
-    row!(
-        "HostEndpointNeighborDiscovery",
-        [],
-        Policy,
-        OneOf<NeighborDiscovery>,
+         allowed it.";
+    "HostEndpointNeighborDiscovery": OneOf<NeighborDiscovery> =
         "Allow",
-        DIE_NON_ZERO,
-        Works,
+        Policy, DIE_NON_ZERO, Works,
         |c, v| c.policy.neighbor_discovery = v,
         "Whether ICMPv6 types 130 to 136 and 143 (multicast listeners and neighbour discovery) \
-         pass every host endpoint, or are judged by its policy, as Felix does, which cuts IPv6 off \
-         unless the policy allows them. Not Felix's."
-    ),
-    row!(
-        "Ipv6Support",
-        [],
-        Policy,
-        Bool,
-        "true",
-        NONE,
-        Works,
+         pass every host endpoint, or are judged by its policy, as Felix does, which cuts IPv6 \
+         off unless the policy allows them. Not Felix's.";
+    "Ipv6Support": Bool = "true", Policy, NONE, Works,
         |c, v| c.policy.ipv6_support = v,
-        "Programs rules for IPv6. If off, IPv6 is not policed."
-    ),
-    row!(
-        "DisableConntrackInvalidCheck",
-        [],
-        Policy,
-        Bool,
-        "false",
-        NONE,
-        Works,
+        "Programs rules for IPv6.";
+    "DisableConntrackInvalidCheck": Bool = "false", Policy, NONE, Works,
         |c, v| c.policy.disable_conntrack_invalid_check = v,
         "Lets policy judge packets that connection tracking calls invalid, which are dropped \
-         otherwise."
-    ),
-    row!(
-        "LogPrefix",
-        [],
-        Policy,
-        Text,
-        "calico-packet",
-        NONE,
-        Works,
+         otherwise.";
+    "LogPrefix": Text = "calico-packet", Policy, NONE, Works,
         |c, v| c.policy.log_prefix = v,
-        "What the kernel's line begins with for a packet that a `Log` rule sees, before `: `. `%t`, \
-         `%k`, `%n` and `%p` stand for the tier, the kind and the names of the policy."
-    ),
-    row!(
-        "LogActionRateLimit",
-        [],
-        Policy,
-        LogRate,
-        "",
-        NONE,
-        Works,
+        "What the kernel's line begins with for a packet that a `Log` rule sees, before `: `. \
+         `%t`, `%k`, `%n` and `%p` stand for the tier, the kind and the names of the policy.";
+    "LogActionRateLimit": LogRate = "", Policy, NONE, Works,
         |c, v| c.policy.log_rate_limit = v,
-        "Limit of each `Log` rule, as `10/minute`; the number is 1 to 9999. No limit by default."
-    ),
+        "Limit of each `Log` rule, as `10/minute`; the number is 1 to 9999. No limit by default.";
     // After the row above, whose value it completes.
-    row!("LogActionRateLimitBurst", [], Policy, Int<0, 9999>, "5", NONE, Works,
+    "LogActionRateLimitBurst": Int<0, 9999> = "5", Policy, NONE, Works,
         |c, v| if let Some(limit) = &mut c.policy.log_rate_limit {
             limit.burst = u32::try_from(v).map_err(|error| error.to_string())?;
         },
-        "Packets that a `Log` rule lets through at once before the limit holds."),
-];
+        "Packets that a `Log` rule lets through at once before the limit holds.";
+}

@@ -1,213 +1,71 @@
 //! Rows of workload endpoints, their routes and address translation.
 
 use super::Status::{Accepted, Planned};
-use super::{Row, ignored, row};
+use super::{Row, table};
 use crate::config::choices::{FloatingIps, NatExclusions, ServiceLoopPrevention, SourceSpoofing};
 use crate::config::types::{
     Bool, CidrList, Hostname, Int, InterfaceParam, Interval, Ipv4, Ipv6, OneOf, Port, PortRange,
     Region,
 };
 
-const NO_SERVICES: &str = "there are no Kubernetes services to protect";
-
-pub(super) static ROWS: &[Row] = &[
-    row!(
-        "WorkloadSourceSpoofing",
-        [],
-        Workloads,
-        OneOf<SourceSpoofing>,
-        "Disabled",
-        NONE,
-        Planned,
+table! {
+    "WorkloadSourceSpoofing": OneOf<SourceSpoofing> = "Disabled", Workloads, NONE, Planned,
         |c, v| c.workload.source_spoofing = v,
-        "Whether a workload endpoint may ask to send from addresses that are not its own."
-    ),
-    row!(
-        "AllowVXLANPacketsFromWorkloads",
-        [],
-        Workloads,
-        Bool,
-        "false",
-        NONE,
-        Planned,
+        "Whether a workload endpoint may ask to send from addresses that are not its own.";
+    "AllowVXLANPacketsFromWorkloads": Bool = "false", Workloads, NONE, Planned,
         |c, v| c.workload.allow_vxlan = v,
-        "Lets workloads send VXLAN packets."
-    ),
-    row!(
-        "AllowIPIPPacketsFromWorkloads",
-        [],
-        Workloads,
-        Bool,
-        "false",
-        NONE,
-        Planned,
+        "Lets workloads send VXLAN packets.";
+    "AllowIPIPPacketsFromWorkloads": Bool = "false", Workloads, NONE, Planned,
         |c, v| c.workload.allow_ipip = v,
-        "Lets workloads send IP-in-IP packets."
-    ),
-    row!(
-        "ServiceLoopPrevention",
-        [],
-        Workloads,
-        OneOf<ServiceLoopPrevention>,
+        "Lets workloads send IP-in-IP packets.";
+    "ServiceLoopPrevention": OneOf<ServiceLoopPrevention> =
         "Drop",
-        NONE,
-        Accepted(NO_SERVICES),
+        Workloads, NONE, Accepted("there are no Kubernetes services to protect"),
         |c, v| c.workload.service_loop_prevention = v,
-        "What happens to packets for a service address that nobody answers."
-    ),
-    row!(
-        "MetadataAddr",
-        [],
-        Workloads,
-        Hostname,
-        "127.0.0.1",
-        DIE,
-        Planned,
+        "What happens to packets for a service address that nobody answers.";
+    "MetadataAddr": Hostname = "127.0.0.1", Workloads, DIE, Planned,
         |c, v| c.workload.metadata_addr = Some(v).filter(|v| !v.is_empty()),
-        "Host of the OpenStack metadata service, which workloads may always reach; `none` is none. \
-         Another value than the default turns on the rules for OpenStack."
-    ),
-    row!(
-        "MetadataPort",
-        [],
-        Workloads,
-        Port,
-        "8775",
-        DIE,
-        Planned,
+        "Host of the OpenStack metadata service, which workloads may always reach; `none` is \
+         none. Another value than the default turns on the rules for OpenStack.";
+    "MetadataPort": Port = "8775", Workloads, DIE, Planned,
         |c, v| c.workload.metadata_port = v,
-        "Port of the OpenStack metadata service."
-    ),
-    row!(
-        "OpenstackRegion",
-        [],
-        Workloads,
-        Region,
-        "",
-        DIE,
-        Planned,
+        "Port of the OpenStack metadata service.";
+    "OpenstackRegion": Region = "", Workloads, DIE, Planned,
         |c, v| c.workload.openstack_region = v,
-        "Region that the keys of status reports carry."
-    ),
-    row!(
-        "RouteRefreshInterval",
-        [],
-        Workloads,
-        Interval,
-        "90",
-        NONE,
-        Planned,
+        "Region that the keys of status reports carry.";
+    "RouteRefreshInterval": Interval = "90", Workloads, NONE, Planned,
         |c, v| c.route.refresh_interval = v,
-        "Time between two comparisons of routes with the kernel's."
-    ),
-    row!(
-        "RemoveExternalRoutes",
-        [],
-        Workloads,
-        Bool,
-        "true",
-        NONE,
-        Planned,
+        "Time between two comparisons of routes with the kernel's.";
+    "RemoveExternalRoutes": Bool = "true", Workloads, NONE, Planned,
         |c, v| c.route.remove_external = v,
-        "Removes routes to workload interfaces that other programs have made."
-    ),
-    row!("DeviceRouteProtocol", [], Workloads, Int<0, 255>, "3", NONE, Planned,
+        "Removes routes to workload interfaces that other programs have made.";
+    "DeviceRouteProtocol": Int<0, 255> = "3", Workloads, NONE, Planned,
         |c, v| c.route.protocol = u8::try_from(v).map_err(|error| error.to_string())?,
-        "Number that marks routes as ours."),
-    row!(
-        "DeviceRouteSourceAddress",
-        [],
-        Workloads,
-        Ipv4,
-        "",
-        NONE,
-        Planned,
+        "Number that marks routes as ours.";
+    "DeviceRouteSourceAddress": Ipv4 = "", Workloads, NONE, Planned,
         |c, v| c.route.source_v4 = v,
-        "Preferred source address of IPv4 routes to workloads."
-    ),
-    row!(
-        "DeviceRouteSourceAddressIPv6",
-        [],
-        Workloads,
-        Ipv6,
-        "",
-        NONE,
-        Planned,
+        "Preferred source address of IPv4 routes to workloads.";
+    "DeviceRouteSourceAddressIPv6": Ipv6 = "", Workloads, NONE, Planned,
         |c, v| c.route.source_v6 = v,
-        "Preferred source address of IPv6 routes to workloads."
-    ),
-    row!(
-        "NATPortRange",
-        [],
-        Nat,
-        PortRange,
-        "",
-        NONE,
-        Planned,
+        "Preferred source address of IPv6 routes to workloads.";
+    "NATPortRange": PortRange = "", Nat, NONE, Planned,
         |c, v| c.nat.port_range = v,
-        "Ports that masqueraded connections are given; by default the kernel chooses."
-    ),
-    row!(
-        "NATOutgoingAddress",
-        [],
-        Nat,
-        Ipv4,
-        "",
-        NONE,
-        Planned,
+        "Ports that masqueraded connections are given; by default the kernel chooses.";
+    "NATOutgoingAddress": Ipv4 = "", Nat, NONE, Planned,
         |c, v| c.nat.outgoing_address = v,
-        "Source address of translated connections; by default that of the interface."
-    ),
-    row!(
-        "NATOutgoingExclusions",
-        [],
-        Nat,
-        OneOf<NatExclusions>,
-        "IPPoolsOnly",
-        NONE,
-        Planned,
+        "Source address of translated connections; by default that of the interface.";
+    "NATOutgoingExclusions": OneOf<NatExclusions> = "IPPoolsOnly", Nat, NONE, Planned,
         |c, v| c.nat.outgoing_exclusions = v,
-        "Destinations that are reached untranslated."
-    ),
-    row!(
-        "IptablesNATOutgoingInterfaceFilter",
-        [],
-        Nat,
-        InterfaceParam,
-        "",
-        NONE,
-        Planned,
+        "Destinations that are reached untranslated.";
+    "IptablesNATOutgoingInterfaceFilter": InterfaceParam = "", Nat, NONE, Planned,
         |c, v| c.nat.outgoing_interface = v,
-        "Interface that translation is limited to; a `+` at the end stands for any rest."
-    ),
-    row!(
-        "FloatingIPs",
-        [],
-        Nat,
-        OneOf<FloatingIps>,
-        "Disabled",
-        NONE,
-        Planned,
+        "Interface that translation is limited to; a `+` at the end stands for any rest.";
+    "FloatingIPs": OneOf<FloatingIps> = "Disabled", Nat, NONE, Planned,
         |c, v| c.nat.floating_ips = v,
-        "Programs one-to-one translation for workload endpoints."
-    ),
-    row!(
-        "ExternalNodesCIDRList",
-        [],
-        Nat,
-        CidrList,
+        "Programs one-to-one translation for workload endpoints.";
+    "ExternalNodesCIDRList": CidrList =
         "",
-        NONE,
-        Accepted("there are no tunnels between hosts"),
+        Nat, NONE, Accepted("there are no tunnels between hosts"),
         |c, v| c.nat.external_nodes = v,
-        "Hosts outside the cluster that may tunnel into it."
-    ),
-    ignored!(
-        "IgnoreLooseRPF",
-        Workloads,
-        Bool,
-        "false",
-        "the reverse path of workloads is checked by a rule, not by a kernel setting",
-        "Starts although the kernel checks reverse paths loosely (Felix 2.2)."
-    ),
-];
+        "Hosts outside the cluster that may tunnel into it.";
+}

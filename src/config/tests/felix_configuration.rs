@@ -202,7 +202,7 @@ fn sctp_failsafe_ports_pass_conversion_and_are_refused_later() {
     assert_eq!(
         problems(&resolution),
         [
-            "error: FailsafeInboundHostPorts in datastore (global): `sctp:22`: `sctp:22`: unknown \
+            "error: FailsafeInboundHostPorts in datastore (global): `sctp:22`: unknown \
           protocol `sctp`, only tcp and udp are known; it is passed over"
         ]
     );

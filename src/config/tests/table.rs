@@ -32,7 +32,19 @@ fn names_are_unique_and_every_default_parses() {
     }
 }
 
-/// Names of contract sections 4.2 and 4.3.
+#[test]
+fn names_that_the_code_refers_to_are_in_the_table() {
+    for name in [
+        options::FELIX_HOSTNAME,
+        options::DATASTORE_TYPE,
+        options::ETCD_PASSWORD,
+    ] {
+        assert_eq!(options::find(name).map(|row| row.name), Some(name));
+    }
+    assert!(options::all().any(options::Row::is_secret));
+}
+
+/// Every option of Felix 1.4, 2.2 and 3.33, and those of tortie alone.
 const KNOWN: &str = include_str!("known_options.txt");
 
 #[test]
