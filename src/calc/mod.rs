@@ -1,1 +1,12 @@
-//! The `calc` room.
+//! The `calc` room: facts in, what each local endpoint must enforce out.
+//!
+//! In: resources one by one, links and addresses, the few settings that decide what is local. Out:
+//! [`Changes`], keyed, of exactly what differs since they were last taken. May touch: `model`, `selector`,
+//! `net`. Absent: nftables, I/O, time; a change costs what it touches, not what exists.
+
+mod changes;
+
+pub use changes::{
+    ActivePolicy, ActiveProfile, Changes, EndpointId, EndpointPolicies, MatchRule, Member,
+    PolicyId, PolicyLists, SetChange, SetId, SetMembers, SetSize, SideMatch, TierPolicies,
+};
