@@ -1,1 +1,7 @@
 //! The `kernel` room.
+
+mod encode;
+mod subject;
+
+pub use encode::{Batch, EncodeError, Target};
+pub use subject::Subject;
