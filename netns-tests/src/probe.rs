@@ -448,7 +448,7 @@ fn token() -> u16 {
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
-/// Returns a source port for a hand-made segment.
+/// Returns a source port that no server of a test and no connection of its own kernel uses.
 fn source(token: u16) -> u16 {
     10_000 + token % 20_000
 }
