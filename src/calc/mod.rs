@@ -25,6 +25,6 @@ pub use changes::{
     ActivePolicy, ActiveProfile, Changes, EndpointId, EndpointPolicies, MatchRule, Member,
     PolicyId, PolicyLists, SetChange, SetId, SetMembers, SetSize, SideMatch, TierPolicies,
 };
-pub use settings::{InterfacePattern, LinkUpdate, Settings};
+pub use settings::{LinkUpdate, Settings};
 pub use state::Calc;
 pub use status::{Counts, EndpointStatus};

@@ -3,31 +3,8 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use regex_lite::Regex;
-
 use crate::model::NodeName;
-use crate::net::InterfaceName;
-
-/// Names of interfaces, one by one or by pattern.
-#[derive(Debug, Clone)]
-pub enum InterfacePattern {
-    /// One name.
-    Name(String),
-    /// Every name in which the expression is found.
-    Regex(Regex),
-}
-
-impl PartialEq for InterfacePattern {
-    fn eq(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Name(one), Self::Name(other)) => one == other,
-            (Self::Regex(one), Self::Regex(other)) => one.as_str() == other.as_str(),
-            (Self::Name(_), Self::Regex(_)) | (Self::Regex(_), Self::Name(_)) => false,
-        }
-    }
-}
-
-impl Eq for InterfacePattern {}
+use crate::net::{InterfaceName, InterfacePattern};
 
 /// The settings that the calculation depends on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,10 +29,9 @@ impl Settings {
 
     /// Tells whether an interface is left out of the search for owners.
     pub(super) fn is_excluded(&self, name: &InterfaceName) -> bool {
-        self.interface_exclude.iter().any(|pattern| match pattern {
-            InterfacePattern::Name(excluded) => excluded == name.as_str(),
-            InterfacePattern::Regex(regex) => regex.is_match(name.as_str()),
-        })
+        self.interface_exclude
+            .iter()
+            .any(|pattern| pattern.matches(name.as_str()))
     }
 }
 
