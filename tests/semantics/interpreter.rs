@@ -169,18 +169,20 @@ fn holds(ruleset: &Ruleset, expr: &Expr, packet: &Packet) -> bool {
         Expr::Protocol(comparison, protocol) => {
             compare(*comparison, packet.protocol == protocol.number())
         }
-        Expr::Interface(side, comparison, matched) => {
-            packet.interface(*side).is_some_and(|name| {
-                let equal = match matched {
-                    InterfaceMatch::Name(wanted) => name == wanted,
-                    InterfaceMatch::Prefix(prefix) => name.as_str().starts_with(prefix.as_str()),
-                };
-                compare(*comparison, equal)
-            })
-        }
+        Expr::Interface(side, comparison, matched) => packet.interface(*side).is_some_and(|name| {
+            let equal = match matched {
+                InterfaceMatch::Name(wanted) => name == wanted,
+                InterfaceMatch::Prefix(prefix) => name.as_str().starts_with(prefix.as_str()),
+            };
+            compare(*comparison, equal)
+        }),
         Expr::HasInputInterface => packet.input.is_some(),
         Expr::Address(side, comparison, net) => {
-            assert_eq!(Family::of_net(net), packet.family(), "a match of the other family");
+            assert_eq!(
+                Family::of_net(net),
+                packet.family(),
+                "a match of the other family"
+            );
             compare(*comparison, net.contains(&packet.address(*side)))
         }
         Expr::Port(side, comparison, range) => {

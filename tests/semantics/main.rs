@@ -25,8 +25,12 @@ struct Members<'a>(&'a BTreeMap<SetId, Vec<Member>>);
 impl SetMembers for Members<'_> {
     fn size(&self, set: &SetId, family: Family) -> SetSize {
         let members = self.members(set, family);
-        let prefix = |m: &&Member| matches!(m, Member::Net(net) if net.prefix_len() < family.bits());
-        SetSize { members: members.len(), prefixes: members.iter().filter(prefix).count() }
+        let prefix =
+            |m: &&Member| matches!(m, Member::Net(net) if net.prefix_len() < family.bits());
+        SetSize {
+            members: members.len(),
+            prefixes: members.iter().filter(prefix).count(),
+        }
     }
 
     fn members(&self, set: &SetId, family: Family) -> Vec<Member> {
@@ -63,7 +67,8 @@ fn changes(before: &State, after: &State) -> Changes {
         endpoints: differing(&endpoint(before), &endpoint(after)),
         ..Changes::default()
     };
-    if before.endpoint.is_some() != after.endpoint.is_some() || before.interface != after.interface {
+    if before.endpoint.is_some() != after.endpoint.is_some() || before.interface != after.interface
+    {
         let bound = |state: &State| state.endpoint.is_some().then(|| state.interface.clone());
         let (old, new) = (bound(before), bound(after));
         if let Some(interface) = old.filter(|interface| Some(interface) != new.as_ref()) {
@@ -94,7 +99,9 @@ fn from_scratch(state: &State, deny: DenyAction) -> Ruleset {
     let all = changes(&State::empty(), state);
     let objects = renderer.render(&all, &Members(&state.world.sets));
     let mut ruleset = Ruleset::default();
-    ruleset.apply(&objects, Extent::Whole).expect("whole objects");
+    ruleset
+        .apply(&objects, Extent::Whole)
+        .expect("whole objects");
     ruleset
 }
 
@@ -107,7 +114,13 @@ fn hook(direction: Direction) -> Hook {
 }
 
 /// Compares both readings of one packet.
-fn agree(ruleset: &Ruleset, state: &State, deny: DenyAction, direction: Direction, packet: &Packet) {
+fn agree(
+    ruleset: &Ruleset,
+    state: &State,
+    deny: DenyAction,
+    direction: Direction,
+    packet: &Packet,
+) {
     let (fate, logged) = run(ruleset, hook(direction), packet);
     let (expected, expected_logged) = match &state.endpoint {
         Some(endpoint) => decide(&state.world, endpoint, direction, packet),
@@ -169,7 +182,10 @@ fn a_translated_packet_is_judged_once_and_by_its_real_interface() {
     let mut state = State::empty();
     state.endpoint = Some(generate::denying_endpoint());
     state.interface = HostInterface::Name("eth0".parse().unwrap());
-    for (deny, refused) in [(DenyAction::Drop, Fate::Dropped), (DenyAction::Reject, Fate::Rejected)] {
+    for (deny, refused) in [
+        (DenyAction::Drop, Fate::Dropped),
+        (DenyAction::Reject, Fate::Rejected),
+    ] {
         let ruleset = from_scratch(&state, deny);
         let mut packet = generate::plain_packet();
         packet.output = interface("eth0");
@@ -185,6 +201,10 @@ fn a_translated_packet_is_judged_once_and_by_its_real_interface() {
         assert_eq!(run(&ruleset, Hook::Postrouting, &packet).0, Fate::Accepted);
         packet.output = interface("eth0");
         packet.input = interface("eth1");
-        assert_eq!(run(&ruleset, Hook::Postrouting, &packet).0, Fate::Accepted, "forwarded");
+        assert_eq!(
+            run(&ruleset, Hook::Postrouting, &packet).0,
+            Fate::Accepted,
+            "forwarded"
+        );
     }
 }

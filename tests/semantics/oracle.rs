@@ -35,7 +35,9 @@ pub fn decide(
     for tier in endpoint.normal.direction(direction).iter() {
         let mut passed = false;
         for id in &tier.policies {
-            let rules = world.policies[id].rules(direction).expect("a listed policy governs");
+            let rules = world.policies[id]
+                .rules(direction)
+                .expect("a listed policy governs");
             match first(world, rules, packet, &mut logged) {
                 Some(Action::Allow) => return (Fate::Accepted, logged),
                 Some(Action::Deny) => return (Fate::Dropped, logged),
@@ -51,7 +53,12 @@ pub fn decide(
         }
     }
     for id in &endpoint.profiles {
-        match first(world, world.profiles[id].rules(direction), packet, &mut logged) {
+        match first(
+            world,
+            world.profiles[id].rules(direction),
+            packet,
+            &mut logged,
+        ) {
             Some(Action::Allow) => return (Fate::Accepted, logged),
             Some(Action::Deny) => return (Fate::Dropped, logged),
             Some(Action::Pass | Action::Log) | None => {}
@@ -90,10 +97,16 @@ fn meets(world: &World, rule: &MatchRule, packet: &Packet) -> bool {
     let [kind, code] = packet.source_port.to_be_bytes();
     let same = |m: IcmpMatch| m.kind == kind && m.code.is_none_or(|wanted| wanted == code);
     rule.ip_version.is_none_or(|version| version == family)
-        && rule.protocol.is_none_or(|protocol| protocol.number() == packet.protocol)
-        && rule.not_protocol.is_none_or(|protocol| protocol.number() != packet.protocol)
+        && rule
+            .protocol
+            .is_none_or(|protocol| protocol.number() == packet.protocol)
+        && rule
+            .not_protocol
+            .is_none_or(|protocol| protocol.number() != packet.protocol)
         && rule.icmp.is_none_or(|wanted| is_icmp && same(wanted))
-        && rule.not_icmp.is_none_or(|unwanted| is_icmp && !same(unwanted))
+        && rule
+            .not_icmp
+            .is_none_or(|unwanted| is_icmp && !same(unwanted))
         && side_meets(world, &rule.source, Side::Source, packet)
         && side_meets(world, &rule.destination, Side::Destination, packet)
 }
@@ -116,7 +129,9 @@ fn side_meets(world: &World, asked: &SideMatch, side: Side, packet: &Packet) -> 
     };
     let numbered = |ranges: &[tortie::net::PortRange]| {
         protocol.has_ports()
-            && ranges.iter().any(|range| (range.first()..=range.last()).contains(&port))
+            && ranges
+                .iter()
+                .any(|range| (range.first()..=range.last()).contains(&port))
     };
     let any_port = asked.ports.is_empty() && asked.named_ports.is_empty();
     !foreign(&asked.nets)
