@@ -178,12 +178,22 @@ pub struct ResourceKey {
 impl ResourceKey {
     /// Makes the key of a v3 resource; `namespace` is empty where the kind has none.
     pub fn v3(kind: Kind, namespace: &str, name: &str) -> Self {
-        Self { kind, scope: namespace.into(), name: name.into(), form: Form::V3 }
+        Self {
+            kind,
+            scope: namespace.into(),
+            name: name.into(),
+            form: Form::V3,
+        }
     }
 
     /// Makes the key of a v1 resource; `node` is empty where the kind has none.
     pub fn v1(kind: Kind, node: &str, name: &str) -> Self {
-        Self { kind, scope: node.into(), name: name.into(), form: Form::V1 }
+        Self {
+            kind,
+            scope: node.into(),
+            name: name.into(),
+            form: Form::V1,
+        }
     }
 }
 

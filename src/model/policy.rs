@@ -66,7 +66,10 @@ pub struct PolicyTypes {
 
 impl PolicyTypes {
     /// Both directions: what a stored policy without `types` governs.
-    pub const BOTH: Self = Self { ingress: true, egress: true };
+    pub const BOTH: Self = Self {
+        ingress: true,
+        egress: true,
+    };
 
     /// Tells whether a direction is governed.
     pub fn governs(self, direction: Direction) -> bool {

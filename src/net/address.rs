@@ -20,7 +20,11 @@ impl Family {
 
     /// Returns the family of an address.
     pub fn of_address(address: IpAddr) -> Self {
-        if address.is_ipv4() { Self::V4 } else { Self::V6 }
+        if address.is_ipv4() {
+            Self::V4
+        } else {
+            Self::V6
+        }
     }
 
     /// Returns the family of a prefix.

@@ -72,10 +72,28 @@ mod tests {
 
     #[test]
     fn only_names_that_the_kernel_accepts_pass() {
-        for good in ["eth0", "wg-v6.cali", "enp0s31f6", "a", "fifteen-bytes-x", "br-1a2b3c", "veth@x"] {
+        for good in [
+            "eth0",
+            "wg-v6.cali",
+            "enp0s31f6",
+            "a",
+            "fifteen-bytes-x",
+            "br-1a2b3c",
+            "veth@x",
+        ] {
             assert!(good.parse::<InterfaceName>().is_ok(), "{good}");
         }
-        for bad in ["", ".", "..", "a b", "a/b", "a:1", "sixteen-bytes-xx", "ä", "a\n"] {
+        for bad in [
+            "",
+            ".",
+            "..",
+            "a b",
+            "a/b",
+            "a:1",
+            "sixteen-bytes-xx",
+            "ä",
+            "a\n",
+        ] {
             assert!(bad.parse::<InterfaceName>().is_err(), "{bad}");
         }
     }

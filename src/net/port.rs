@@ -23,7 +23,10 @@ impl PortRange {
 
     /// Makes the range of a single port.
     pub fn single(port: u16) -> Self {
-        Self { first: port, last: port }
+        Self {
+            first: port,
+            last: port,
+        }
     }
 
     /// Returns the first port.
@@ -96,9 +99,15 @@ mod tests {
             range(65535, 65535),
             range(65000, 65534),
         ]);
-        assert_eq!(merged, [range(80, 90), range(8000, 9000), range(65000, 65535)]);
+        assert_eq!(
+            merged,
+            [range(80, 90), range(8000, 9000), range(65000, 65535)]
+        );
         assert!(PortRange::merged(&[]).is_empty());
-        assert_eq!(PortRange::merged(&[range(0, 65535), range(3, 4)]), [range(0, 65535)]);
+        assert_eq!(
+            PortRange::merged(&[range(0, 65535), range(3, 4)]),
+            [range(0, 65535)]
+        );
     }
 
     #[test]

@@ -36,7 +36,11 @@ impl Protocol {
     /// # Errors
     /// Fails for zero, which stands for IPv6 hop-by-hop options and is no protocol to match.
     pub fn new(number: u8) -> Result<Self, ProtocolError> {
-        if number == 0 { Err(ProtocolError) } else { Ok(Self(number)) }
+        if number == 0 {
+            Err(ProtocolError)
+        } else {
+            Ok(Self(number))
+        }
     }
 
     /// Returns the protocol number.
@@ -55,13 +59,18 @@ impl FromStr for Protocol {
 
     /// Accepts a name in any case, or a number in decimal.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if let Some((_, known)) = NAMES.iter().find(|(name, _)| name.eq_ignore_ascii_case(text)) {
+        if let Some((_, known)) = NAMES
+            .iter()
+            .find(|(name, _)| name.eq_ignore_ascii_case(text))
+        {
             return Ok(*known);
         }
         if text.is_empty() || !text.bytes().all(|b| b.is_ascii_digit()) {
             return Err(ProtocolError);
         }
-        text.parse::<u8>().map_err(|_| ProtocolError).and_then(Self::new)
+        text.parse::<u8>()
+            .map_err(|_| ProtocolError)
+            .and_then(Self::new)
     }
 }
 
