@@ -11,7 +11,7 @@
 //! [`config`] save its `load` file. Edges: [`datastore`], [`links`], [`kernel`], [`telemetry`], [`agent`],
 //! [`cli`].
 
-//pub mod agent;
+pub mod agent;
 pub mod calc;
 pub mod cli;
 pub mod config;
