@@ -53,8 +53,8 @@ fn rule(field: &Field<'_>, scope: Scope<'_>) -> Option<Rule> {
     let (protocol, named_family) = protocol_of(&object, "protocol");
     let (not_protocol, _) = protocol_of(&object, "notProtocol");
     let ip_version = ip_version(&object);
-    let icmp = icmp(&object, "icmp", protocol);
-    let not_icmp = icmp_of_not(&object, protocol);
+    let icmp = icmp_match(&object, "icmp", protocol);
+    let not_icmp = icmp_match(&object, "notICMP", protocol);
     let source = entity(&object, End::Source, scope);
     let destination = entity(&object, End::Destination, scope);
     for (end, entity) in [("source", &source), ("destination", &destination)] {
@@ -147,11 +147,7 @@ fn ip_version(object: &Object<'_>) -> Option<Family> {
     }
 }
 
-fn icmp_of_not(object: &Object<'_>, protocol: Option<Protocol>) -> Option<IcmpMatch> {
-    icmp(object, "notICMP", protocol)
-}
-
-fn icmp(object: &Object<'_>, name: &str, protocol: Option<Protocol>) -> Option<IcmpMatch> {
+fn icmp_match(object: &Object<'_>, name: &str, protocol: Option<Protocol>) -> Option<IcmpMatch> {
     let field = object.get(name)?;
     let icmp = field.object();
     let part = |name: &str, max: i64| {
@@ -337,10 +333,7 @@ fn service_accounts(object: &Object<'_>) -> Option<Selector> {
             .replace_all(&Selector::has(SERVICE_ACCOUNT_LABEL))
     });
     accounts.finish();
-    let by_name = names
-        .into_iter()
-        .map(|name| Selector::equals(SERVICE_ACCOUNT_LABEL, &name))
-        .reduce(|a, b| either(&a, &b));
+    let by_name = (!names.is_empty()).then(|| Selector::one_of(SERVICE_ACCOUNT_LABEL, &names));
     [by_label, by_name]
         .into_iter()
         .flatten()
