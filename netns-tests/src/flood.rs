@@ -11,11 +11,10 @@ use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use crate::agent::DEADLINE;
 use crate::topology::{Family, Place, World};
 
 /// How many datagrams of a kind that must arrive may be under way.
@@ -81,8 +80,8 @@ impl Shared {
     /// Waits until at most `window` of each kind that must arrive are under way.
     ///
     /// Gives up at the deadline: then some were dropped, and the counts will say so.
-    fn wait(&self, sending: &[Sending], window: u64) {
-        let deadline = Instant::now() + DEADLINE;
+    fn wait(&self, sending: &[Sending], window: u64, patience: Duration) {
+        let deadline = Instant::now() + patience;
         let mut received = self
             .received
             .lock()
@@ -129,11 +128,14 @@ pub struct Flood {
     sender: JoinHandle<Vec<Sending>>,
     receiver: JoinHandle<()>,
     stop: UnixStream,
+    patience: Duration,
 }
 
 impl Flood {
     /// Starts to send every kind, in both families, to `to`.
-    pub fn start(world: &World, to: Place, kinds: &[Kind]) -> Self {
+    ///
+    /// Datagrams that have not arrived after `patience` count as lost.
+    pub fn start(world: &World, to: Place, kinds: &[Kind], patience: Duration) -> Self {
         let shared = Arc::new(Shared::default());
         let families = [Family::V4, Family::V6];
         let mut ports: Vec<u16> = kinds.iter().map(|kind| kind.port).collect();
@@ -177,13 +179,14 @@ impl Flood {
         });
         let sender = std::thread::spawn({
             let shared = Arc::clone(&shared);
-            move || send(&shared, sending)
+            move || send(&shared, sending, patience)
         });
         Self {
             shared,
             sender,
             receiver,
             stop,
+            patience,
         }
     }
 
@@ -191,7 +194,7 @@ impl Flood {
     pub fn finish(self) -> Vec<Count> {
         self.shared.stop.store(true, Ordering::SeqCst);
         let sending = self.sender.join().expect("the sender does not panic");
-        self.shared.wait(&sending, 0);
+        self.shared.wait(&sending, 0, self.patience);
         drop(self.stop);
         self.receiver.join().expect("the receiver does not panic");
         let received = self
@@ -211,14 +214,14 @@ impl Flood {
     }
 }
 
-fn send(shared: &Shared, mut sending: Vec<Sending>) -> Vec<Sending> {
+fn send(shared: &Shared, mut sending: Vec<Sending>, patience: Duration) -> Vec<Sending> {
     while !shared.stop.load(Ordering::SeqCst) {
         for it in &mut sending {
             if it.socket.send(b"flood").is_ok() {
                 it.sent += 1;
             }
         }
-        shared.wait(&sending, WINDOW);
+        shared.wait(&sending, WINDOW, patience);
     }
     sending
 }

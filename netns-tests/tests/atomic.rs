@@ -1,5 +1,8 @@
 //! Scenario 103: no packet sees a mix of two states, however often they change.
 
+use std::time::Duration;
+
+use netns_tests::agent::DEADLINE;
 use netns_tests::flood::{Count, Flood, kinds_of_a_flip};
 use netns_tests::resources::{documents, eth0, ingress, network_set};
 use netns_tests::{Agent, HOST0, World, both_ways, ns};
@@ -67,7 +70,7 @@ fn flip(owner: netns_tests::Owner, kind: SetKind, prefixes: bool, flips: usize) 
     let agent = Agent::start(&world.host, owner);
     let states = states(kind, prefixes);
     agent.apply(&states[0]);
-    let flood = Flood::start(&world, HOST0, &kinds_of_a_flip());
+    let flood = Flood::start(&world, HOST0, &kinds_of_a_flip(), DEADLINE);
     for number in 1..=flips {
         agent.apply(&states[number % 2]);
     }
@@ -130,7 +133,7 @@ fn nft_state(second: bool, set: usize) -> [String; 2] {
     [nft_rules(denied, allowed, set), nft_members(second, set)]
 }
 
-fn flips_by_nft(flip: impl Fn(&World, usize)) -> Vec<Count> {
+fn flips_by_nft(patience: Duration, flip: impl Fn(&World, usize)) -> Vec<Count> {
     let world = World::new();
     world.host.nft(
         "table inet test {
@@ -140,7 +143,7 @@ fn flips_by_nft(flip: impl Fn(&World, usize)) -> Vec<Count> {
     );
     let [rules, members] = nft_state(false, 0);
     world.host.nft(&format!("{members}{rules}"));
-    let flood = Flood::start(&world, HOST0, &kinds_of_a_flip());
+    let flood = Flood::start(&world, HOST0, &kinds_of_a_flip(), patience);
     for number in 1..=30 {
         flip(&world, number);
     }
@@ -157,7 +160,7 @@ fn the_flood_sees_nothing_when_nft_replaces_the_set_along_with_the_rules() {
     if !ns::privileged() {
         return;
     }
-    demand(&flips_by_nft(|world, number| {
+    demand(&flips_by_nft(DEADLINE, |world, number| {
         let [rules, members] = nft_state(number % 2 == 1, number);
         let old = number - 1;
         world.host.nft(&format!(
@@ -171,7 +174,7 @@ fn the_flood_sees_each_mix_when_nft_changes_one_after_the_other() {
     if !ns::privileged() {
         return;
     }
-    let counts = flips_by_nft(|world, number| {
+    let counts = flips_by_nft(Duration::from_millis(500), |world, number| {
         let [rules, members] = nft_state(number % 2 == 1, 0);
         world.host.nft(&rules);
         world.host.nft(&members);
