@@ -4,13 +4,27 @@
 //! list of operations for one transaction, and text in the manner of `nft`. May touch: `net`, `ipnet`,
 //! `sha2`. Absent: Calico, netlink bytes, I/O.
 
+mod apply;
 mod catalog;
+mod changes;
+mod check;
+mod difference;
+mod elements;
+mod error;
 mod expr;
+mod fingerprint;
+mod graph;
 mod name;
 mod object;
 mod plan;
+mod ruleset;
+mod text;
 
-pub use catalog::{Catalog, ChainRecord, Fingerprint, SetRecord};
+pub use apply::{Applied, ApplyError, Errno};
+pub use catalog::{Catalog, CatalogDelta, ChainRecord, Committed, Fingerprint, SetRecord};
+pub use changes::{Extent, ObjectChange, ObjectChanges};
+pub use difference::plan;
+pub use error::{ElementFault, LookupFault, PlanError};
 pub use expr::{
     Comparison, Expr, InterfaceMatch, InterfaceSide, Key, Limit, LimitUnit, RejectWith, Side,
     Verdict, ct_state, ct_status,
@@ -21,3 +35,8 @@ pub use object::{
     SetSpec,
 };
 pub use plan::{Operation, Plan};
+pub use ruleset::Ruleset;
+pub use text::{Elements, chain_text, plan_text, ruleset_text, set_text};
+
+#[cfg(test)]
+mod tests;

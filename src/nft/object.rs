@@ -1,5 +1,6 @@
 //! Chains, rules, sets, maps and their elements.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -130,4 +131,33 @@ pub enum Object {
     /// A set or map and all its elements; the elements are in ascending order, without duplicates, and in
     /// interval sets without overlap.
     Set(Arc<SetSpec>, Arc<Vec<Element>>),
+}
+
+impl ObjectKey {
+    /// Returns the name.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Set(name) => name.as_str(),
+            Self::Chain(name) => name.as_str(),
+        }
+    }
+}
+
+impl fmt::Display for ObjectKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Set(name) => write!(f, "set `{name}`"),
+            Self::Chain(name) => write!(f, "chain `{name}`"),
+        }
+    }
+}
+
+impl Object {
+    /// Returns the key under which the object is filed.
+    pub fn key(&self) -> ObjectKey {
+        match self {
+            Self::Chain(chain) => ObjectKey::Chain(chain.name.clone()),
+            Self::Set(spec, _) => ObjectKey::Set(spec.name.clone()),
+        }
+    }
 }

@@ -1,0 +1,148 @@
+//! What the kernel would refuse, found before anything is sent.
+//!
+//! A refused transaction costs the kernel seconds in a large table and names the wrong rule.
+
+use super::catalog::SetDelta;
+use super::{
+    BaseChain, Catalog, CatalogDelta, Chain, ChainName, Expr, Key, KeyType, LookupFault,
+    ObjectChange, ObjectChanges, ObjectKey, PlanError, SetName, SetSpec,
+};
+
+/// Checks what a plan leads to, as far as it differs from what was there.
+pub(super) fn outcome(
+    current: &Catalog,
+    changes: &ObjectChanges,
+    delta: &mut CatalogDelta,
+) -> Result<(), PlanError> {
+    let graph = &current.committed.graph;
+    for (user, target) in delta.overlay.added() {
+        let exists = match target {
+            ObjectKey::Chain(name) => base(current, delta, name).is_some(),
+            ObjectKey::Set(name) => spec(current, delta, name).is_some(),
+        };
+        if !exists {
+            let (user, target) = (user.clone(), target.clone());
+            return Err(PlanError::Dangling { user, target });
+        }
+        if let ObjectKey::Chain(chain) = target
+            && base(current, delta, chain).is_some_and(|base| base.is_some())
+        {
+            let (user, chain) = (user.clone(), chain.clone());
+            return Err(PlanError::BaseChainTarget { user, chain });
+        }
+    }
+    for object in delta.overlay.absent() {
+        if let Some(user) = delta.overlay.users(graph, object).next() {
+            let (object, user) = (object.clone(), user.clone());
+            return Err(PlanError::InUse { object, user });
+        }
+    }
+    for change in changes.values() {
+        if let ObjectChange::Chain(chain) = change {
+            chain_outcome(current, delta, chain)?;
+        }
+    }
+    delta.overlay.check_depth(graph)
+}
+
+fn chain_outcome(current: &Catalog, delta: &CatalogDelta, chain: &Chain) -> Result<(), PlanError> {
+    if chain.base.is_some() {
+        let key = ObjectKey::Chain(chain.name.clone());
+        let graph = &current.committed.graph;
+        if let Some(user) = delta.overlay.users(graph, &key).next() {
+            let (user, chain) = (user.clone(), chain.name.clone());
+            return Err(PlanError::BaseChainTarget { user, chain });
+        }
+    }
+    for expr in chain.rules.iter().flat_map(|rule| &rule.exprs) {
+        let fault = match expr {
+            Expr::InSet(_, _, set) | Expr::VerdictMap(_, set) => {
+                spec(current, delta, set).and_then(|spec| lookup_fault(expr, spec))
+            }
+            Expr::NetworkFamily(_)
+            | Expr::Protocol(..)
+            | Expr::Interface(..)
+            | Expr::HasInputInterface
+            | Expr::Address(..)
+            | Expr::Port(..)
+            | Expr::IcmpType(..)
+            | Expr::IcmpCode(..)
+            | Expr::IcmpTypeRange(..)
+            | Expr::CtState(_)
+            | Expr::CtStatus(_)
+            | Expr::MarkBits(..)
+            | Expr::SetMark { .. }
+            | Expr::Counter
+            | Expr::Limit(_)
+            | Expr::Log { .. }
+            | Expr::NoTrack
+            | Expr::Reject(_)
+            | Expr::Verdict(_) => None,
+        };
+        if let (Some(fault), Some(ObjectKey::Set(set))) = (fault, expr.target()) {
+            let chain = chain.name.clone();
+            return Err(PlanError::Lookup { chain, set, fault });
+        }
+    }
+    Ok(())
+}
+
+/// Finds why an expression cannot look up in a set or map; other expressions have no fault.
+pub(super) fn lookup_fault(expr: &Expr, spec: &SetSpec) -> Option<LookupFault> {
+    let (keys, verdicts) = match expr {
+        Expr::InSet(keys, _, _) => (keys, false),
+        Expr::VerdictMap(keys, _) => (keys, true),
+        Expr::NetworkFamily(_)
+        | Expr::Protocol(..)
+        | Expr::Interface(..)
+        | Expr::HasInputInterface
+        | Expr::Address(..)
+        | Expr::Port(..)
+        | Expr::IcmpType(..)
+        | Expr::IcmpCode(..)
+        | Expr::IcmpTypeRange(..)
+        | Expr::CtState(_)
+        | Expr::CtStatus(_)
+        | Expr::MarkBits(..)
+        | Expr::SetMark { .. }
+        | Expr::Counter
+        | Expr::Limit(_)
+        | Expr::Log { .. }
+        | Expr::NoTrack
+        | Expr::Reject(_)
+        | Expr::Verdict(_) => return None,
+    };
+    let kind = |key: &Key| match key {
+        Key::Address(family, _) => KeyType::Address(*family),
+        Key::Protocol => KeyType::Protocol,
+        Key::Port(_) => KeyType::Port,
+        Key::Interface(_) => KeyType::Interface,
+    };
+    if verdicts != spec.verdicts {
+        Some(LookupFault::Kind)
+    } else if !keys.iter().map(kind).eq(spec.key.iter().copied()) {
+        Some(LookupFault::Key)
+    } else {
+        None
+    }
+}
+
+/// Returns what a chain is after the plan; `None` where it is not there.
+fn base(current: &Catalog, delta: &CatalogDelta, name: &ChainName) -> Option<Option<BaseChain>> {
+    let record = match delta.chains.get(name) {
+        Some(changed) => changed.as_ref(),
+        None => current.chains.get(name),
+    };
+    record.map(|record| record.base)
+}
+
+/// Returns what a set is after the plan; `None` where it is not there.
+fn spec<'a>(current: &'a Catalog, delta: &'a CatalogDelta, name: &SetName) -> Option<&'a SetSpec> {
+    match delta.sets.get(name) {
+        Some(SetDelta::Absent) => None,
+        Some(SetDelta::Whole { spec, .. }) => Some(spec),
+        Some(SetDelta::Digest(_) | SetDelta::Unknown | SetDelta::Verdicts(_)) | None => {
+            current.sets.get(name).map(|record| &*record.spec)
+        }
+    }
+}

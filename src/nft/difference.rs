@@ -1,0 +1,442 @@
+//! The difference between what is wanted and what is there, as a plan.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::catalog::{Content, Known, SetDelta};
+use super::elements::{self, Difference, Digest, Verdicts};
+use super::graph::targets_of;
+use super::{
+    BaseChain, Catalog, CatalogDelta, Chain, ChainName, ChainRecord, Element, ElementKey, Extent,
+    Fingerprint, ObjectChange, ObjectChanges, ObjectKey, Operation, Plan, PlanError, SetName,
+    SetSpec, Verdict, check,
+};
+
+/// Makes the plan that leads from what the kernel holds to what is wanted, and what the catalogue has to take
+/// over once it is committed.
+///
+/// The plan is checked: what it leads to has no missing reference, no loop, and no path too deep. The cost
+/// depends on the changes, not on the size of the catalogue, as long as the extent is [`Extent::Part`].
+///
+/// # Errors
+/// Fails where the kernel would refuse the outcome, and where the catalogue does not know enough.
+pub fn plan(
+    catalog: &Catalog,
+    changes: &ObjectChanges,
+    extent: Extent,
+) -> Result<(Plan, CatalogDelta), PlanError> {
+    let nothing = Catalog::default();
+    let current = match (catalog.undecodable, extent) {
+        (true, Extent::Part) => return Err(PlanError::Undecodable),
+        (true, Extent::Whole) => &nothing,
+        (false, Extent::Part) if !catalog.references_known() => {
+            return Err(PlanError::ReferencesUnknown);
+        }
+        (false, Extent::Part | Extent::Whole) => catalog,
+    };
+    let mut draft = Draft::new(current);
+    for (key, change) in changes {
+        draft.change(key, change)?;
+    }
+    if extent == Extent::Whole {
+        for key in current.keys() {
+            if !changes.contains_key(&key) {
+                draft.remove(&key);
+            }
+        }
+    }
+    draft.make_room(changes)?;
+    check::outcome(current, changes, &mut draft.delta)?;
+    Ok(draft.finish(catalog.undecodable))
+}
+
+/// What is to happen, by kind of step.
+struct Draft<'a> {
+    current: &'a Catalog,
+    delta: CatalogDelta,
+    new_sets: Vec<Arc<SetSpec>>,
+    replaced_sets: BTreeMap<SetName, Arc<SetSpec>>,
+    new_chains: BTreeMap<ChainName, Option<BaseChain>>,
+    replaced_chains: BTreeMap<ChainName, Option<BaseChain>>,
+    emptied_sets: Vec<SetName>,
+    removed_elements: Vec<(Arc<SetSpec>, Vec<Element>)>,
+    emptied_chains: BTreeSet<ChainName>,
+    /// Chains that get rules, and the place of the first that they get.
+    written: BTreeMap<ChainName, (Arc<Chain>, usize)>,
+    added_elements: Vec<(Arc<SetSpec>, Arc<Vec<Element>>)>,
+    removed_chains: Vec<ChainName>,
+    removed_sets: Vec<SetName>,
+}
+
+impl<'a> Draft<'a> {
+    fn new(current: &'a Catalog) -> Self {
+        Self {
+            current,
+            delta: CatalogDelta::default(),
+            new_sets: Vec::new(),
+            replaced_sets: BTreeMap::new(),
+            new_chains: BTreeMap::new(),
+            replaced_chains: BTreeMap::new(),
+            emptied_sets: Vec::new(),
+            removed_elements: Vec::new(),
+            emptied_chains: BTreeSet::new(),
+            written: BTreeMap::new(),
+            added_elements: Vec::new(),
+            removed_chains: Vec::new(),
+            removed_sets: Vec::new(),
+        }
+    }
+
+    fn change(&mut self, key: &ObjectKey, change: &ObjectChange) -> Result<(), PlanError> {
+        match (key, change) {
+            (ObjectKey::Chain(name), ObjectChange::Chain(chain)) if *name == chain.name => {
+                self.chain(key, chain);
+                Ok(())
+            }
+            (ObjectKey::Set(name), ObjectChange::Set { spec, elements }) if *name == spec.name => {
+                self.whole_set(key, spec, elements)
+            }
+            (ObjectKey::Set(name), ObjectChange::Elements { added, removed }) => {
+                self.elements(key, name, added, removed)
+            }
+            (ObjectKey::Chain(_) | ObjectKey::Set(_), ObjectChange::Absent) => {
+                self.remove(key);
+                Ok(())
+            }
+            (
+                ObjectKey::Chain(_) | ObjectKey::Set(_),
+                ObjectChange::Chain(_) | ObjectChange::Set { .. } | ObjectChange::Elements { .. },
+            ) => Err(PlanError::Misfiled { key: key.clone() }),
+        }
+    }
+
+    fn chain(&mut self, key: &ObjectKey, chain: &Arc<Chain>) {
+        let name = &chain.name;
+        let rules: Vec<_> = chain
+            .rules
+            .iter()
+            .map(|rule| Some(Fingerprint::of(rule)))
+            .collect();
+        let targets = targets_of(&chain.rules);
+        let overlay = &mut self.delta.overlay;
+        overlay.set_targets(&self.current.committed.graph, key, &targets);
+        let first = match self.current.chains.get(name) {
+            None => {
+                self.new_chains.insert(name.clone(), chain.base);
+                0
+            }
+            Some(record) if record.base != chain.base => {
+                self.replaced_chains.insert(name.clone(), chain.base);
+                0
+            }
+            Some(record) if record.rules == rules => return,
+            Some(record) if rules.starts_with(&record.rules) => record.rules.len(),
+            Some(_) => {
+                self.emptied_chains.insert(name.clone());
+                0
+            }
+        };
+        self.written.insert(name.clone(), (chain.clone(), first));
+        let base = chain.base;
+        let record = Some(ChainRecord { base, rules });
+        self.delta.chains.insert(name.clone(), record);
+    }
+
+    fn whole_set(
+        &mut self,
+        key: &ObjectKey,
+        spec: &Arc<SetSpec>,
+        elements: &Arc<Vec<Element>>,
+    ) -> Result<(), PlanError> {
+        elements::check_all(spec, elements)?;
+        let name = &spec.name;
+        let known = if spec.verdicts {
+            Known::Verdicts(Verdicts::of(elements))
+        } else {
+            Known::Digest(Digest::of(elements))
+        };
+        let current = self.current;
+        let mut added = elements.clone();
+        match current.sets.get(name) {
+            None => self.new_sets.push(spec.clone()),
+            Some(record) if record.spec != *spec => {
+                self.replaced_sets.insert(name.clone(), spec.clone());
+            }
+            Some(_) => {
+                let found = match current.content(name) {
+                    Content::Committed(same) if *same == known => Some(Difference::default()),
+                    Content::Committed(Known::Verdicts(verdicts)) => {
+                        Some(elements::difference(&verdicts.elements(), elements))
+                    }
+                    Content::Read(read) => Some(elements::difference(read, elements)),
+                    Content::Committed(Known::Digest(_)) | Content::Unknown => None,
+                };
+                if let Some(difference) = found {
+                    self.remove_elements(spec, difference.removed);
+                    added = Arc::new(difference.added);
+                } else {
+                    self.emptied_sets.push(name.clone());
+                }
+            }
+        }
+        if !added.is_empty() {
+            self.added_elements.push((spec.clone(), added));
+        }
+        let targets = match &known {
+            Known::Digest(_) => BTreeSet::new(),
+            Known::Verdicts(verdicts) => {
+                verdicts.targets().cloned().map(ObjectKey::Chain).collect()
+            }
+        };
+        let overlay = &mut self.delta.overlay;
+        overlay.set_targets(&current.committed.graph, key, &targets);
+        let spec = spec.clone();
+        let change = SetDelta::Whole { spec, known };
+        self.delta.sets.insert(name.clone(), change);
+        Ok(())
+    }
+
+    fn remove_elements(&mut self, spec: &Arc<SetSpec>, removed: Vec<Element>) {
+        if !removed.is_empty() {
+            self.removed_elements.push((spec.clone(), removed));
+        }
+    }
+
+    fn elements(
+        &mut self,
+        key: &ObjectKey,
+        name: &SetName,
+        added: &[Element],
+        removed: &[Element],
+    ) -> Result<(), PlanError> {
+        let current = self.current;
+        let Some(record) = current.sets.get(name) else {
+            return Err(PlanError::NoSet { set: name.clone() });
+        };
+        let spec = &record.spec;
+        elements::check_each(spec, added)?;
+        elements::check_each(spec, removed)?;
+        match current.content(name) {
+            Content::Committed(Known::Verdicts(verdicts)) => {
+                self.verdicts(key, spec, verdicts, added, removed);
+                return Ok(());
+            }
+            Content::Read(read) => {
+                let mut whole: BTreeMap<&ElementKey, &Element> =
+                    read.iter().map(|element| (&element.key, element)).collect();
+                for element in removed {
+                    whole.remove(&element.key);
+                }
+                whole.extend(added.iter().map(|element| (&element.key, element)));
+                let whole = whole.into_values().cloned().collect();
+                return self.whole_set(key, spec, &Arc::new(whole));
+            }
+            Content::Unknown if spec.verdicts => {
+                let map = name.clone();
+                return Err(PlanError::ElementsUnknown { map });
+            }
+            Content::Unknown => {
+                self.delta.sets.insert(name.clone(), SetDelta::Unknown);
+            }
+            Content::Committed(Known::Digest(digest)) => {
+                let mut digest = *digest;
+                removed.iter().for_each(|element| digest.remove(element));
+                added.iter().for_each(|element| digest.add(element));
+                let change = SetDelta::Digest(digest);
+                self.delta.sets.insert(name.clone(), change);
+            }
+        }
+        let graph = &current.committed.graph;
+        self.delta.overlay.set_targets(graph, key, &BTreeSet::new());
+        self.remove_elements(spec, removed.to_vec());
+        if !added.is_empty() {
+            self.added_elements
+                .push((spec.clone(), Arc::new(added.to_vec())));
+        }
+        Ok(())
+    }
+
+    /// Changes some elements of a map whose elements are known.
+    fn verdicts(
+        &mut self,
+        key: &ObjectKey,
+        spec: &Arc<SetSpec>,
+        verdicts: &Verdicts,
+        added: &[Element],
+        removed: &[Element],
+    ) {
+        let mut changes: BTreeMap<ElementKey, Option<Verdict>> = BTreeMap::new();
+        changes.extend(removed.iter().map(|element| (element.key.clone(), None)));
+        changes.extend(
+            added
+                .iter()
+                .map(|element| (element.key.clone(), element.verdict.clone())),
+        );
+        let mut difference = Difference::default();
+        // How many more elements, and how many fewer, lead to each chain.
+        let mut counts: BTreeMap<&ChainName, (usize, usize)> = BTreeMap::new();
+        for (element, verdict) in &changes {
+            let old = verdicts.get(element);
+            if old == verdict.as_ref() {
+                continue;
+            }
+            let with = |verdict: &Verdict| Element {
+                key: element.clone(),
+                verdict: Some(verdict.clone()),
+            };
+            difference.removed.extend(old.map(with));
+            difference.added.extend(verdict.as_ref().map(with));
+            if let Some(chain) = verdict.as_ref().and_then(Verdict::chain) {
+                counts.entry(chain).or_default().0 += 1;
+            }
+            if let Some(chain) = old.and_then(Verdict::chain) {
+                counts.entry(chain).or_default().1 += 1;
+            }
+        }
+        for (chain, (more, fewer)) in counts {
+            let before = verdicts.count(chain);
+            let after = (before + more).saturating_sub(fewer);
+            let target = ObjectKey::Chain(chain.clone());
+            if before == 0 && after > 0 {
+                self.delta.overlay.add_edge(key, &target);
+            } else if before > 0 && after == 0 {
+                self.delta.overlay.remove_edge(key, &target);
+            }
+        }
+        self.remove_elements(spec, difference.removed);
+        if !difference.added.is_empty() {
+            self.added_elements
+                .push((spec.clone(), Arc::new(difference.added)));
+        }
+        let change = SetDelta::Verdicts(changes);
+        self.delta.sets.insert(spec.name.clone(), change);
+    }
+
+    fn remove(&mut self, key: &ObjectKey) {
+        let current = self.current;
+        match key {
+            ObjectKey::Chain(name) => {
+                if !current.chains.contains_key(name) {
+                    return;
+                }
+                self.removed_chains.push(name.clone());
+                self.delta.chains.insert(name.clone(), None);
+            }
+            ObjectKey::Set(name) => {
+                let Some(record) = current.sets.get(name) else {
+                    return;
+                };
+                // A chain cannot go while an element leads to it, not even one of a map that goes.
+                if record.spec.verdicts {
+                    self.emptied_sets.push(name.clone());
+                }
+                self.removed_sets.push(name.clone());
+                self.delta.sets.insert(name.clone(), SetDelta::Absent);
+            }
+        }
+        let graph = &current.committed.graph;
+        self.delta.overlay.remove(graph, key);
+    }
+
+    /// Empties the chains whose rules stand in the way of what goes or is made anew.
+    fn make_room(&mut self, changes: &ObjectChanges) -> Result<(), PlanError> {
+        let sets = self.replaced_sets.keys().cloned().map(ObjectKey::Set);
+        let chains = self.replaced_chains.keys().cloned().map(ObjectKey::Chain);
+        let replaced: BTreeSet<ObjectKey> = sets.chain(chains).collect();
+        let graph = &self.current.committed.graph;
+        for name in &self.removed_chains {
+            let key = ObjectKey::Chain(name.clone());
+            let gone = |target: &ObjectKey| match target {
+                ObjectKey::Chain(chain) => self.delta.chains.get(chain) == Some(&None),
+                ObjectKey::Set(_) => false,
+            };
+            let mut targets = graph.targets(&key);
+            if !graph.knows(&key) || targets.any(|key| gone(key) || replaced.contains(key)) {
+                self.emptied_chains.insert(name.clone());
+            }
+        }
+        if replaced.is_empty() {
+            return Ok(());
+        }
+        let named =
+            |user: &ObjectKey| changes.contains_key(user) || self.delta.overlay.is_absent(user);
+        for object in &replaced {
+            if let Some(user) = graph.users(object).find(|user| !named(user)) {
+                let (object, user) = (object.clone(), user.clone());
+                return Err(PlanError::Held { object, user });
+            }
+        }
+        for change in changes.values() {
+            let ObjectChange::Chain(chain) = change else {
+                continue;
+            };
+            let name = &chain.name;
+            let Some(record) = self.current.chains.get(name) else {
+                continue;
+            };
+            // A chain that is not written as a whole still has rules that it keeps, and these are the
+            // only rules of the kernel that are known where its references are not.
+            let kept = match self.written.get(name) {
+                Some((_, first)) => *first,
+                None => record.rules.len(),
+            };
+            let rewritten = self.emptied_chains.contains(name);
+            let holds = || {
+                let rules = chain.rules.get(..kept).unwrap_or_default();
+                targets_of(rules).iter().any(|key| replaced.contains(key))
+            };
+            if self.replaced_chains.contains_key(name) || (!rewritten && holds()) {
+                self.emptied_chains.insert(name.clone());
+                self.written.insert(name.clone(), (chain.clone(), 0));
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts the steps in order: what is used is made before its users and goes after them.
+    fn finish(self, anew: bool) -> (Plan, CatalogDelta) {
+        let mut steps: Vec<Operation> = Vec::new();
+        steps.extend(self.new_sets.into_iter().map(Operation::AddSet));
+        let add_chain = |(name, base)| Operation::AddChain { name, base };
+        steps.extend(self.new_chains.into_iter().map(add_chain));
+        steps.extend(self.emptied_sets.into_iter().map(Operation::FlushSet));
+        for (set, elements) in self.removed_elements {
+            let elements = Arc::new(elements);
+            steps.push(Operation::DeleteElements { set, elements });
+        }
+        steps.extend(self.emptied_chains.into_iter().map(Operation::FlushChain));
+        let replaced_sets = self.replaced_sets;
+        steps.extend(replaced_sets.keys().cloned().map(Operation::DeleteSet));
+        let replaced_chains = self.replaced_chains;
+        steps.extend(replaced_chains.keys().cloned().map(Operation::DeleteChain));
+        steps.extend(replaced_sets.into_values().map(Operation::AddSet));
+        steps.extend(replaced_chains.into_iter().map(add_chain));
+        for (name, (chain, first)) in self.written {
+            for rule in chain.rules.iter().skip(first) {
+                steps.push(Operation::AddRule {
+                    chain: name.clone(),
+                    rule: Arc::new(rule.clone()),
+                });
+            }
+        }
+        for (set, elements) in self.added_elements {
+            steps.push(Operation::AddElements { set, elements });
+        }
+        let removed_chains = self.removed_chains.into_iter();
+        steps.extend(removed_chains.map(Operation::DeleteChain));
+        steps.extend(self.removed_sets.into_iter().map(Operation::DeleteSet));
+
+        let mut operations = Vec::new();
+        if anew {
+            operations.push(Operation::DeleteTable);
+        }
+        if anew || !steps.is_empty() {
+            operations.push(Operation::AddTable);
+        }
+        operations.extend(steps);
+        let mut delta = self.delta;
+        delta.anew = anew;
+        delta.table = !operations.is_empty();
+        (Plan { operations }, delta)
+    }
+}
