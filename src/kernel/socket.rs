@@ -1,17 +1,21 @@
 //! The netlink socket, opened once and kept: the kernel knows the owner of a table by it.
 
-use std::io::{self, IoSliceMut};
+use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
 use std::ops::Range;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::unix::net::UnixDatagram;
 use std::time::{Duration, Instant};
 
 use neli::consts::socket::{Msg, NlFamily};
 use neli::socket::NlSocket;
 use neli::utils::Groups;
 use nix::errno::Errno;
-use nix::sys::socket::{MsgFlags, NetlinkAddr, recvmsg, setsockopt, sockopt};
+use nix::sys::socket::{
+    ControlMessage, MsgFlags, NetlinkAddr, recvmsg, sendmsg, setsockopt, sockopt,
+};
 use nix::sys::time::TimeVal;
-use tokio::io::unix::AsyncFd;
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags};
 
 use super::decode::{Message, Messages, exact};
 use super::encode::buffer::{Buffer, Header};
@@ -87,7 +91,7 @@ impl Socket {
                 source,
             })?;
         let port = socket.pid().map_err(open)?;
-        let socket = set_options(socket, timeout)?;
+        set_options(&socket, timeout)?;
         Ok(Self {
             socket,
             port,
@@ -100,11 +104,6 @@ impl Socket {
     /// Returns the port, by which the kernel knows the owner of a table.
     pub(super) fn port(&self) -> u32 {
         self.port
-    }
-
-    /// Returns the time allowed for an answer.
-    pub(super) fn timeout(&self) -> Duration {
-        self.timeout
     }
 
     /// Takes `count` sequence numbers and returns the first.
@@ -299,38 +298,52 @@ fn dump_result(payload: &[u8]) -> Result<(), Errno> {
 }
 
 /// Sets the sizes of the buffers and the time to wait.
-///
-/// neli does not force sizes, and lends its descriptor only as a number, which safe code cannot turn into the
-/// borrowed descriptor that nix wants. tokio's holder of a descriptor can; it is given back at once.
-fn set_options(socket: NlSocket, timeout: Duration) -> Result<NlSocket, KernelError> {
+fn set_options(socket: &NlSocket, timeout: Duration) -> Result<(), KernelError> {
     let failed = |option, source| KernelError::SocketOption { option, source };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_io()
-        .build()
-        .map_err(|source| failed("options", source))?;
-    let socket = {
-        let _entered = runtime.enter();
-        let lent = AsyncFd::new(socket).map_err(|source| failed("options", source))?;
-        // Without CAP_NET_ADMIN the sizes are cut to the limits of the system, which small batches fit.
-        if setsockopt(&lent, sockopt::SndBufForce, &SEND_BUFFER).is_err() {
-            setsockopt(&lent, sockopt::SndBuf, &SEND_BUFFER)
-                .map_err(|errno| failed("SO_SNDBUF", errno.into()))?;
-        }
-        if setsockopt(&lent, sockopt::RcvBufForce, &RECEIVE_BUFFER).is_err() {
-            setsockopt(&lent, sockopt::RcvBuf, &RECEIVE_BUFFER)
-                .map_err(|errno| failed("SO_RCVBUF", errno.into()))?;
-        }
-        // The kernel takes a time of zero for ever.
-        let timeout = timeout.max(Duration::from_millis(1));
-        let wait = TimeVal::new(
-            i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
-            i64::from(timeout.subsec_micros()),
-        );
-        setsockopt(&lent, sockopt::ReceiveTimeout, &wait)
-            .map_err(|errno| failed("SO_RCVTIMEO", errno.into()))?;
-        lent.into_inner()
-    };
-    // The caller may be inside a runtime of its own, where this one must not be waited for.
-    runtime.shutdown_background();
-    Ok(socket)
+    let descriptor = duplicate(socket.as_raw_fd()).map_err(|source| failed("options", source))?;
+    // Without CAP_NET_ADMIN the sizes are cut to the limits of the system, which small batches fit.
+    if setsockopt(&descriptor, sockopt::SndBufForce, &SEND_BUFFER).is_err() {
+        setsockopt(&descriptor, sockopt::SndBuf, &SEND_BUFFER)
+            .map_err(|errno| failed("SO_SNDBUF", errno.into()))?;
+    }
+    if setsockopt(&descriptor, sockopt::RcvBufForce, &RECEIVE_BUFFER).is_err() {
+        setsockopt(&descriptor, sockopt::RcvBuf, &RECEIVE_BUFFER)
+            .map_err(|errno| failed("SO_RCVBUF", errno.into()))?;
+    }
+    // The kernel takes a time of zero for ever.
+    let timeout = timeout.max(Duration::from_millis(1));
+    let wait = TimeVal::new(
+        i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
+        i64::from(timeout.subsec_micros()),
+    );
+    setsockopt(&descriptor, sockopt::ReceiveTimeout, &wait)
+        .map_err(|errno| failed("SO_RCVTIMEO", errno.into()))
+}
+
+/// Returns a second, owned descriptor of a socket.
+///
+/// neli lends its descriptor only as a number, and safe code cannot make of a number the descriptor that the
+/// setting of options wants. Sent to ourselves, it comes back as one, by the kernel's hand.
+fn duplicate(descriptor: RawFd) -> io::Result<OwnedFd> {
+    let (here, there) = UnixDatagram::pair()?;
+    sendmsg::<()>(
+        here.as_raw_fd(),
+        &[IoSlice::new(&[0])],
+        &[ControlMessage::ScmRights(&[descriptor])],
+        MsgFlags::empty(),
+        None,
+    )?;
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+    rustix::net::recvmsg(
+        &there,
+        &mut [IoSliceMut::new(&mut [0])],
+        &mut ancillary,
+        RecvFlags::CMSG_CLOEXEC,
+    )?;
+    let received = ancillary.drain().find_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
+        _ => None,
+    });
+    received.ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof))
 }
