@@ -2,8 +2,7 @@
 //!
 //! In: objects that are wanted, by name; what the kernel was seen to hold. Out: a plan, which is an ordered
 //! list of operations for one transaction; text in the manner of `nft`; a table in memory that takes plans as
-//! strictly as the kernel. May touch: `net`, `ipnet`,
-//! `sha2`. Absent: Calico, netlink bytes, I/O.
+//! strictly as the kernel. May touch: `net`, `ipnet`, `sha2`. Absent: Calico, netlink bytes, I/O.
 
 mod apply;
 mod catalog;
