@@ -540,7 +540,7 @@ fn everything_is_listed_by_nft_and_read_back_as_it_was_meant() {
 
         let listed = nft(&["list", "table", "inet", "tortie"]).expect("list");
         println!("{listed}");
-        assert!(!listed.contains("invalid"), "{listed}");
+        assert!(!listed.contains("[invalid"), "{listed}");
         let body = listed
             .split_once("chain pol-in-default.web/a_b-c {\n")
             .and_then(|(_, rest)| rest.split_once("\t}\n"))
@@ -568,14 +568,9 @@ fn everything_is_listed_by_nft_and_read_back_as_it_was_meant() {
         let mut model = Applied::default();
         model.commit(&plan).expect("the model takes the plan");
         let observed = kernel.observe().expect("observe");
-        assert_eq!(observed.catalog, read_form(&model));
+        assert_eq!(observed.catalog, model.catalog());
         assert!(!observed.needs_adoption);
     });
-}
-
-/// What the model holds, as reading back gives it: without references, which the kernel does not tell.
-fn read_form(model: &Applied) -> tortie::nft::Catalog {
-    model.catalog()
 }
 
 #[test]
@@ -722,9 +717,9 @@ fn large_sets_and_chains_load_and_read_back() {
         let mut model = Applied::default();
         model.commit(&plan).expect("the model takes the plan");
         assert_eq!(observed.catalog.chains, model.catalog().chains);
-        assert!(observed.catalog == read_form(&model), "the sets differ");
+        assert!(observed.catalog == model.catalog(), "the sets differ");
         let listed = nft(&["list", "set", "inet", "tortie", "sel4-big"]).expect("list");
-        assert_eq!(listed.matches("10.").count(), 100_000);
+        assert_eq!(listed.matches(",").count(), 99_999);
     });
 }
 
