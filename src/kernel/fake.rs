@@ -141,7 +141,7 @@ impl Kernel for Fake {
             None if state.adopted => Ownership::Ours,
             None => Ownership::Orphan,
         };
-        let table = state.applied.table().then(|| TableState {
+        let table = state.applied.table().then_some(TableState {
             flags: match ownership {
                 Ownership::None => 0,
                 Ownership::Orphan => super::encode::consts::value::TABLE_PERSIST,

@@ -1,4 +1,4 @@
-//! The `kernel` room: the one place that knows netlink bytes of nf_tables.
+//! The `kernel` room: the one place that knows netlink bytes of `nf_tables`.
 //!
 //! In: plans. Out: a transaction that was committed, or an error that names our object; and what the kernel
 //! holds, as a catalogue. May touch: `nft`, `net`, the netfilter socket, the lock file, `/proc`. Absent: Calico,

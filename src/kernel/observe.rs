@@ -179,8 +179,8 @@ fn table_state(
     if found.is_none() {
         return Ok(None);
     }
-    let (flags, owner) = read.ok_or(KernelError::Malformed { what })?;
-    let ownership = match owner {
+    let (flags, port) = read.ok_or(KernelError::Malformed { what })?;
+    let ownership = match port {
         Some(port) if port == socket.port() => Ownership::Ours,
         Some(port) => Ownership::Foreign(ForeignOwner::of_port(port)),
         None if flags & value::TABLE_PERSIST != 0 => Ownership::Orphan,
