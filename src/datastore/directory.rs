@@ -317,8 +317,8 @@ impl DirectorySource {
 
     fn take(&mut self, found: &Walk) {
         let identity = identity(&self.root).ok();
-        let replaced = self.identity.is_some() && self.identity != identity;
-        if replaced && found.files.is_empty() && !self.files.is_empty() {
+        let doubtful = self.lost.is_some() || self.identity != identity;
+        if doubtful && found.files.is_empty() && !self.files.is_empty() {
             // This is what an unmounted file system leaves behind.
             self.lose("an empty directory stands in place of the resource directory".to_owned());
             return;

@@ -359,7 +359,7 @@ impl Files {
             let Some(file) = self.files.get_mut(&holder.path) else {
                 continue;
             };
-            if rank == 0 {
+            if rank == 0 || holder.standing == Standing::Going {
                 self.problems_changed |= file.duplicates.remove(key).is_some();
                 continue;
             }
@@ -371,7 +371,7 @@ impl Files {
                 severity: Severity::Warning,
             };
             let before = file.duplicates.insert(key.clone(), problem.clone());
-            if before.as_ref() != Some(&problem) && holder.standing == Standing::Present {
+            if before.as_ref() != Some(&problem) {
                 told.push(problem);
             }
         }

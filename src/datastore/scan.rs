@@ -6,6 +6,7 @@ use std::io::{self, Read as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use nix::fcntl::OFlag;
 
@@ -38,8 +39,13 @@ impl Stamp {
     }
 }
 
-/// Which directory it is, whatever its path.
-pub(super) type Identity = (u64, u64);
+/// Which directory it is, whatever its path: device, inode, and when it was made, for inodes are used
+/// again.
+pub(super) type Identity = (u64, u64, Option<SystemTime>);
+
+fn identity_of(metadata: &Metadata) -> Identity {
+    (metadata.dev(), metadata.ino(), metadata.created().ok())
+}
 
 /// Returns which directory a path leads to.
 ///
@@ -48,7 +54,7 @@ pub(super) type Identity = (u64, u64);
 pub(super) fn identity(path: &Path) -> io::Result<Identity> {
     let metadata = std::fs::metadata(path)?;
     if metadata.is_dir() {
-        Ok((metadata.dev(), metadata.ino()))
+        Ok(identity_of(&metadata))
     } else {
         Err(io::Error::new(
             io::ErrorKind::NotADirectory,
@@ -183,7 +189,7 @@ fn look(path: &Path, targets: &mut BTreeSet<PathBuf>) -> Look {
         own
     };
     if metadata.is_dir() {
-        Look::Directory((metadata.dev(), metadata.ino()))
+        Look::Directory(identity_of(&metadata))
     } else if metadata.is_file() {
         Look::File(Seen::File(Stamp::of(&metadata)))
     } else {

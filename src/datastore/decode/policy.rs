@@ -152,10 +152,7 @@ fn check_pre_dnat(spec: &Object<'_>, kind: PolicyKind, types: PolicyTypes) {
         PolicyKind::Normal | PolicyKind::ApplyOnForward | PolicyKind::Untracked => return,
         PolicyKind::PreDnat => {}
     }
-    if spec
-        .get("egress")
-        .is_some_and(|egress| !egress.is_empty())
-    {
+    if spec.get("egress").is_some_and(|egress| !egress.is_empty()) {
         spec.reject_field("egress", "a preDNAT policy has no egress rules");
     }
     if spec.get("types").is_some() && types.egress {

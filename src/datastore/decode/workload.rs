@@ -34,10 +34,7 @@ pub(super) fn workload_endpoint_v3(
     let ports = endpoint_ports(spec, Unnamed::LeftOut);
     let spoofed = list(spec, "allowSpoofedSourcePrefixes", net);
     let endpoint = workload_endpoint(spec, Form::V3);
-    if spec
-        .get("ipNetworks")
-        .is_none_or(|field| field.is_empty())
-    {
+    if spec.get("ipNetworks").is_none_or(|field| field.is_empty()) {
         spec.reject_field(
             "ipNetworks",
             "must be present: an endpoint without addresses counts as absent",
