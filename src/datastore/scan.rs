@@ -37,6 +37,25 @@ impl Stamp {
             changed: (metadata.ctime(), metadata.ctime_nsec()),
         }
     }
+
+    /// Tells whether it is the same file as before with other contents.
+    pub(super) fn is_rewritten(&self, before: &Self) -> bool {
+        (self.device, self.inode) == (before.device, before.inode)
+            && (self.size, self.modified) != (before.size, before.modified)
+    }
+
+    /// Tells whether the file was written to after a time.
+    pub(super) fn is_younger(&self, time: SystemTime) -> bool {
+        let since = time
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default();
+        let (seconds, nanoseconds) = self.modified;
+        (seconds, nanoseconds)
+            > (
+                i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
+                i64::from(since.subsec_nanos()),
+            )
+    }
 }
 
 /// Which directory it is, whatever its path: device, inode, and when it was made, for inodes are used
@@ -70,9 +89,7 @@ pub(super) fn is_resource_name(name: &Path) -> bool {
             .first()
             .is_none_or(|byte| *byte == b'.')
     });
-    let extension = name
-        .extension()
-        .map(|extension| extension.to_ascii_lowercase());
+    let extension = name.extension().map(std::ffi::OsStr::to_ascii_lowercase);
     let wanted = ["yaml", "yml", "json"];
     !hidden && extension.is_some_and(|extension| wanted.iter().any(|known| extension == *known))
 }

@@ -29,13 +29,12 @@ pub(super) fn policy_v3(
     let ingress = rules(spec, Direction::Ingress, scope);
     let egress = rules(spec, Direction::Egress, scope);
     let types = types(spec).unwrap_or_else(|| default_types(&ingress, &egress, context.origin));
-    let kind = match namespace {
-        Some(_) => PolicyKind::Normal,
-        None => {
-            let kind = policy_kind(spec, Form::V3);
-            check_pre_dnat(spec, kind, types);
-            kind
-        }
+    let kind = if kind.is_namespaced() {
+        PolicyKind::Normal
+    } else {
+        let kind = policy_kind(spec, Form::V3);
+        check_pre_dnat(spec, kind, types);
+        kind
     };
     let selector = match namespace {
         Some(namespace) => namespaced_selector(spec, namespace),

@@ -82,7 +82,7 @@ impl Followed {
     async fn batch(&mut self) -> Batch {
         match self.event().await {
             Event::Batch(batch) => batch,
-            other => panic!("{other:?}"),
+            other @ (Event::Lost { .. } | Event::Recovered) => panic!("{other:?}"),
         }
     }
 
@@ -370,6 +370,89 @@ async fn a_directory_that_is_replaced_is_read_by_difference() {
 }
 
 #[tokio::test]
+async fn a_walk_leaves_a_file_alone_that_is_being_written() {
+    let text = format!("{}{}", tier("a", 1), tier("b", 1));
+    let mut followed = Followed::new(&[("a.yaml", &text)]).await;
+    let mut file = fs::File::create(followed.path("a.yaml")).unwrap();
+    std::io::Write::write_all(&mut file, tier("a", 2).as_bytes()).unwrap();
+    fs::create_dir(followed.path("x")).unwrap();
+    followed.quiet().await;
+    std::io::Write::write_all(&mut file, tier("b", 2).as_bytes()).unwrap();
+    drop(file);
+    assert_eq!(followed.updates().await, ["Tier(a)", "Tier(b)"]);
+}
+
+#[tokio::test]
+async fn a_link_to_the_directory_can_be_turned_to_another() {
+    let base = TempDir::new().unwrap();
+    for (version, order) in [("1", 1), ("2", 2)] {
+        fs::create_dir(base.path().join(version)).unwrap();
+        fs::write(base.path().join(version).join("a.yaml"), tier("a", order)).unwrap();
+    }
+    let root = base.path().join("resources");
+    symlink("1", &root).unwrap();
+    let source = DirectorySource::open(&root);
+    let mut followed = Followed {
+        root,
+        source,
+        state: BTreeMap::new(),
+        _base: base,
+    };
+    assert_eq!(followed.updates().await, ["Tier(a)"]);
+    let new = followed.root.with_extension("new");
+    symlink("2", &new).unwrap();
+    fs::rename(&new, &followed.root).unwrap();
+    assert_eq!(followed.updates().await, ["Tier(a)"]);
+    assert_eq!(followed.order("a"), Some(2.0));
+}
+
+/// A place for the lines of a log.
+#[derive(Clone, Default)]
+struct Lines(Arc<std::sync::Mutex<Vec<u8>>>);
+
+impl std::io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_problem_is_logged_once_in_the_words_that_operators_look_for() {
+    let lines = Lines::default();
+    let writer = lines.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_ansi(false)
+        .without_time()
+        .with_writer(move || writer.clone())
+        .finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let bad = "apiVersion: v1\nkind: hostEndpoint\nmetadata: {name: e, node: h}\n---\n\
+               apiVersion: projectcalico.org/v3\nkind: BGPPeer\nmetadata: {name: p}\n";
+    let mut followed = Followed::new(&[("a.yaml", bad)]).await;
+    put(
+        &followed.path("a.yaml"),
+        &format!("{bad}---\n{}", tier("t", 1)),
+    );
+    assert_eq!(followed.updates().await, ["Tier(t)"]);
+    let log = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    let log: Vec<&str> = log.lines().collect();
+    assert_eq!(log.len(), 2, "{log:#?}");
+    assert!(log[0].contains(
+        "WARN tortie::datastore::files: Validation failed for v1 HostEndpoint(h/e), treating as missing: \
+         spec: 'interfaceName' or 'expectedIPs' must be present"
+    ), "{log:#?}");
+    assert!(
+        log[1].contains("INFO") && log[1].contains("BGPPeer"),
+        "{log:#?}"
+    );
+}
+
+#[tokio::test]
 async fn a_directory_that_is_not_there_yet_is_waited_for() {
     let base = TempDir::new().unwrap();
     let root = base.path().join("resources");
@@ -471,7 +554,7 @@ async fn any_sequence_of_changes_ends_in_what_a_fresh_reading_gives() {
             let directory = ["", "x/", "y/"][dice.roll(3)];
             let name = format!("{directory}{}.yaml", ["a", "b", "c"][dice.roll(3)]);
             let path = followed.path(&name);
-            let text: String = (0..dice.roll(4) + 1)
+            let text: String = (0..=dice.roll(4))
                 .map(|_| tier(["r", "s", "t", "u"][dice.roll(4)], dice.roll(5)))
                 .collect();
             // What cannot be done in the present state is not done.
