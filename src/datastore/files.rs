@@ -5,8 +5,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::decode::{Decoded, Origin, Skipped, decode_file};
-use super::scan::{Reading, Seen, Stamp, Walk, read};
+use super::decode::{Decoded, Origin, Skipped};
+use super::load::{Loaded, load, load_all, problem_of};
+use super::scan::{Seen, Stamp, Walk};
 use crate::model::{Place, Problem, Resource, ResourceKey, Severity, Update};
 
 /// The resources of all files, and which of them are in force.
@@ -107,18 +108,6 @@ pub(super) enum Read {
     Gone,
 }
 
-/// Returns a problem of a whole file or directory.
-pub(super) fn problem_of(path: &Path, line: usize, reason: String, severity: Severity) -> Problem {
-    let path: Arc<str> = path.to_string_lossy().into();
-    Problem {
-        place: Place::File { path, line },
-        object: None,
-        field: String::new(),
-        reason,
-        severity,
-    }
-}
-
 /// Tells whether two problems say the same, wherever they have moved to in the file.
 fn same(a: &Problem, b: &Problem) -> bool {
     (&a.object, &a.field, &a.reason, a.severity) == (&b.object, &b.field, &b.reason, b.severity)
@@ -190,6 +179,7 @@ impl Files {
             .cloned()
             .collect();
         let mut postponed = false;
+        let mut changed = Vec::new();
         for (path, seen) in &walk.files {
             let known = self.states.get(path).and_then(|file| file.stamp);
             let unchanged = match (seen, known) {
@@ -202,8 +192,11 @@ impl Files {
             };
             self.stand(path, Standing::Present);
             if !unchanged {
-                self.read(path);
+                changed.push(path.clone());
             }
+        }
+        for (path, loaded) in changed.iter().zip(load_all(&changed, self.origin)) {
+            self.accept(path, loaded);
         }
         let directories: BTreeMap<_, _> = walk
             .failed
@@ -236,31 +229,15 @@ impl Files {
 
     /// Reads a file again; what cannot be read or parsed leaves its last good resources in force.
     pub(super) fn read(&mut self, path: &Arc<Path>) -> Read {
-        match read(path) {
-            Reading::Gone => return Read::Gone,
-            Reading::Failed(reason) => {
-                self.fail(path, None, problem_of(path, 1, reason, Severity::Rejected));
-            }
-            Reading::Bytes(bytes, stamp) if bytes.is_empty() => {
-                let reason =
-                    "the file is empty: taken for half-written, its last good resources stay";
-                let problem = problem_of(path, 1, reason.to_owned(), Severity::Warning);
-                self.fail(path, Some(stamp), problem);
-            }
-            Reading::Bytes(bytes, stamp) => {
-                match decode_file(&path.to_string_lossy(), &bytes, self.origin) {
-                    Ok(decoded) => self.replace(path, stamp, decoded),
-                    Err(error) => {
-                        let reason = format!(
-                            "cannot be parsed, its last good resources stay: {}",
-                            error.reason
-                        );
-                        let problem =
-                            problem_of(path, error.line.max(1), reason, Severity::Rejected);
-                        self.fail(path, Some(stamp), problem);
-                    }
-                }
-            }
+        let loaded = load(path, self.origin);
+        self.accept(path, loaded)
+    }
+
+    fn accept(&mut self, path: &Arc<Path>, loaded: Loaded) -> Read {
+        match loaded {
+            Loaded::Gone => return Read::Gone,
+            Loaded::Failed(stamp, problem) => self.fail(path, stamp, problem),
+            Loaded::Decoded(stamp, decoded) => self.replace(path, stamp, decoded),
         }
         self.stand(path, Standing::Present);
         Read::Done
@@ -278,8 +255,13 @@ impl Files {
             .is_some_and(|known| same(known, &problem));
         file.whole = Some(problem.clone());
         self.problems_changed = true;
+        let keeps = file.keys.len();
         if !known {
             self.tell(problem);
+            if keeps > 0 {
+                let path = path.display();
+                tracing::warn!(%path, resources = keeps, "keeping what the file held before");
+            }
         }
     }
 

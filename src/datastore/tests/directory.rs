@@ -236,7 +236,7 @@ async fn a_file_that_cannot_be_parsed_keeps_its_last_good_resources() {
     let batch = followed.batch().await;
     assert!(batch.updates.is_empty());
     assert_eq!(batch.problems.len(), 1);
-    assert!(followed.problems()[0].starts_with("ROOT/a.yaml:3: cannot be parsed, its last good"));
+    assert!(followed.problems()[0].starts_with("ROOT/a.yaml:3: cannot be parsed: "));
     put(&followed.path("a.yaml"), &tier("a", 3));
     assert_eq!(followed.updates().await, ["Tier(a)"]);
     assert_eq!(followed.problems(), [""; 0]);
