@@ -37,7 +37,7 @@ struct FileState {
     whole: Option<Problem>,
     problems: Vec<Problem>,
     /// Resources of this file that another one defines before it.
-    duplicates: BTreeMap<ResourceKey, Problem>,
+    duplicates: BTreeMap<ResourceKey, Vec<Problem>>,
     skipped: Vec<Skipped>,
 }
 
@@ -108,9 +108,20 @@ pub(super) enum Read {
     Gone,
 }
 
-/// Tells whether two problems say the same, wherever they have moved to in the file.
+/// What a problem says, wherever it stands in its file.
+type Saying<'a> = (&'a Option<ResourceKey>, &'a str, &'a str, Severity);
+
+fn saying(problem: &Problem) -> Saying<'_> {
+    (
+        &problem.object,
+        &problem.field,
+        &problem.reason,
+        problem.severity,
+    )
+}
+
 fn same(a: &Problem, b: &Problem) -> bool {
-    (&a.object, &a.field, &a.reason, a.severity) == (&b.object, &b.field, &b.reason, b.severity)
+    saying(a) == saying(b)
 }
 
 fn log(problem: &Problem) {
@@ -121,14 +132,16 @@ fn log(problem: &Problem) {
         reason,
         severity,
     } = problem;
+    let at = if field.is_empty() { "" } else { ": " };
     match (severity, object) {
-        (Severity::Rejected, Some(object)) => {
-            let at = if field.is_empty() { "" } else { ": " };
-            tracing::warn!(
-                %place,
-                "Validation failed for {object}, treating as missing: {field}{at}{reason}"
-            );
-        }
+        (Severity::Rejected, Some(object)) => tracing::warn!(
+            %place,
+            "Validation failed for {object}, treating as missing: {field}{at}{reason}"
+        ),
+        (Severity::Rejected, None) if !field.is_empty() => tracing::warn!(
+            %place,
+            "Validation failed for a resource without a key, treating as missing: {field}{at}{reason}"
+        ),
         (Severity::Rejected, None) | (Severity::Warning, _) => tracing::warn!("{problem}"),
     }
 }
@@ -284,16 +297,19 @@ impl Files {
             state.keys.insert(object.key);
         }
         self.problems_changed |= state.problems != decoded.problems || state.whole.is_some();
+        let known: BTreeSet<Saying<'_>> = state.problems.iter().map(saying).collect();
         for problem in &decoded.problems {
-            if !state.problems.iter().any(|known| same(known, problem)) {
+            if !known.contains(&saying(problem)) {
                 self.tell(problem.clone());
             }
         }
-        for skipped in &decoded.skipped {
-            let known =
-                |known: &Skipped| (&known.kind, &known.name) == (&skipped.kind, &skipped.name);
-            if !state.skipped.iter().any(known) {
-                let Skipped { place, kind, name } = skipped;
+        let known: BTreeSet<(&str, &str)> = state
+            .skipped
+            .iter()
+            .map(|known| (known.kind.as_str(), known.name.as_str()))
+            .collect();
+        for Skipped { place, kind, name } in &decoded.skipped {
+            if !known.contains(&(kind.as_str(), name.as_str())) {
                 tracing::info!(%place, kind, name, "skipping a resource that has no effect on policy");
             }
         }
@@ -370,30 +386,36 @@ impl Files {
         };
         let value = winner.value.clone();
         let reason = format!("already defined at {}: this one is ignored", winner.place);
-        let mut told = Vec::new();
+        let mut losers: BTreeMap<Arc<Path>, Vec<Problem>> = BTreeMap::new();
         for (rank, holder) in holders.iter().enumerate() {
-            let Some(file) = self.states.get_mut(&holder.path) else {
-                continue;
-            };
-            if rank == 0 || holder.standing == Standing::Going {
-                self.problems_changed |= file.duplicates.remove(key).is_some();
-                continue;
-            }
-            let problem = Problem {
-                place: holder.place.clone(),
-                object: Some(key.clone()),
-                field: String::new(),
-                reason: reason.clone(),
-                severity: Severity::Warning,
-            };
-            let before = file.duplicates.insert(key.clone(), problem.clone());
-            if before.as_ref() != Some(&problem) {
-                told.push(problem);
+            let lost = losers.entry(holder.path.clone()).or_default();
+            if rank > 0 && holder.standing == Standing::Present {
+                lost.push(Problem {
+                    place: holder.place.clone(),
+                    object: Some(key.clone()),
+                    field: String::new(),
+                    reason: reason.clone(),
+                    severity: Severity::Warning,
+                });
             }
         }
-        self.problems_changed |= !told.is_empty();
-        for problem in told {
-            self.tell(problem);
+        for (path, lost) in losers {
+            let Some(file) = self.states.get_mut(&path) else {
+                continue;
+            };
+            let before = file.duplicates.remove(key).unwrap_or_default();
+            self.problems_changed |= before != lost;
+            // All of one file say the same, so that the first speaks for the others.
+            let new = lost
+                .first()
+                .filter(|first| !before.iter().any(|old| same(old, first)))
+                .cloned();
+            if !lost.is_empty() {
+                file.duplicates.insert(key.clone(), lost);
+            }
+            if let Some(new) = new {
+                self.tell(new);
+            }
         }
         Some(value)
     }
@@ -404,7 +426,7 @@ impl Files {
             file.whole
                 .iter()
                 .chain(&file.problems)
-                .chain(file.duplicates.values())
+                .chain(file.duplicates.values().flatten())
         });
         self.directories.values().chain(files)
     }

@@ -173,7 +173,7 @@ async fn an_editor_that_moves_the_old_file_away_deletes_nothing() {
     let mut followed = Followed::new(&[("a.yaml", &tier("a", 1))]).await;
     fs::rename(followed.path("a.yaml"), followed.path("a.yaml~")).unwrap();
     assert!(
-        timeout(Duration::from_millis(5), followed.source.next())
+        timeout(Duration::from_millis(1), followed.source.next())
             .await
             .is_err()
     );
