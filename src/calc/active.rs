@@ -12,7 +12,8 @@ use super::{
     ActivePolicy, ActiveProfile, Changes, EndpointId, EndpointPolicies, MatchRule, PolicyId, SetId,
 };
 use crate::model::{
-    DEFAULT_ALLOW_PROFILE, Form, Policy, Profile, ProfileId, Resource, ResourceKey, Tier, TierName,
+    DEFAULT_ALLOW_PROFILE, Direction, Form, Policy, Profile, ProfileId, Resource, ResourceKey,
+    Tier, TierName,
 };
 
 /// How many more lists of policies are remembered than there are endpoints.
@@ -183,7 +184,13 @@ impl Active {
     pub(super) fn take(&mut self, sets: &mut Sets) -> Changes {
         let policies = self.told_policies.take(|id, _| {
             let stored = self.policies.get(&id.key)?;
-            let policy = policy_of(&stored.resource).filter(|policy| policy.tier == id.tier)?;
+            let asked = |policy: &&Policy| {
+                let mut directions = Direction::BOTH.into_iter();
+                directions.any(|direction| compile::governs(policy, direction))
+            };
+            let policy = policy_of(&stored.resource)
+                .filter(|policy| policy.tier == id.tier)
+                .filter(asked)?;
             self.index.items_of(stored.selector).next()?;
             Some(Arc::new(compile::policy(policy)))
         });

@@ -5,9 +5,19 @@
 //! enforced, and the network interfaces of this host.
 
 mod decode;
+mod directory;
 mod document;
+mod error;
 mod field;
+mod files;
+mod scan;
 mod validate;
+mod watch;
+
+#[cfg(test)]
+mod tests;
 
 pub use decode::{Decoded, Located, Origin, Skipped, decode_documents, decode_file};
+pub use directory::{Batch, DirectorySource, Event, Snapshot, read_directory};
 pub use document::{DocumentError, Entry, MAX_FILE_SIZE, Node, Style, Value};
+pub use error::Error;

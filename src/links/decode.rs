@@ -6,7 +6,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use rtnetlink::packet_core::{
-    NLM_F_DUMP_INTR, NLMSG_DONE, NLMSG_ERROR, NetlinkBuffer, NlasIterator,
+    NLM_F_DUMP_INTR, NLMSG_DONE, NLMSG_ERROR, NetlinkBuffer, NlaBuffer, NlasIterator,
 };
 
 use super::table::{InterfaceAddress, LinkFact, LinkState};
@@ -155,6 +155,7 @@ fn name(value: &[u8]) -> Option<InterfaceName> {
     std::str::from_utf8(text).ok()?.parse().ok()
 }
 
+/// Reads an address; one that is still tentative counts too, so that policy is there before it is used.
 fn address(kind: u16, payload: &[u8]) -> Option<Body> {
     let (header, attributes) = payload.split_first_chunk::<IFADDRMSG>()?;
     let [family, prefix_length, _, _, i0, i1, i2, i3] = *header;
@@ -189,10 +190,13 @@ fn attribute(attributes: &[u8], kind: u16) -> Option<&[u8]> {
     NlasIterator::new(attributes)
         .map_while(Result::ok)
         .find(|attribute| attribute.kind() == kind)
-        .map(|attribute| attribute.into_inner())
+        .map(NlaBuffer::into_inner)
         .and_then(|bytes| {
             let length = u16::from_ne_bytes(*bytes.first_chunk()?);
             bytes.get(4..usize::from(length))
         })
 }
 
+#[cfg(test)]
+#[path = "tests/decode.rs"]
+mod tests;

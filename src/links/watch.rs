@@ -182,18 +182,14 @@ impl LinkWatch {
             return self.attempt();
         }
         let delay = delay(self.attempts);
-        debug!(
-            error = error as &dyn Error,
-            ?delay,
-            "reading the links failed, will retry"
-        );
         self.phase = Phase::Waiting(Instant::now() + delay);
         let lost = std::mem::replace(&mut self.in_sync, false);
-        if lost {
-            warn!(
-                error = error as &dyn Error,
-                "links and addresses are out of sync, will retry"
-            );
+        let error = error as &dyn Error;
+        // The first failure of an outage is worth knowing, those of the retries are not.
+        if lost || self.attempts == 1 {
+            warn!(error, "links and addresses cannot be read, will retry");
+        } else {
+            debug!(error, ?delay, "links and addresses still cannot be read");
         }
         lost.then(|| LinkEvent {
             changes: self.table.take_changes(),

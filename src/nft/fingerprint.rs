@@ -288,9 +288,8 @@ mod tests {
             ],
             Some("policy default.allow ingress 0"),
         );
-        let hash = Fingerprint::of(&rule).0;
-        let text: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(text, "0355ee0ab9d0642f");
+        let hash = u64::from_be_bytes(Fingerprint::of(&rule).0);
+        assert_eq!(hash, 0x0355_ee0a_b9d0_642f);
     }
 
     #[test]

@@ -73,7 +73,7 @@ mod tests {
         struct Circular(#[source] &'static Circular);
         static CIRCULAR: Circular = Circular(&CIRCULAR);
         assert_eq!(ErrorChain(&CIRCULAR).to_string(), "again");
-        let deep = vec!["x", "y"].repeat(100);
+        let deep = ["x", "y"].repeat(100);
         assert_eq!(print(&deep).len(), 1 + 3 * DEPTH);
     }
 }

@@ -143,7 +143,7 @@ fn print(value: &Value, line: &mut String) {
             let _ = write!(line, "{value}");
         }
         Value::Printed(text) if text.chars().all(is_bare) && !text.is_empty() => {
-            line.push_str(text)
+            line.push_str(text);
         }
         Value::Printed(text) | Value::Text(text) => {
             line.push('"');

@@ -15,7 +15,7 @@ use tracing::subscriber::Interest;
 use tracing::{Event, Metadata, Subscriber, warn};
 use tracing_subscriber::Registry;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
-use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::registry::{LookupSpan, Scope};
 
 use super::error::LogError;
 use super::file::LogFile;
@@ -239,7 +239,7 @@ where
         let spans: Vec<(&'static str, Values)> = context
             .event_scope(event)
             .into_iter()
-            .flat_map(|scope| scope.from_root())
+            .flat_map(Scope::from_root)
             .map(|span| {
                 (
                     span.name(),

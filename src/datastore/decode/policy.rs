@@ -154,7 +154,7 @@ fn check_pre_dnat(spec: &Object<'_>, kind: PolicyKind, types: PolicyTypes) {
     }
     if spec
         .get("egress")
-        .is_some_and(|egress| egress.items().next().is_some())
+        .is_some_and(|egress| !egress.is_empty())
     {
         spec.reject_field("egress", "a preDNAT policy has no egress rules");
     }
@@ -163,23 +163,40 @@ fn check_pre_dnat(spec: &Object<'_>, kind: PolicyKind, types: PolicyTypes) {
     }
 }
 
-fn with_accounts(selector: Option<Selector>, spec: &Object<'_>) -> Option<Selector> {
-    let Some(accounts) = selector_of(spec, "serviceAccountSelector") else {
+/// Confines a policy to endpoints whose inherited labels a selector matches.
+///
+/// Calico rewrites `all()` in the whole text, the policy's own selector included.
+fn confined(
+    selector: Option<Selector>,
+    inherited: Option<Selector>,
+    prefix: &str,
+    label: &str,
+) -> Option<Selector> {
+    let Some(inherited) = inherited else {
         return selector;
     };
-    let accounts = accounts.prefixed(SERVICE_ACCOUNT_PREFIX);
-    let joined = selector.map_or(accounts.clone(), |selector| selector.and(&accounts));
-    Some(joined.replace_all(&Selector::has(SERVICE_ACCOUNT_LABEL)))
+    let has = Selector::has(label);
+    let inherited = inherited.prefixed(prefix).replace_all(&has);
+    Some(match selector {
+        Some(selector) => selector.replace_all(&has).and(&inherited),
+        None => inherited,
+    })
+}
+
+fn with_accounts(selector: Option<Selector>, spec: &Object<'_>) -> Option<Selector> {
+    let accounts = selector_of(spec, "serviceAccountSelector");
+    confined(
+        selector,
+        accounts,
+        SERVICE_ACCOUNT_PREFIX,
+        SERVICE_ACCOUNT_LABEL,
+    )
 }
 
 fn global_selector(spec: &Object<'_>) -> Selector {
-    let mut selector = selector_of(spec, "selector");
-    if let Some(namespaces) = selector_of(spec, "namespaceSelector") {
-        let namespaces = namespaces.prefixed(NAMESPACE_PREFIX);
-        let joined = selector.map_or(namespaces.clone(), |selector| selector.and(&namespaces));
-        // Calico rewrites the whole text, the policy's own selector included.
-        selector = Some(joined.replace_all(&Selector::has(NAMESPACE_LABEL)));
-    }
+    let namespaces = selector_of(spec, "namespaceSelector");
+    let own = selector_of(spec, "selector");
+    let selector = confined(own, namespaces, NAMESPACE_PREFIX, NAMESPACE_LABEL);
     with_accounts(selector, spec).unwrap_or_else(Selector::all)
 }
 

@@ -15,7 +15,7 @@ use super::workload::{workload_endpoint_v1, workload_endpoint_v3};
 use crate::datastore::document::{DocumentError, Node, Value, parse};
 use crate::datastore::field::{Field, Object, Report, quoted};
 use crate::datastore::validate;
-use crate::model::{Form, Kind, LabelMap, Place, Problem, Resource, ResourceKey, Severity};
+use crate::model::{Form, Kind, LabelMap, Place, Problem, Resource, ResourceKey};
 
 /// The longest name that a problem shows as the resource's own.
 const MAX_SHOWN_NAME: usize = 512;
@@ -370,15 +370,4 @@ fn v1_node<'s>(metadata: &'s Object<'_>) -> Option<&'s str> {
 
 fn v1_labels(metadata: &Object<'_>) -> LabelMap {
     labels(metadata, "labels", Form::V1)
-}
-
-/// Returns the problem of a file that is no documents.
-pub(in crate::datastore) fn file_problem(place: Place, reason: String) -> Problem {
-    Problem {
-        place,
-        object: None,
-        field: String::new(),
-        reason,
-        severity: Severity::Rejected,
-    }
 }

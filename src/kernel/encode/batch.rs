@@ -261,7 +261,7 @@ impl Writer<'_> {
                 buffer.text(attribute::NFTA_TABLE_NAME, table.as_str());
             }),
             Operation::AddTable => self.message(index, message::NEWTABLE, request, |buffer| {
-                object::table(buffer, table, flags);
+                object::table(buffer, table.as_str(), flags);
             }),
             Operation::AddSet(spec) => {
                 sets::check(spec).map_err(|fault| {

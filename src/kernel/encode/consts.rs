@@ -57,7 +57,6 @@ pub(in crate::kernel) mod message {
     pub(in crate::kernel) const NEWSETELEM: u16 = of(12);
     pub(in crate::kernel) const GETSETELEM: u16 = of(13);
     pub(in crate::kernel) const DELSETELEM: u16 = of(14);
-    pub(in crate::kernel) const NEWGEN: u16 = of(15);
     pub(in crate::kernel) const GETGEN: u16 = of(16);
 }
 

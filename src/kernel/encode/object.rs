@@ -25,8 +25,8 @@ pub(in crate::kernel) const HOOKS: [(u32, Hook); 5] = [
 ];
 
 /// Writes the attributes of a table that is made or adopted.
-pub(in crate::kernel) fn table(buffer: &mut Buffer, name: &TableName, flags: u32) {
-    buffer.text(NFTA_TABLE_NAME, name.as_str());
+pub(in crate::kernel) fn table(buffer: &mut Buffer, name: &str, flags: u32) {
+    buffer.text(NFTA_TABLE_NAME, name);
     buffer.be32(NFTA_TABLE_FLAGS, flags);
 }
 

@@ -271,10 +271,14 @@ proptest! {
         after in prop::collection::vec(fact(), 0..30),
     ) {
         let (mut table, mut told) = (LinkTable::default(), BTreeMap::new());
-        before.into_iter().for_each(|fact| table.apply(fact));
+        for fact in before {
+            table.apply(fact);
+        }
         fold(&mut told, table.take_changes());
         let mut fresh = LinkTable::default();
-        after.into_iter().for_each(|fact| fresh.apply(fact));
+        for fact in after {
+            fresh.apply(fact);
+        }
         table.replace(fresh);
         fold(&mut told, table.take_changes());
         prop_assert_eq!(told.into_values().collect::<Vec<_>>(), table.links());

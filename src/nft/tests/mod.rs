@@ -54,12 +54,18 @@ fn chain_of(name: &str, base: Option<BaseChain>, rules: &[Rule]) -> Object {
 
 /// Makes a chain whose rules have one expression each.
 fn chain(name: &str, exprs: &[Expr]) -> Object {
-    let rules: Vec<Rule> = exprs.iter().map(|expr| rule(&[expr.clone()])).collect();
+    let rules: Vec<Rule> = exprs
+        .iter()
+        .map(|expr| rule(std::slice::from_ref(expr)))
+        .collect();
     chain_of(name, None, &rules)
 }
 
 fn base_chain(name: &str, exprs: &[Expr]) -> Object {
-    let rules: Vec<Rule> = exprs.iter().map(|expr| rule(&[expr.clone()])).collect();
+    let rules: Vec<Rule> = exprs
+        .iter()
+        .map(|expr| rule(std::slice::from_ref(expr)))
+        .collect();
     chain_of(name, Some(input()), &rules)
 }
 

@@ -107,11 +107,11 @@ fn a_rule_of_somebody_else_is_removed() {
 #[test]
 fn only_the_elements_that_differ_are_touched() {
     let mut host = Host::with(&example());
-    let changed = addresses("nets", &["11.0.0.0/8", "12.0.0.0/8"]);
+    let nets = addresses("nets", &["11.0.0.0/8", "12.0.0.0/8"]);
     let differing = "~ set nets\n    - 10.0.0.0/8\n    + 12.0.0.0/8\n";
     // What was committed is remembered only as a digest.
     assert_eq!(
-        host.put(&[changed]).unwrap(),
+        host.put(&[nets]).unwrap(),
         "~ set nets\n    - all elements\n    + 11.0.0.0/8\n    + 12.0.0.0/8\n"
     );
     let mut host = Host::with(&example());

@@ -106,9 +106,10 @@ impl Shape {
             4 => {
                 let number = which % SETS;
                 let set = set_name(number).parse().unwrap();
-                let key = match self.spec(number)?.key[0] {
-                    KeyType::Port => Key::Port(Side::Source),
-                    _ => Key::Address(Family::V4, Side::Source),
+                let key = if self.spec(number)?.key == [KeyType::Port] {
+                    Key::Port(Side::Source)
+                } else {
+                    Key::Address(Family::V4, Side::Source)
                 };
                 Expr::InSet(vec![key], Comparison::Is, set)
             }
@@ -119,8 +120,10 @@ impl Shape {
             }
         };
         Some(Rule {
-            exprs: vec![expr],
-            comment: (template % 2 == 0).then(|| template.to_string().into()),
+            exprs: vec![Expr::NetworkFamily(Family::V4), expr],
+            comment: template
+                .is_multiple_of(2)
+                .then(|| template.to_string().into()),
         })
     }
 
@@ -287,7 +290,7 @@ proptest! {
             let before = wanted.clone();
             for (chain, targets) in step {
                 // Most references lead on, so that paths grow long before they close.
-                let onward = |target: usize| if target % 7 == 0 { target } else { chain + 1 + target % 2 };
+                let onward = |target: usize| if target.is_multiple_of(7) { target } else { chain + 1 + target % 2 };
                 wanted.insert(chain, targets.into_iter().map(onward).map(|t| t.min(23)).collect());
                 wanted.insert(23, BTreeSet::new());
             }

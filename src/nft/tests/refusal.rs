@@ -152,7 +152,7 @@ fn unsound_changes_are_refused() {
     let error = host.part(&[(set_key("s"), elements(net("fe80::/10")))]);
     assert_eq!(
         error.unwrap_err().to_string(),
-        "set `s`: element Net(fe80::/10): its key is of another type than the set's"
+        "set `s`: element fe80::/10: its key is of another type than the set's"
     );
     let error = host.part(&[(chain_key("s"), addresses("s", &[]).into())]);
     let key = chain_key("s");
@@ -273,4 +273,25 @@ fn the_kernel_in_memory_is_strict() {
     ];
     assert_eq!(commit(&mut kernel, &fine), None);
     assert_eq!(kernel, Applied::default());
+}
+
+#[test]
+fn a_refused_step_is_told_in_a_few_words() {
+    let Object::Set(set, _) = addresses("s", &[]) else {
+        panic!();
+    };
+    let overlapping = vec![net("10.0.0.0/8"), net("10.2.0.0/16")];
+    let operations = vec![
+        Operation::AddTable,
+        Operation::AddSet(set.clone()),
+        Operation::AddElements {
+            set,
+            elements: Arc::new(overlapping),
+        },
+    ];
+    let error = Applied::default().commit(&Plan { operations });
+    assert_eq!(
+        error.unwrap_err().to_string(),
+        "set `s`: add 2 elements: file exists (EEXIST)"
+    );
 }

@@ -70,11 +70,11 @@ fn ports(name: &str) -> Object {
     Object::Set(Arc::new(spec), Arc::new(ranges.map(element).collect()))
 }
 
-/// Holds every expression at least once.
-fn everything() -> Vec<Object> {
+/// Holds every match at least once.
+fn matches() -> Vec<Rule> {
     let interface = |text: &str| text.parse().unwrap();
     let input = InterfaceSide::Input;
-    let rules = [
+    vec![
         rule(&[family(Family::V4), accept()]),
         rule(&[family(Family::V4), source("10.0.0.0/8"), accept()]),
         rule(&[family(Family::V6), source("2001:db8::1/128"), accept()]),
@@ -152,6 +152,12 @@ fn everything() -> Vec<Object> {
                 "ports-a".parse().unwrap(),
             ),
         ]),
+    ]
+}
+
+/// Holds every statement at least once that stands in a chain of any kind.
+fn statements() -> Vec<Rule> {
+    vec![
         rule(&[Expr::SetMark {
             mask: 0x20000,
             value: 0x20000,
@@ -192,7 +198,12 @@ fn everything() -> Vec<Object> {
             &[Expr::Verdict(Verdict::Drop)],
             "policy default.deny \"x\" ingress 0",
         ),
-    ];
+    ]
+}
+
+/// Holds every kind of object.
+fn everything() -> Vec<Object> {
+    let rules = [matches(), statements()].concat();
     let raw = BaseChain {
         kind: ChainType::Filter,
         hook: Hook::Prerouting,
@@ -277,9 +288,9 @@ fn texts_are_cut_where_the_kernel_cuts_them() {
     let long = "ä".repeat(100);
     let text = commented(&[], &long).to_string();
     assert_eq!(text, format!("comment \"{}\"", "ä".repeat(64)));
-    let log = Expr::Log { prefix: long };
+    let statement = Expr::Log { prefix: long };
     assert_eq!(
-        log.to_string(),
+        statement.to_string(),
         format!("log prefix \"{}\"", "ä".repeat(63))
     );
 }
