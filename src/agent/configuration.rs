@@ -39,6 +39,14 @@ impl Configuration {
         }
     }
 
+    /// Speaks for a host, whatever the sources call this one, until they are read again.
+    pub fn set_hostname(&mut self, hostname: &str) {
+        self.layers
+            .command_line
+            .insert("FelixHostname".to_owned(), hostname.to_owned());
+        self.resolve();
+    }
+
     /// Returns the configuration in force.
     pub fn config(&self) -> &Config {
         &self.resolution.config

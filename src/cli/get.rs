@@ -1,0 +1,102 @@
+//! `tortie get`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::columns::{row, table};
+use super::diff::local_links;
+use super::offline::{Interfaces, Offline};
+use super::output::{self, Format};
+use super::run::ConfigArgs;
+use super::status::Statuses;
+use super::{kinds, show};
+use crate::model::{Kind, Resource, ResourceKey};
+
+/// Print resources as they were understood, v1 and v3 together.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  tortie get hostendpoints
+  tortie get gnp allow-ssh -o yaml --directory ./resources
+
+Kinds are written in any case, singular or plural, or in short: hep, gnp, np, wep, gns, ns.
+Endpoints of this host show the interfaces that they are bound to, and what is wrong with them.")]
+pub(super) struct Args {
+    /// The kind of resource
+    #[arg(value_name = "KIND", value_parser = kinds::parse)]
+    kind: Kind,
+    /// The only resource wanted, as NAME or NAMESPACE/NAME
+    #[arg(value_name = "NAME")]
+    name: Option<String>,
+    /// The directory of resources, whatever the configuration says
+    #[arg(long, value_name = "DIR")]
+    directory: Option<PathBuf>,
+    /// The form of the output
+    #[arg(short, long, value_enum, default_value_t = Format::Table)]
+    output: Format,
+    #[command(flatten)]
+    configuration: ConfigArgs,
+}
+
+/// Prints the resources.
+pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let configuration = args.configuration.load(args.directory.as_deref());
+    let directory = configuration.config().datastore.path.clone();
+    let interfaces = if args.kind == Kind::HostEndpoint {
+        local_links()?
+    } else {
+        Vec::new()
+    };
+    let offline = Offline::compute(&directory, configuration, Interfaces::Exactly(interfaces))?;
+    let found: Vec<(&ResourceKey, &Arc<Resource>)> = offline
+        .resources
+        .iter()
+        .filter(|(key, _)| key.kind == args.kind && args.is_named(key))
+        .collect();
+    if let (Some(name), true) = (&args.name, found.is_empty()) {
+        anyhow::bail!("no {} `{name}` in {}", args.kind, directory.display());
+    }
+    let statuses = Statuses::of(&offline);
+    let values = || {
+        let value = |(key, resource): &(&ResourceKey, &Arc<Resource>)| {
+            let mut fields = show::resource(key, resource);
+            show::put(&mut fields, "status", statuses.value(key).as_ref());
+            Value::Object(fields)
+        };
+        let mut values: Vec<Value> = found.iter().map(value).collect();
+        match (&args.name, values.pop()) {
+            (Some(_), Some(last)) if values.is_empty() => last,
+            (_, last) => {
+                values.extend(last);
+                show::list(args.kind, values)
+            }
+        }
+    };
+    output::data(&match args.output {
+        Format::Table => {
+            let mut table = table(args.kind);
+            for (key, resource) in &found {
+                table.push(row(key, resource, &statuses));
+            }
+            table.to_string()
+        }
+        Format::Json => output::json(&values()),
+        Format::Yaml => output::yaml(&values())?,
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+impl Args {
+    /// Tells whether a resource is wanted.
+    fn is_named(&self, key: &ResourceKey) -> bool {
+        self.name.as_ref().is_none_or(|name| {
+            let full = name
+                .strip_prefix(&*key.scope)
+                .and_then(|rest| rest.strip_prefix('/'));
+            **name == *key.name || full == Some(&*key.name)
+        })
+    }
+}
