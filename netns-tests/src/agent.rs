@@ -77,6 +77,11 @@ impl Directory {
         std::fs::rename(self.path(), self.0.path().join("hidden")).expect("hide the directory");
     }
 
+    /// Writes a file of the directory while it is out of sight.
+    pub fn put_hidden(&self, file: &str, text: &str) {
+        std::fs::write(self.0.path().join("hidden").join(file), text).expect("write a hidden file");
+    }
+
     /// Brings the directory back.
     pub fn reappear(&self) {
         std::fs::rename(self.0.path().join("hidden"), self.path()).expect("show the directory");
@@ -197,8 +202,13 @@ impl Agent {
         directory: &Directory,
     ) -> Self {
         let agent = Self::launch(namespace, owner, settings, directory);
-        agent.wait("the first commit", |log| log.commits(Trigger::Start) > 0);
+        agent.started();
         agent
+    }
+
+    /// Waits for the first commit after a launch.
+    pub fn started(&self) {
+        self.wait("the first commit", |log| log.commits(Trigger::Start) > 0);
     }
 
     /// Starts the daemon and waits for nothing.

@@ -10,6 +10,7 @@
 
 pub mod agent;
 pub mod both_ways;
+pub mod flood;
 pub mod flow;
 pub mod ns;
 pub mod probe;

@@ -448,7 +448,7 @@ fn token() -> u16 {
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
-/// Returns a source port for a hand-made segment.
+/// Returns a source port that no server of a test and no connection of its own kernel uses.
 fn source(token: u16) -> u16 {
     10_000 + token % 20_000
 }
@@ -474,12 +474,10 @@ fn was_unreachable(socket: &Socket) -> bool {
             return false;
         };
         for note in notes {
-            let kind = match note {
-                ControlMessageOwned::Ipv4RecvErr(error, _)
-                | ControlMessageOwned::Ipv6RecvErr(error, _) => (error.ee_origin, error.ee_type),
-                _ => continue,
-            };
-            if kind == V4 || kind == V6 {
+            if let ControlMessageOwned::Ipv4RecvErr(error, _)
+            | ControlMessageOwned::Ipv6RecvErr(error, _) = note
+                && [V4, V6].contains(&(error.ee_origin, error.ee_type))
+            {
                 return true;
             }
         }
@@ -488,11 +486,17 @@ fn was_unreachable(socket: &Socket) -> bool {
 
 /// Returns what an error of the socket itself means.
 fn outcome_of(error: &std::io::Error) -> Option<Outcome> {
-    match Errno::from_raw(error.raw_os_error()?) {
-        Errno::ECONNREFUSED | Errno::ECONNRESET => Some(Outcome::Reset),
-        Errno::EHOSTUNREACH | Errno::ENETUNREACH | Errno::ENOPROTOOPT | Errno::EACCES => {
-            Some(Outcome::Unreachable)
-        }
-        _ => None,
+    const RESET: [Errno; 2] = [Errno::ECONNREFUSED, Errno::ECONNRESET];
+    const UNREACHABLE: [Errno; 4] = [
+        Errno::EHOSTUNREACH,
+        Errno::ENETUNREACH,
+        Errno::ENOPROTOOPT,
+        Errno::EACCES,
+    ];
+    let errno = Errno::from_raw(error.raw_os_error()?);
+    if RESET.contains(&errno) {
+        Some(Outcome::Reset)
+    } else {
+        UNREACHABLE.contains(&errno).then_some(Outcome::Unreachable)
     }
 }

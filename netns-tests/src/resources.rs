@@ -9,7 +9,7 @@ pub const HOSTS: &str = "role == 'host'";
 pub fn documents<Text: AsRef<str>>(documents: &[Text]) -> String {
     documents
         .iter()
-        .map(|it| format!("---\n{}\n", it.as_ref().trim_end()))
+        .flat_map(|it| ["---\n", it.as_ref().trim_end(), "\n"])
         .collect()
 }
 

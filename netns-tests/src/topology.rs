@@ -58,12 +58,11 @@ impl Place {
 
 const fn place(name: &'static str, site: Site, v4: [u8; 4], v6: [u16; 8]) -> Place {
     let [a, b, c, d] = v4;
-    let [s, t, u, v, w, x, y, z] = v6;
     Place {
         name,
         site,
         v4: Ipv4Addr::new(a, b, c, d),
-        v6: Ipv6Addr::new(s, t, u, v, w, x, y, z),
+        v6: Ipv6Addr::new(v6[0], v6[1], v6[2], v6[3], v6[4], v6[5], v6[6], v6[7]),
     }
 }
 
@@ -310,11 +309,12 @@ impl Default for World {
 
 /// Returns the `ip -batch` lines that give `device` the addresses of `places`.
 pub fn addresses(places: &[Place], device: &str) -> String {
-    places
+    let lines: Vec<String> = places
         .iter()
         .map(|place| {
             let (v4, v6) = (place.v4, place.v6);
             format!("address add {v4}/24 dev {device}\naddress add {v6}/64 dev {device} nodad\n")
         })
-        .collect()
+        .collect();
+    lines.concat()
 }

@@ -93,9 +93,9 @@ fn forget_counters(value: &mut Value, depth: usize) {
             }
         }
         Value::Array(values) => {
-            values
-                .iter_mut()
-                .for_each(|value| forget_counters(value, depth + 1));
+            for value in values {
+                forget_counters(value, depth + 1);
+            }
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
@@ -131,6 +131,8 @@ pub fn counts_of_nft(namespace: &Namespace) -> Counts {
 
 /// Counts through rustables.
 pub fn counts_of_rustables(namespace: &Namespace) -> Counts {
+    // NFT_SET_ANONYMOUS (linux/netfilter/nf_tables.h): sets inside a rule, which `nft` does not list.
+    const ANONYMOUS: u32 = 1;
     namespace.run(|| {
         let chains = list!(Chain, message::GETCHAIN);
         let mut rules: BTreeMap<String, usize> = chains
@@ -145,8 +147,6 @@ pub fn counts_of_rustables(namespace: &Namespace) -> Counts {
                 *count += 1;
             }
         }
-        // NFT_SET_ANONYMOUS (linux/netfilter/nf_tables.h): sets inside a rule, which `nft` does not list.
-        const ANONYMOUS: u32 = 1;
         let sets = list!(Set, message::GETSET)
             .iter()
             .filter(|set| set.get_table().is_some_and(|table| table == TABLE))
@@ -164,7 +164,7 @@ pub fn agree(namespace: &Namespace) {
     assert_eq!(counts_of_nft(namespace), counts_of_rustables(namespace));
 }
 
-/// The message numbers of linux/netfilter/nf_tables.h.
+/// The message numbers of `linux/netfilter/nf_tables.h`.
 mod message {
     pub(super) const GETCHAIN: u16 = 4;
     pub(super) const GETRULE: u16 = 7;

@@ -4,9 +4,27 @@
 //! [`Changes`], keyed, of exactly what differs since they were last taken. May touch: `model`, `selector`,
 //! `net`. Absent: nftables, I/O, time; a change costs what it touches, not what exists.
 
+mod active;
+mod binding;
 mod changes;
+mod compile;
+mod label_index;
+mod lookup;
+mod order;
+mod prefixes;
+mod sets;
+mod settings;
+mod slab;
+mod state;
+mod status;
+#[cfg(test)]
+mod tests;
+mod tracker;
 
 pub use changes::{
     ActivePolicy, ActiveProfile, Changes, EndpointId, EndpointPolicies, MatchRule, Member,
     PolicyId, PolicyLists, SetChange, SetId, SetMembers, SetSize, SideMatch, TierPolicies,
 };
+pub use settings::{LinkUpdate, Settings};
+pub use state::Calc;
+pub use status::{Counts, EndpointStatus};

@@ -46,9 +46,9 @@ pub use load::load;
 pub use problem::{ConfigProblem, Severity};
 pub use resolve::{Origin, Provenance, Resolution, resolve};
 pub use schema::{
-    ClusterConfig, Config, DatastoreConfig, DebugConfig, EtcdConfig, HealthConfig,
-    InterfacePattern, KernelConfig, LinksConfig, LogConfig, MetricsConfig, NatConfig, PolicyConfig,
-    PortSpan, RateLimit, RouteConfig, Secret, StatusConfig, WorkloadConfig,
+    ClusterConfig, Config, DatastoreConfig, DebugConfig, EtcdConfig, HealthConfig, KernelConfig,
+    LinksConfig, LogConfig, MetricsConfig, NatConfig, PolicyConfig, PortSpan, RateLimit,
+    RouteConfig, Secret, StatusConfig, WorkloadConfig,
 };
 
 /// Path of the configuration file that is read when no other is named.

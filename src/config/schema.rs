@@ -7,7 +7,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use regex_lite::Regex;
 
 use super::choices::{
     AllowAction, ChainInsertMode, ClientAuth, DatastoreKind, DenyAction, EndpointToHostAction,
@@ -15,6 +14,7 @@ use super::choices::{
     NeighborDiscovery, ServiceLoopPrevention, SourceSpoofing, TableOwner, TimeUnit,
 };
 use super::failsafe::FailsafePort;
+use crate::net::InterfacePattern;
 
 /// Everything that can be configured, parsed.
 ///
@@ -206,53 +206,6 @@ pub struct RateLimit {
     pub unit: TimeUnit,
     /// Packets that may come at once before the limit holds, 0 to 9999.
     pub burst: u32,
-}
-
-/// A pattern of interface names: one name, or a regular expression that may match anywhere.
-#[derive(Debug, Clone)]
-pub struct InterfacePattern {
-    text: String,
-    regex: Option<Regex>,
-}
-
-impl InterfacePattern {
-    /// Makes a pattern that matches one name.
-    pub(super) fn name(name: &str) -> Self {
-        Self {
-            text: name.to_owned(),
-            regex: None,
-        }
-    }
-
-    /// Makes a pattern from a regular expression.
-    pub(super) fn regex(expression: &str) -> Result<Self, regex_lite::Error> {
-        Ok(Self {
-            text: format!("/{expression}/"),
-            regex: Some(Regex::new(expression)?),
-        })
-    }
-
-    /// Tells whether an interface of this name is meant.
-    pub fn matches(&self, interface: &str) -> bool {
-        match &self.regex {
-            Some(regex) => regex.is_match(interface),
-            None => self.text == interface,
-        }
-    }
-}
-
-impl PartialEq for InterfacePattern {
-    fn eq(&self, other: &Self) -> bool {
-        self.text == other.text
-    }
-}
-
-impl Eq for InterfacePattern {}
-
-impl fmt::Display for InterfacePattern {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
-    }
 }
 
 /// How rules reach the kernel.

@@ -1,1 +1,20 @@
-//! The `datastore` room.
+//! The `datastore` room: resources as they are stored, read into the model.
+//!
+//! In: files under a directory. Out: batches of updates of checked resources, and what is wrong with the
+//! rest. May touch: files, inotify, the clock of the runtime. Absent: what resources mean together, what is
+//! enforced, and the network interfaces of this host.
+
+mod decode;
+mod directory;
+mod document;
+mod error;
+mod field;
+mod files;
+mod scan;
+mod validate;
+mod watch;
+
+pub use decode::{Decoded, Located, Origin, Skipped, decode_documents, decode_file};
+pub use directory::{Batch, DirectorySource, Event, Snapshot, read_directory};
+pub use document::{DocumentError, Entry, MAX_FILE_SIZE, Node, Style, Value};
+pub use error::Error;

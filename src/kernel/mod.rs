@@ -1,1 +1,24 @@
-//! The `kernel` room.
+//! The `kernel` room: the one place that knows netlink bytes of nf_tables.
+//!
+//! In: plans. Out: a transaction that was committed, or an error that names our object; and what the kernel
+//! holds, as a catalogue. May touch: `nft`, `net`, the netfilter socket, the lock file, `/proc`. Absent: Calico,
+//! the choice of what to change.
+
+mod decode;
+mod encode;
+mod error;
+mod netfilter;
+mod observe;
+mod observe_sets;
+mod owner;
+mod probe;
+mod socket;
+mod subject;
+
+pub use encode::{Batch, EncodeError, Target};
+pub use error::{CommitError, KernelError, Refusal, Refusals, UnknownReason};
+pub use netfilter::{Committed, Kernel, Netfilter, Settings};
+pub use observe::{Observed, Ownership, TableState};
+pub use owner::{ForeignOwner, Process, TableOwner};
+pub use probe::Capabilities;
+pub use subject::Subject;

@@ -50,7 +50,7 @@ impl fmt::Display for Errno {
 
 /// A step was refused, and with it the plan.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("step {index} of the plan: {operation:?}: {errno}")]
+#[error("{operation}: {errno}")]
 pub struct ApplyError {
     /// The place of the step in the plan.
     pub index: usize,

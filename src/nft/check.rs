@@ -4,7 +4,7 @@
 
 use super::catalog::SetDelta;
 use super::{
-    BaseChain, Catalog, CatalogDelta, Chain, ChainName, Expr, Key, KeyType, LookupFault,
+    Catalog, CatalogDelta, Chain, ChainName, ChainRecord, Expr, Key, KeyType, LookupFault,
     ObjectChange, ObjectChanges, ObjectKey, PlanError, SetName, SetSpec,
 };
 
@@ -17,7 +17,7 @@ pub(super) fn outcome(
     let graph = &current.committed.graph;
     for (user, target) in delta.overlay.added() {
         let exists = match target {
-            ObjectKey::Chain(name) => base(current, delta, name).is_some(),
+            ObjectKey::Chain(name) => record(current, delta, name).is_some(),
             ObjectKey::Set(name) => spec(current, delta, name).is_some(),
         };
         if !exists {
@@ -25,7 +25,7 @@ pub(super) fn outcome(
             return Err(PlanError::Dangling { user, target });
         }
         if let ObjectKey::Chain(chain) = target
-            && base(current, delta, chain).is_some_and(|base| base.is_some())
+            && record(current, delta, chain).is_some_and(|record| record.base.is_some())
         {
             let (user, chain) = (user.clone(), chain.clone());
             return Err(PlanError::BaseChainTarget { user, chain });
@@ -55,31 +55,11 @@ fn chain_outcome(current: &Catalog, delta: &CatalogDelta, chain: &Chain) -> Resu
         }
     }
     for expr in chain.rules.iter().flat_map(|rule| &rule.exprs) {
-        let fault = match expr {
-            Expr::InSet(_, _, set) | Expr::VerdictMap(_, set) => {
-                spec(current, delta, set).and_then(|spec| lookup_fault(expr, spec))
-            }
-            Expr::NetworkFamily(_)
-            | Expr::Protocol(..)
-            | Expr::Interface(..)
-            | Expr::HasInputInterface
-            | Expr::Address(..)
-            | Expr::Port(..)
-            | Expr::IcmpType(..)
-            | Expr::IcmpCode(..)
-            | Expr::IcmpTypeRange(..)
-            | Expr::CtState(_)
-            | Expr::CtStatus(_)
-            | Expr::MarkBits(..)
-            | Expr::SetMark { .. }
-            | Expr::Counter
-            | Expr::Limit(_)
-            | Expr::Log { .. }
-            | Expr::NoTrack
-            | Expr::Reject(_)
-            | Expr::Verdict(_) => None,
+        let Some(ObjectKey::Set(set)) = expr.target() else {
+            continue;
         };
-        if let (Some(fault), Some(ObjectKey::Set(set))) = (fault, expr.target()) {
+        let spec = spec(current, delta, &set);
+        if let Some(fault) = spec.and_then(|spec| lookup_fault(expr, spec)) {
             let chain = chain.name.clone();
             return Err(PlanError::Lookup { chain, set, fault });
         }
@@ -127,13 +107,16 @@ pub(super) fn lookup_fault(expr: &Expr, spec: &SetSpec) -> Option<LookupFault> {
     }
 }
 
-/// Returns what a chain is after the plan; `None` where it is not there.
-fn base(current: &Catalog, delta: &CatalogDelta, name: &ChainName) -> Option<Option<BaseChain>> {
-    let record = match delta.chains.get(name) {
+/// Returns what is known of a chain after the plan; `None` where it is not there.
+fn record<'a>(
+    current: &'a Catalog,
+    delta: &'a CatalogDelta,
+    name: &ChainName,
+) -> Option<&'a ChainRecord> {
+    match delta.chains.get(name) {
         Some(changed) => changed.as_ref(),
         None => current.chains.get(name),
-    };
-    record.map(|record| record.base)
+    }
 }
 
 /// Returns what a set is after the plan; `None` where it is not there.

@@ -240,8 +240,12 @@ impl<'a> Draft<'a> {
             }
             Content::Committed(Known::Digest(digest)) => {
                 let mut digest = *digest;
-                removed.iter().for_each(|element| digest.remove(element));
-                added.iter().for_each(|element| digest.add(element));
+                for element in removed {
+                    digest.remove(element);
+                }
+                for element in added {
+                    digest.add(element);
+                }
                 let change = SetDelta::Digest(digest);
                 self.delta.sets.insert(name.clone(), change);
             }

@@ -286,11 +286,12 @@ mod tests {
         assert_eq!(found.removed, list(&["1.0.0.0/8", "4.0.0.0/8"]));
         assert_eq!(found.added, list(&["0.0.0.0/8", "3.0.0.0/8", "5.0.0.0/8"]));
         let mut digest = Digest::of(&old);
-        found
-            .removed
-            .iter()
-            .for_each(|element| digest.remove(element));
-        found.added.iter().for_each(|element| digest.add(element));
+        for element in &found.removed {
+            digest.remove(element);
+        }
+        for element in &found.added {
+            digest.add(element);
+        }
         assert_eq!(digest, Digest::of(&new));
         assert_ne!(digest, Digest::of(&old));
     }

@@ -34,7 +34,7 @@ pub enum PlanError {
         map: SetName,
     },
     /// An element cannot be in its set.
-    #[error("set `{set}`: element {element:?}: {fault}")]
+    #[error("set `{set}`: element {element}: {fault}")]
     Element {
         /// The set.
         set: SetName,

@@ -4,8 +4,8 @@ use ipnet::IpNet;
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    Comparison, Expr, Fingerprint, InterfaceMatch, InterfaceSide, Key, LimitUnit, RejectWith, Rule,
-    Side, Verdict,
+    Comparison, Expr, Fingerprint, InterfaceMatch, InterfaceSide, Key, Limit, LimitUnit,
+    RejectWith, Rule, Side, Verdict,
 };
 use crate::net::{Family, Protocol};
 
@@ -157,6 +157,17 @@ impl Bytes {
         self.0.extend_from_slice(values);
     }
 
+    fn limit(&mut self, limit: &Limit) {
+        self.number(limit.rate);
+        self.byte(match limit.unit {
+            LimitUnit::Second => 1,
+            LimitUnit::Minute => 2,
+            LimitUnit::Hour => 3,
+            LimitUnit::Day => 4,
+        });
+        self.bits(limit.burst);
+    }
+
     fn expr(&mut self, expr: &Expr) {
         match expr {
             Expr::NetworkFamily(family) => {
@@ -234,14 +245,7 @@ impl Bytes {
             Expr::Counter => self.byte(16),
             Expr::Limit(limit) => {
                 self.byte(17);
-                self.number(limit.rate);
-                self.byte(match limit.unit {
-                    LimitUnit::Second => 1,
-                    LimitUnit::Minute => 2,
-                    LimitUnit::Hour => 3,
-                    LimitUnit::Day => 4,
-                });
-                self.bits(limit.burst);
+                self.limit(limit);
             }
             Expr::Log { prefix } => {
                 self.byte(18);
@@ -284,9 +288,8 @@ mod tests {
             ],
             Some("policy default.allow ingress 0"),
         );
-        let hash = Fingerprint::of(&rule).0;
-        let text: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(text, "PINNED");
+        let hash = u64::from_be_bytes(Fingerprint::of(&rule).0);
+        assert_eq!(hash, 0x0355_ee0a_b9d0_642f);
     }
 
     #[test]

@@ -53,6 +53,15 @@ impl Graph {
         self.nodes.get(key).into_iter().flat_map(|node| &node.users)
     }
 
+    /// Returns what each object refers to and what refers to it.
+    #[cfg(test)]
+    pub(super) fn edges(&self) -> Vec<(&ObjectKey, &BTreeSet<ObjectKey>, &BTreeSet<ObjectKey>)> {
+        self.nodes
+            .iter()
+            .map(|(key, node)| (key, &node.targets, &node.users))
+            .collect()
+    }
+
     fn height(&self, key: &ObjectKey) -> u8 {
         self.nodes.get(key).map_or(0, |node| node.height)
     }

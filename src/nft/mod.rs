@@ -1,8 +1,8 @@
 //! The `nft` room: nftables as data, and the difference between what is wanted and what is there.
 //!
 //! In: objects that are wanted, by name; what the kernel was seen to hold. Out: a plan, which is an ordered
-//! list of operations for one transaction, and text in the manner of `nft`. May touch: `net`, `ipnet`,
-//! `sha2`. Absent: Calico, netlink bytes, I/O.
+//! list of operations for one transaction; text in the manner of `nft`; a table in memory that takes plans as
+//! strictly as the kernel. May touch: `net`, `ipnet`, `sha2`. Absent: Calico, netlink bytes, I/O.
 
 mod apply;
 mod catalog;

@@ -1,8 +1,9 @@
 //! A plan: what one transaction does, in the order in which it does it.
 
+use std::fmt;
 use std::sync::Arc;
 
-use super::{BaseChain, ChainName, Element, Rule, SetName, SetSpec};
+use super::{BaseChain, ChainName, Element, ObjectKey, Rule, SetName, SetSpec};
 
 /// One step of a transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +50,45 @@ pub enum Operation {
     DeleteChain(ChainName),
     /// Removes a set or map that nothing refers to any more.
     DeleteSet(SetName),
+}
+
+impl Operation {
+    /// Returns the object that the step makes, changes or removes; the table is none.
+    pub fn object(&self) -> Option<ObjectKey> {
+        match self {
+            Self::DeleteTable | Self::AddTable => None,
+            Self::AddSet(set)
+            | Self::DeleteElements { set, .. }
+            | Self::AddElements { set, .. } => Some(ObjectKey::Set(set.name.clone())),
+            Self::FlushSet(name) | Self::DeleteSet(name) => Some(ObjectKey::Set(name.clone())),
+            Self::AddChain { name, .. }
+            | Self::FlushChain(name)
+            | Self::AddRule { chain: name, .. }
+            | Self::DeleteChain(name) => Some(ObjectKey::Chain(name.clone())),
+        }
+    }
+}
+
+impl fmt::Display for Operation {
+    /// Names the object and what happens to it, in a few words that fit into a message.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(object) = self.object() {
+            write!(f, "{object}: ")?;
+        }
+        match self {
+            Self::DeleteTable => f.write_str("delete the table"),
+            Self::AddTable => f.write_str("add the table"),
+            Self::AddSet(_) | Self::AddChain { .. } => f.write_str("add it"),
+            Self::DeleteElements { elements, .. } => {
+                write!(f, "delete {} elements", elements.len())
+            }
+            Self::FlushSet(_) => f.write_str("delete all elements"),
+            Self::FlushChain(_) => f.write_str("delete all rules"),
+            Self::AddRule { rule, .. } => write!(f, "add the rule `{rule}`"),
+            Self::AddElements { elements, .. } => write!(f, "add {} elements", elements.len()),
+            Self::DeleteChain(_) | Self::DeleteSet(_) => f.write_str("delete it"),
+        }
+    }
 }
 
 /// The steps of one transaction, in an order that the kernel accepts.

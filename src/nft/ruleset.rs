@@ -32,7 +32,7 @@ impl Ruleset {
     /// Fails, having done nothing, where elements of a set change that is not there, and where a change is
     /// filed under the name of another object.
     pub fn apply(&mut self, changes: &ObjectChanges, extent: Extent) -> Result<(), PlanError> {
-        let mut changed = BTreeMap::new();
+        let mut outcome = BTreeMap::new();
         for (key, change) in changes {
             let object = match change {
                 ObjectChange::Chain(chain) => Some(Object::Chain(chain.clone())),
@@ -47,12 +47,12 @@ impl Ruleset {
             if object.as_ref().is_some_and(|object| object.key() != *key) {
                 return Err(PlanError::Misfiled { key: key.clone() });
             }
-            changed.insert(key.clone(), object);
+            outcome.insert(key.clone(), object);
         }
         if extent == Extent::Whole {
             self.objects.clear();
         }
-        for (key, object) in changed {
+        for (key, object) in outcome {
             match object {
                 Some(object) => self.objects.insert(key, object),
                 None => self.objects.remove(&key),

@@ -8,7 +8,7 @@ use super::endpoint;
 use super::failsafe;
 use super::layout::{Base, Path};
 use super::names;
-use super::policy::{self, Passing, any_pass, can_pass};
+use super::policy::{self, Passing, any_pass};
 use super::rule::{PassAction, RuleContext};
 use super::sets::SetBook;
 use super::settings::{DenyAction, Settings};

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use super::{FileNeed, OptionType};
-use crate::config::schema::{InterfacePattern, Secret};
+use crate::config::schema::Secret;
+use crate::net::InterfacePattern;
 
 pub(in crate::config) struct Text;
 

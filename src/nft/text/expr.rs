@@ -18,6 +18,9 @@ const COMMENT: usize = 128;
 /// NUL.
 const LOG_PREFIX: usize = 127;
 
+/// The burst of a limit that names none.
+const DEFAULT_BURST: u32 = 5;
+
 /// The bits of the connection state in the order in which `nft` names them.
 const STATES: [(u32, &str); 5] = [
     (ct_state::INVALID, "invalid"),
@@ -452,8 +455,11 @@ fn write_limit(f: &mut fmt::Formatter<'_>, limit: &Limit) -> fmt::Result {
         LimitUnit::Hour => "hour",
         LimitUnit::Day => "day",
     };
-    let (rate, burst) = (limit.rate, limit.burst);
-    write!(f, "limit rate {rate}/{unit} burst {burst} packets")
+    write!(f, "limit rate {}/{unit}", limit.rate)?;
+    if limit.burst != DEFAULT_BURST {
+        write!(f, " burst {} packets", limit.burst)?;
+    }
+    Ok(())
 }
 
 /// Quotes an interface name; a final `*` would otherwise make it a prefix.

@@ -99,7 +99,8 @@ pub fn set_text(spec: &SetSpec, elements: &[Element], shown: Elements) -> String
         let before = if shown.is_empty() { "\t" } else { " " };
         text.push_str(before);
         let more = hidden.len();
-        text.push_str(&format!("# and {more} more"));
+        // Writing to a `String` cannot fail.
+        let _ = write!(text, "# and {more} more");
     }
     if !elements.is_empty() {
         text.push('\n');
@@ -151,7 +152,11 @@ fn per_line(spec: &SetSpec) -> usize {
 }
 
 fn indented(text: &str) -> String {
-    text.lines().map(|line| format!("\t{line}\n")).collect()
+    let mut result = String::with_capacity(text.len() + text.len() / 8);
+    for each in text.lines() {
+        line(&mut result, format_args!("\t{each}"));
+    }
+    result
 }
 
 pub(super) fn line(text: &mut String, content: fmt::Arguments<'_>) {

@@ -1,0 +1,303 @@
+//! The calculation itself: facts in, changes out.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::active::Active;
+use super::binding::Bindings;
+use super::sets::Sets;
+use super::settings::Settings;
+use super::tracker::Tracker;
+use super::{
+    Changes, Counts, EndpointId, EndpointStatus, LinkUpdate, Member, SetChange, SetId, SetMembers,
+    SetSize,
+};
+use crate::model::{
+    HostEndpoint, HostInterface, Kind, Place, Problem, ProfileId, Resource, ResourceKey, Severity,
+    TierName, Update,
+};
+use crate::net::{Family, InterfaceName};
+
+/// Folds facts into what each local endpoint must enforce.
+///
+/// Facts are only put down when they arrive and weighed when changes are taken, so that whatever cancels
+/// out in between costs nothing. Everything that is read, be it members, status or counts, is as it was
+/// when changes were last taken.
+#[derive(Debug)]
+pub struct Calc {
+    settings: Settings,
+    incoming_settings: Option<Settings>,
+    incoming: BTreeMap<ResourceKey, Option<Arc<Resource>>>,
+    incoming_links: BTreeMap<InterfaceName, LinkUpdate>,
+    sets: Sets,
+    active: Active,
+    bindings: Bindings,
+    interfaces: Tracker<HostInterface, EndpointId>,
+}
+
+impl Calc {
+    /// Starts without any facts.
+    pub fn new(settings: Settings) -> Self {
+        Self {
+            settings,
+            incoming_settings: None,
+            incoming: BTreeMap::new(),
+            incoming_links: BTreeMap::new(),
+            sets: Sets::new(),
+            active: Active::new(),
+            bindings: Bindings::new(),
+            interfaces: Tracker::new(),
+        }
+    }
+
+    /// Takes note of a resource that is new, changed or gone.
+    pub fn apply(&mut self, update: Update) {
+        self.incoming.insert(update.key, update.value);
+    }
+
+    /// Takes note of an interface that is new, changed or gone.
+    pub fn apply_link(&mut self, update: LinkUpdate) {
+        self.incoming_links.insert(update.name.clone(), update);
+    }
+
+    /// Takes note of other settings.
+    pub fn set_settings(&mut self, settings: Settings) {
+        self.incoming_settings = Some(settings);
+    }
+
+    /// Returns what differs since changes were last taken.
+    pub fn take_changes(&mut self) -> Changes {
+        self.absorb();
+        let mut changes = self.active.take(&mut self.sets);
+        let interfaces = self
+            .interfaces
+            .take(|interface, _| self.bindings.owner(interface).cloned());
+        changes.interfaces = interfaces
+            .into_iter()
+            .map(|change| (change.key, change.new))
+            .collect();
+        changes.sets = self.sets.take();
+        changes
+    }
+
+    /// Returns everything that holds, and with it that what has gone since changes were last taken is gone.
+    pub fn take_whole(&mut self) -> Changes {
+        let mut changes = self.take_changes();
+        self.active.add_whole(&mut changes);
+        let interfaces = self.interfaces.told().iter();
+        changes
+            .interfaces
+            .extend(interfaces.map(|(interface, owner)| (interface.clone(), Some(owner.clone()))));
+        changes
+            .sets
+            .extend(self.sets.ids().map(|id| (id.clone(), SetChange::Whole)));
+        changes
+    }
+
+    /// Returns how each host endpoint of this host fares, in order of their keys.
+    pub fn status(&self) -> impl Iterator<Item = EndpointStatus> + '_ {
+        self.bindings.status()
+    }
+
+    /// Returns what is wrong that no single resource shows.
+    pub fn problems(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        let mut warn = |object: &ResourceKey, field: &str, reason: String| {
+            problems.push(Problem {
+                place: Place::Calculated,
+                object: Some(object.clone()),
+                field: field.to_owned(),
+                reason,
+                severity: Severity::Warning,
+            });
+        };
+        for status in self.status() {
+            for (interface, owner) in &status.shadowed {
+                let reason = format!(
+                    "{} belongs to {owner}, whose name comes first",
+                    described(interface)
+                );
+                warn(&status.endpoint, "", reason);
+            }
+            if let Some(reason) = self.why_unbound(&status) {
+                warn(&status.endpoint, "", reason);
+            }
+        }
+        for (profile, endpoint) in self.active.missing_profiles() {
+            let reason = format!("profile `{profile}` does not exist and denies all traffic");
+            warn(endpoint, "spec.profiles", reason);
+        }
+        for (tier, policy) in self.active.missing_tiers() {
+            let reason = format!(
+                "tier `{tier}` does not exist: its policies come after all others and end in deny"
+            );
+            warn(policy, "spec.tier", reason);
+        }
+        problems
+    }
+
+    /// Returns how much is in force.
+    pub fn counts(&self) -> Counts {
+        let (policies, profiles, endpoints) = self.active.count();
+        let (sets, members) = self.sets.count();
+        Counts {
+            endpoints,
+            interfaces: self.interfaces.told().len(),
+            policies,
+            profiles,
+            sets,
+            members,
+        }
+    }
+
+    /// Says why an endpoint has no effect, or none yet, where no other endpoint is the reason.
+    fn why_unbound(&self, status: &EndpointStatus) -> Option<String> {
+        if let Some(interface) = status
+            .absent
+            .iter()
+            .find(|name| status.interfaces.contains(name))
+        {
+            return Some(format!("{} does not exist", described(interface)));
+        }
+        if !status.interfaces.is_empty() || !status.shadowed.is_empty() {
+            return None;
+        }
+        let names = self.sets.resource(&status.endpoint).and_then(|resource| {
+            host_endpoint(resource).and_then(|endpoint| endpoint.interface.as_ref())
+        });
+        match names {
+            Some(HostInterface::Name(name)) if self.settings.is_workload(name) => Some(format!(
+                "interface `{name}` is a workload's, which no host endpoint polices"
+            )),
+            Some(interface @ HostInterface::Name(_)) => Some(format!(
+                "{} is excluded from host endpoints by configuration",
+                described(interface)
+            )),
+            Some(HostInterface::Any) => None,
+            None => Some("no interface has any of its expected addresses".to_owned()),
+        }
+    }
+
+    /// Weighs everything put down.
+    fn absorb(&mut self) {
+        let mut touched = BTreeSet::new();
+        if let Some(settings) = self.incoming_settings.take()
+            && settings != self.settings
+        {
+            self.settings = settings;
+            self.bindings.mark_all();
+            for (key, resource) in self.sets.resources() {
+                if let Some(endpoint) = host_endpoint(resource) {
+                    let local = Some(endpoint).filter(|found| found.node == self.settings.node);
+                    self.bindings.set_endpoint(key, local);
+                }
+            }
+        }
+        for (key, resource) in std::mem::take(&mut self.incoming) {
+            self.absorb_resource(&key, resource, &mut touched);
+        }
+        for (_, link) in std::mem::take(&mut self.incoming_links) {
+            self.bindings.set_link(link);
+        }
+        let (interfaces, endpoints) = self.bindings.resolve(&self.settings);
+        for interface in interfaces {
+            self.interfaces.mark(interface);
+        }
+        touched.extend(endpoints);
+        for key in touched {
+            let bound = self.bindings.is_bound(&key);
+            let resource = self.sets.resource(&key).filter(|_| bound);
+            self.active.set_endpoint(&key, resource);
+        }
+    }
+
+    fn absorb_resource(
+        &mut self,
+        key: &ResourceKey,
+        resource: Option<Arc<Resource>>,
+        touched: &mut BTreeSet<EndpointId>,
+    ) {
+        // A resource that is not what its key says counts as absent.
+        let resource = resource.filter(|resource| fits(key.kind, resource));
+        match key.kind {
+            Kind::Tier => {
+                let tier = resource.as_deref().and_then(|resource| {
+                    if let Resource::Tier(tier) = resource {
+                        Some(tier)
+                    } else {
+                        None
+                    }
+                });
+                self.active
+                    .set_tier(&TierName::new(&key.name), key.form, tier);
+            }
+            Kind::Profile => {
+                let id = ProfileId::new(&key.name);
+                let now = self.active.set_profile(&id, key.form, resource);
+                self.sets.set_profile(&id, now.as_ref());
+            }
+            Kind::GlobalNetworkPolicy | Kind::NetworkPolicy => {
+                self.active.set_policy(key, resource);
+            }
+            Kind::HostEndpoint => {
+                let endpoint = resource.as_deref().and_then(host_endpoint);
+                let local = endpoint.filter(|endpoint| endpoint.node == self.settings.node);
+                self.bindings.set_endpoint(key, local);
+                self.sets.set_item(key, resource);
+                touched.insert(key.clone());
+            }
+            Kind::WorkloadEndpoint | Kind::GlobalNetworkSet | Kind::NetworkSet => {
+                self.sets.set_item(key, resource);
+            }
+            Kind::ClusterInformation
+            | Kind::FelixConfiguration
+            | Kind::Node
+            | Kind::IpPool
+            | Kind::StagedGlobalNetworkPolicy
+            | Kind::StagedNetworkPolicy
+            | Kind::StagedKubernetesNetworkPolicy => {}
+        }
+    }
+}
+
+impl SetMembers for Calc {
+    fn size(&self, set: &SetId, family: Family) -> SetSize {
+        self.sets.size(set, family)
+    }
+
+    fn members(&self, set: &SetId, family: Family) -> Vec<Member> {
+        self.sets.members(set, family)
+    }
+}
+
+fn host_endpoint(resource: &Resource) -> Option<&HostEndpoint> {
+    if let Resource::HostEndpoint(endpoint) = resource {
+        Some(endpoint)
+    } else {
+        None
+    }
+}
+
+/// Tells whether a resource is of the kind that its key says.
+fn fits(kind: Kind, resource: &Resource) -> bool {
+    match resource {
+        Resource::HostEndpoint(_) => kind == Kind::HostEndpoint,
+        Resource::WorkloadEndpoint(_) => kind == Kind::WorkloadEndpoint,
+        Resource::Policy(_) => matches!(kind, Kind::GlobalNetworkPolicy | Kind::NetworkPolicy),
+        Resource::Tier(_) => kind == Kind::Tier,
+        Resource::Profile(_) => kind == Kind::Profile,
+        Resource::NetworkSet(_) => matches!(kind, Kind::GlobalNetworkSet | Kind::NetworkSet),
+        Resource::StagedPolicy
+        | Resource::Node(_)
+        | Resource::IpPool(_)
+        | Resource::FelixConfiguration(_)
+        | Resource::ClusterInformation(_) => false,
+    }
+}
+
+fn described(interface: &HostInterface) -> String {
+    match interface {
+        HostInterface::Any => "every other interface (`*`)".to_owned(),
+        HostInterface::Name(name) => format!("interface `{name}`"),
+    }
+}

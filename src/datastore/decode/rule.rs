@@ -1,0 +1,372 @@
+//! Rules of policies and profiles, in both forms.
+
+use ipnet::IpNet;
+
+use super::value::{checked, list, net, port_match, protocol, says_global, selector, selector_of};
+use super::{Context, Origin};
+use crate::datastore::field::{Field, Object, quoted};
+use crate::datastore::validate;
+use crate::model::{Action, Direction, EntityMatch, Form, IcmpMatch, PortMatch, Rule};
+use crate::net::{Family, Protocol};
+use crate::selector::Selector;
+
+/// The label that holds an endpoint's namespace.
+pub(super) const NAMESPACE_LABEL: &str = "projectcalico.org/namespace";
+/// The label that holds an endpoint's service account.
+pub(super) const SERVICE_ACCOUNT_LABEL: &str = "projectcalico.org/serviceaccount";
+/// What stands before the labels of namespaces that endpoints inherit.
+pub(super) const NAMESPACE_PREFIX: &str = "pcns.";
+/// What stands before the labels of service accounts that endpoints inherit.
+pub(super) const SERVICE_ACCOUNT_PREFIX: &str = "pcsa.";
+/// The largest ICMP type that a rule may name; 255 is reserved.
+const MAX_ICMP_TYPE: i64 = 254;
+/// The largest ICMP code.
+const MAX_ICMP_CODE: i64 = 255;
+
+/// Where rules stand.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Scope<'a> {
+    pub(super) context: Context,
+    /// The namespace of their policy, where it has one.
+    pub(super) namespace: Option<&'a str>,
+}
+
+/// One of the two ends of the traffic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Source,
+    Destination,
+}
+
+/// Reads the rules of one direction.
+pub(super) fn rules(spec: &Object<'_>, direction: Direction, scope: Scope<'_>) -> Vec<Rule> {
+    let name = match direction {
+        Direction::Ingress => "ingress",
+        Direction::Egress => "egress",
+    };
+    list(spec, name, |field| rule(field, scope))
+}
+
+fn rule(field: &Field<'_>, scope: Scope<'_>) -> Option<Rule> {
+    let object = field.object();
+    let action = action(&object, scope.context);
+    let (protocol, named_family) = protocol_of(&object, "protocol");
+    let (not_protocol, _) = protocol_of(&object, "notProtocol");
+    let ip_version = ip_version(&object);
+    let icmp = icmp_match(&object, "icmp", protocol);
+    let not_icmp = icmp_match(&object, "notICMP", protocol);
+    let source = entity(&object, End::Source, scope);
+    let destination = entity(&object, End::Destination, scope);
+    for (end, entity) in [("source", &source), ("destination", &destination)] {
+        check_ports(&object, end, entity, protocol);
+    }
+    check_families(&object, [&source, &destination]);
+    match scope.context.form {
+        Form::V3 => {
+            if let Some(http) = object.get("http") {
+                http.warn("not enforced: the rule matches as if this were absent");
+            }
+            object.ignore(&["metadata"]);
+        }
+        Form::V1 => {}
+    }
+    object.finish();
+    Some(Rule {
+        action: action?,
+        ip_version: ip_version.or(named_family),
+        protocol,
+        not_protocol,
+        icmp,
+        not_icmp,
+        source,
+        destination,
+    })
+}
+
+fn action(object: &Object<'_>, context: Context) -> Option<Action> {
+    let text = object.required_text("action")?;
+    let known: &[(&str, Action)] = match context.form {
+        Form::V3 => &[
+            ("Allow", Action::Allow),
+            ("Deny", Action::Deny),
+            ("Log", Action::Log),
+            ("Pass", Action::Pass),
+        ],
+        Form::V1 => &[
+            ("allow", Action::Allow),
+            ("deny", Action::Deny),
+            ("log", Action::Log),
+            ("pass", Action::Pass),
+            ("next-tier", Action::Pass),
+        ],
+    };
+    let same = |name: &str| match context.origin {
+        Origin::File => name == text,
+        Origin::Datastore => name.eq_ignore_ascii_case(text),
+    };
+    let action = known
+        .iter()
+        .find(|(name, _)| same(name))
+        .map(|(_, action)| *action);
+    if action.is_none() {
+        let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
+        let names = names.join(", ");
+        object.reject_field("action", format!("{} is none of {names}", quoted(text)));
+    }
+    action
+}
+
+/// Reads a protocol and the family that its name implies; the numbers 1 and 58 imply none.
+fn protocol_of(object: &Object<'_>, name: &str) -> (Option<Protocol>, Option<Family>) {
+    let Some(field) = object.get(name) else {
+        return (None, None);
+    };
+    let Some(protocol) = protocol(&field) else {
+        return (None, None);
+    };
+    let by_number = field
+        .text()
+        .is_some_and(|text| text.starts_with(|c: char| c.is_ascii_digit()));
+    let family = match protocol {
+        Protocol::ICMP if !by_number => Some(Family::V4),
+        Protocol::ICMPV6 if !by_number => Some(Family::V6),
+        _ => None,
+    };
+    (Some(protocol), family)
+}
+
+fn ip_version(object: &Object<'_>) -> Option<Family> {
+    let field = object.get("ipVersion")?;
+    match field.integer()? {
+        4 => Some(Family::V4),
+        6 => Some(Family::V6),
+        other => {
+            field.reject(format!("must be 4 or 6, not {other}"));
+            None
+        }
+    }
+}
+
+fn icmp_match(object: &Object<'_>, name: &str, protocol: Option<Protocol>) -> Option<IcmpMatch> {
+    let field = object.get(name)?;
+    let icmp = field.object();
+    let part = |name: &str, max: i64| {
+        let field = icmp.get(name)?;
+        let number = field.integer()?;
+        let valid = u8::try_from(number).ok().filter(|_| number <= max);
+        if valid.is_none() {
+            field.reject(format!("must be from 0 to {max}, not {number}"));
+        }
+        valid
+    };
+    let kind = part("type", MAX_ICMP_TYPE);
+    let code = part("code", MAX_ICMP_CODE);
+    if icmp.get("code").is_some() && icmp.get("type").is_none() {
+        field.reject("an ICMP code needs an ICMP type");
+    }
+    if protocol != Some(Protocol::ICMP) && protocol != Some(Protocol::ICMPV6) {
+        field.reject("an ICMP match needs the protocol icmp or icmpv6");
+    }
+    icmp.finish();
+    Some(IcmpMatch { kind: kind?, code })
+}
+
+/// Ports need a protocol that has them; only names, which endpoints bind to a protocol, do without.
+fn check_ports(rule: &Object<'_>, end: &str, entity: &EntityMatch, protocol: Option<Protocol>) {
+    let numeric = |ports: &[PortMatch]| {
+        ports.iter().any(|port| match port {
+            PortMatch::Range(_) => true,
+            PortMatch::Named(_) => false,
+        })
+    };
+    let Some(field) = rule.get(end) else { return };
+    for (name, ports) in [("ports", &entity.ports), ("notPorts", &entity.not_ports)] {
+        let bad = match protocol {
+            Some(protocol) => !ports.is_empty() && !protocol.has_ports(),
+            None => numeric(ports),
+        };
+        if bad {
+            field.object().reject_field(
+                name,
+                "a port needs the rule's protocol to be tcp, udp or sctp",
+            );
+        }
+    }
+}
+
+/// One rule cannot mix families: each would hold for the other's nets as if they were not there.
+fn check_families(rule: &Object<'_>, entities: [&EntityMatch; 2]) {
+    let nets = || {
+        entities
+            .iter()
+            .flat_map(|entity| entity.nets.iter().chain(&entity.not_nets))
+    };
+    let has = |family: Family| nets().any(|net| Family::of_net(net) == family);
+    if has(Family::V4) && has(Family::V6) {
+        rule.field()
+            .reject("a rule cannot have both IPv4 and IPv6 nets");
+    }
+}
+
+fn entity(rule: &Object<'_>, end: End, scope: Scope<'_>) -> EntityMatch {
+    let name = match end {
+        End::Source => "source",
+        End::Destination => "destination",
+    };
+    let Some(field) = rule.get(name) else {
+        return EntityMatch::default();
+    };
+    let object = field.object();
+    let ports = list(&object, "ports", port_match);
+    let not_ports = list(&object, "notPorts", port_match);
+    let mut entity = match scope.context.form {
+        Form::V3 => entity_v3(&object, end, scope),
+        Form::V1 => entity_v1(&object),
+    };
+    entity.ports = ports;
+    entity.not_ports = not_ports;
+    object.finish();
+    entity
+}
+
+fn not_net(field: &Field<'_>) -> Option<IpNet> {
+    let net = net(field)?;
+    if net.prefix_len() == 0 {
+        field.reject("a negated net cannot be the whole address space");
+    }
+    Some(net)
+}
+
+fn entity_v1(object: &Object<'_>) -> EntityMatch {
+    let mut nets = list(object, "nets", net);
+    nets.extend(object.get("net").and_then(|field| net(&field)));
+    let mut not_nets = list(object, "notNets", not_net);
+    not_nets.extend(object.get("notNet").and_then(|field| not_net(&field)));
+    let tag = |name| {
+        object.text(name)?;
+        checked(&object.get(name)?, validate::v1_name).map(Selector::has)
+    };
+    let both =
+        |a: Option<Selector>, b: Option<Selector>, join: fn(&Selector, &Selector) -> Selector| {
+            match (a, b) {
+                (Some(a), Some(b)) => Some(join(&a, &b)),
+                (a, b) => a.or(b),
+            }
+        };
+    EntityMatch {
+        nets,
+        not_nets,
+        selector: both(selector_of(object, "selector"), tag("tag"), Selector::and),
+        not_selector: both(selector_of(object, "notSelector"), tag("notTag"), either),
+        ports: Vec::new(),
+        not_ports: Vec::new(),
+    }
+}
+
+/// Returns the selector of what either of two selects.
+fn either(a: &Selector, b: &Selector) -> Selector {
+    let neither = Selector::all().and_not(a).and_not(b);
+    Selector::all().and_not(&neither)
+}
+
+fn entity_v3(object: &Object<'_>, end: End, scope: Scope<'_>) -> EntityMatch {
+    let nets = list(object, "nets", net);
+    let not_nets = list(object, "notNets", not_net);
+    let own = selector_of(object, "selector");
+    let not_selector = selector_of(object, "notSelector");
+    let namespaces = namespace_selector(object);
+    let accounts = service_accounts(object);
+    let confined = own.is_some()
+        || not_selector.is_some()
+        || object.get("serviceAccounts").is_some()
+        || object.get("namespaceSelector").is_some();
+    let namespaces = namespaces.or_else(|| {
+        let namespace = scope.namespace.filter(|_| confined)?;
+        Some(Selector::equals(NAMESPACE_LABEL, namespace))
+    });
+    let parts = [namespaces, own, accounts];
+    let mut selector = parts.into_iter().flatten().reduce(|a, b| a.and(&b));
+    if let Some(services) = object.get("services") {
+        check_services(object, &services, end);
+        // Services are Kubernetes objects, which no datastore of this agent holds.
+        selector = Some(
+            selector
+                .unwrap_or_else(Selector::all)
+                .and(&Selector::none()),
+        );
+    }
+    EntityMatch {
+        nets,
+        not_nets,
+        selector,
+        not_selector,
+        ports: Vec::new(),
+        not_ports: Vec::new(),
+    }
+}
+
+fn namespace_selector(object: &Object<'_>) -> Option<Selector> {
+    let text = object.text("namespaceSelector")?;
+    let field = object.get("namespaceSelector")?;
+    let selector = selector(&field)?;
+    let in_namespace = Selector::has(NAMESPACE_LABEL);
+    if says_global(&selector) {
+        if text.trim() != "global()" {
+            field.reject("global() may only stand alone");
+        }
+        return Some(Selector::all().and_not(&in_namespace));
+    }
+    Some(
+        selector
+            .prefixed(NAMESPACE_PREFIX)
+            .replace_all(&in_namespace),
+    )
+}
+
+fn service_accounts(object: &Object<'_>) -> Option<Selector> {
+    let field = object.get("serviceAccounts")?;
+    let accounts = field.object();
+    let names = list(&accounts, "names", |field| checked_account(field));
+    let by_label = selector_of(&accounts, "selector").map(|selector| {
+        selector
+            .prefixed(SERVICE_ACCOUNT_PREFIX)
+            .replace_all(&Selector::has(SERVICE_ACCOUNT_LABEL))
+    });
+    accounts.finish();
+    let by_name = (!names.is_empty()).then(|| Selector::one_of(SERVICE_ACCOUNT_LABEL, &names));
+    [by_label, by_name]
+        .into_iter()
+        .flatten()
+        .reduce(|a, b| a.and(&b))
+}
+
+fn checked_account(field: &Field<'_>) -> Option<String> {
+    checked(field, |text| {
+        validate::resource_name(crate::model::Kind::Node, text)
+    })
+    .map(str::to_owned)
+}
+
+fn check_services(entity: &Object<'_>, services: &Field<'_>, end: End) {
+    let object = services.object();
+    object.required_text("name");
+    object.ignore(&["namespace"]);
+    object.finish();
+    let excluded: &[&str] = match end {
+        End::Source => &["selector", "nets", "serviceAccounts", "namespaceSelector"],
+        End::Destination => &[
+            "ports",
+            "notPorts",
+            "selector",
+            "nets",
+            "serviceAccounts",
+            "namespaceSelector",
+        ],
+    };
+    for name in excluded {
+        if entity.get(name).is_some() {
+            entity.reject_field(name, "cannot be combined with services");
+        }
+    }
+    services.warn("services are not known to this datastore: the rule never matches");
+}

@@ -1,0 +1,403 @@
+//! What the files of a directory hold, together.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+
+use super::decode::{Decoded, Origin, Skipped, decode_file};
+use super::scan::{Reading, Seen, Stamp, Walk, read};
+use crate::model::{Place, Problem, Resource, ResourceKey, Severity, Update};
+
+/// The resources of all files, and which of them are in force.
+#[derive(Debug)]
+pub(super) struct Files {
+    origin: Origin,
+    files: BTreeMap<Arc<Path>, FileState>,
+    /// Who defines each key, the one in force first once the key is settled.
+    holders: BTreeMap<ResourceKey, Vec<Holder>>,
+    /// What was last told of each key.
+    told: BTreeMap<ResourceKey, Arc<Resource>>,
+    /// The keys whose holders have changed.
+    dirty: BTreeSet<ResourceKey>,
+    /// What is wrong with directories.
+    directories: BTreeMap<Arc<Path>, Problem>,
+    /// Problems that nobody has been told of.
+    fresh: Vec<Problem>,
+    problems_changed: bool,
+}
+
+/// What is known of one file.
+#[derive(Debug, Default)]
+struct FileState {
+    stamp: Option<Stamp>,
+    keys: BTreeSet<ResourceKey>,
+    /// What is wrong with the file as a whole.
+    whole: Option<Problem>,
+    problems: Vec<Problem>,
+    /// Resources of this file that another one defines before it.
+    duplicates: BTreeMap<ResourceKey, Problem>,
+    skipped: Vec<Skipped>,
+}
+
+/// One definition of a key.
+#[derive(Debug)]
+struct Holder {
+    /// Whether its file seems to be gone: it then yields to every other.
+    standing: Standing,
+    path: Arc<Path>,
+    /// Its place among the resources of the file.
+    index: usize,
+    place: Place,
+    value: Arc<Resource>,
+}
+
+/// Whether a file is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Standing {
+    /// It is.
+    Present,
+    /// It is not, but may be about to be put back.
+    Going,
+}
+
+/// What has changed since it was last asked.
+#[derive(Debug, Default)]
+pub(super) struct Changes {
+    pub(super) updates: Vec<Update>,
+    /// Problems that are new.
+    pub(super) problems: Vec<Problem>,
+    /// Whether a problem has come or gone.
+    pub(super) problems_changed: bool,
+}
+
+/// What became of reading a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Read {
+    /// It was there, good or bad.
+    Done,
+    /// It was not there; what it held stays until it is removed.
+    Gone,
+}
+
+/// Returns a problem of a whole file or directory.
+pub(super) fn problem_of(path: &Path, line: usize, reason: String, severity: Severity) -> Problem {
+    let path: Arc<str> = path.to_string_lossy().into();
+    Problem {
+        place: Place::File { path, line },
+        object: None,
+        field: String::new(),
+        reason,
+        severity,
+    }
+}
+
+/// Tells whether two problems say the same, wherever they have moved to in the file.
+fn same(a: &Problem, b: &Problem) -> bool {
+    (&a.object, &a.field, &a.reason, a.severity) == (&b.object, &b.field, &b.reason, b.severity)
+}
+
+fn log(problem: &Problem) {
+    let Problem {
+        place,
+        object,
+        field,
+        reason,
+        severity,
+    } = problem;
+    match (severity, object) {
+        (Severity::Rejected, Some(object)) => {
+            let at = if field.is_empty() { "" } else { ": " };
+            tracing::warn!(
+                %place,
+                "Validation failed for {object}, treating as missing: {field}{at}{reason}"
+            );
+        }
+        (Severity::Rejected, None) | (Severity::Warning, _) => tracing::warn!("{problem}"),
+    }
+}
+
+impl Files {
+    /// Begins without files.
+    pub(super) fn new(origin: Origin) -> Self {
+        Self {
+            origin,
+            files: BTreeMap::new(),
+            holders: BTreeMap::new(),
+            told: BTreeMap::new(),
+            dirty: BTreeSet::new(),
+            directories: BTreeMap::new(),
+            fresh: Vec::new(),
+            problems_changed: false,
+        }
+    }
+
+    /// Tells whether there is no file.
+    pub(super) fn is_empty(&self) -> bool {
+        self.files.is_empty()
+    }
+
+    /// Tells whether a file is known.
+    pub(super) fn knows(&self, path: &Path) -> bool {
+        self.files.contains_key(path)
+    }
+
+    /// Tells whether a file could not be read when it was last tried.
+    pub(super) fn is_unread(&self, path: &Path) -> bool {
+        self.files
+            .get(path)
+            .is_some_and(|file| file.stamp.is_none())
+    }
+
+    /// Takes in what a walk has seen, reads what has changed, and returns the known files it has not
+    /// seen.
+    pub(super) fn compare(&mut self, walk: &Walk) -> Vec<Arc<Path>> {
+        let failed = |path: &Path| {
+            walk.failed
+                .keys()
+                .any(|directory| path.starts_with(directory))
+        };
+        let missing: Vec<Arc<Path>> = self
+            .files
+            .keys()
+            .filter(|path| !walk.files.contains_key(*path) && !failed(path))
+            .cloned()
+            .collect();
+        for (path, seen) in &walk.files {
+            let known = self.files.get(path).and_then(|file| file.stamp);
+            let unchanged = match seen {
+                Seen::File(stamp) => known == Some(*stamp),
+                Seen::Unfit(_) => false,
+            };
+            self.stand(path, Standing::Present);
+            if !unchanged {
+                self.read(path);
+            }
+        }
+        let directories: BTreeMap<_, _> = walk
+            .failed
+            .iter()
+            .map(|(path, reason)| {
+                (
+                    path.clone(),
+                    problem_of(path, 1, reason.clone(), Severity::Rejected),
+                )
+            })
+            .collect();
+        self.problems_changed |= directories != self.directories;
+        let before = std::mem::replace(&mut self.directories, directories);
+        let new: Vec<Problem> = self
+            .directories
+            .iter()
+            .filter(|(path, problem)| before.get(*path) != Some(*problem))
+            .map(|(_, problem)| problem.clone())
+            .collect();
+        new.into_iter().for_each(|problem| self.tell(problem));
+        missing
+    }
+
+    fn tell(&mut self, problem: Problem) {
+        log(&problem);
+        self.fresh.push(problem);
+    }
+
+    /// Reads a file again; what cannot be read or parsed leaves its last good resources in force.
+    pub(super) fn read(&mut self, path: &Arc<Path>) -> Read {
+        match read(path) {
+            Reading::Gone => return Read::Gone,
+            Reading::Failed(reason) => {
+                self.fail(path, None, problem_of(path, 1, reason, Severity::Rejected));
+            }
+            Reading::Bytes(bytes, stamp) if bytes.is_empty() => {
+                let reason =
+                    "the file is empty: taken for half-written, its last good resources stay";
+                let problem = problem_of(path, 1, reason.to_owned(), Severity::Warning);
+                self.fail(path, Some(stamp), problem);
+            }
+            Reading::Bytes(bytes, stamp) => {
+                match decode_file(&path.to_string_lossy(), &bytes, self.origin) {
+                    Ok(decoded) => self.replace(path, stamp, decoded),
+                    Err(error) => {
+                        let reason = format!(
+                            "cannot be parsed, its last good resources stay: {}",
+                            error.reason
+                        );
+                        let problem =
+                            problem_of(path, error.line.max(1), reason, Severity::Rejected);
+                        self.fail(path, Some(stamp), problem);
+                    }
+                }
+            }
+        }
+        self.stand(path, Standing::Present);
+        Read::Done
+    }
+
+    fn fail(&mut self, path: &Arc<Path>, stamp: Option<Stamp>, problem: Problem) {
+        let file = self.files.entry(path.clone()).or_default();
+        file.stamp = stamp;
+        if file.whole.as_ref() == Some(&problem) {
+            return;
+        }
+        let known = file
+            .whole
+            .as_ref()
+            .is_some_and(|known| same(known, &problem));
+        file.whole = Some(problem.clone());
+        self.problems_changed = true;
+        if !known {
+            self.tell(problem);
+        }
+    }
+
+    fn replace(&mut self, path: &Arc<Path>, stamp: Stamp, decoded: Decoded) {
+        let mut state = self.files.remove(path).unwrap_or_default();
+        self.release(path, &state.keys);
+        state.keys.clear();
+        for (index, object) in decoded.objects.into_iter().enumerate() {
+            self.dirty.insert(object.key.clone());
+            self.holders
+                .entry(object.key.clone())
+                .or_default()
+                .push(Holder {
+                    standing: Standing::Present,
+                    path: path.clone(),
+                    index,
+                    place: object.place,
+                    value: object.value,
+                });
+            state.keys.insert(object.key);
+        }
+        self.problems_changed |= state.problems != decoded.problems || state.whole.is_some();
+        for problem in &decoded.problems {
+            if !state.problems.iter().any(|known| same(known, problem)) {
+                self.tell(problem.clone());
+            }
+        }
+        for skipped in &decoded.skipped {
+            let known =
+                |known: &Skipped| (&known.kind, &known.name) == (&skipped.kind, &skipped.name);
+            if !state.skipped.iter().any(known) {
+                let Skipped { place, kind, name } = skipped;
+                tracing::info!(%place, kind, name, "skipping a resource that has no effect on policy");
+            }
+        }
+        state.stamp = Some(stamp);
+        state.whole = None;
+        state.problems = decoded.problems;
+        state.skipped = decoded.skipped;
+        state.duplicates.retain(|key, _| state.keys.contains(key));
+        self.files.insert(path.clone(), state);
+    }
+
+    /// Takes a file's definitions out.
+    fn release(&mut self, path: &Arc<Path>, keys: &BTreeSet<ResourceKey>) {
+        for key in keys {
+            if let Some(holders) = self.holders.get_mut(key) {
+                holders.retain(|holder| holder.path != *path);
+            }
+            self.dirty.insert(key.clone());
+        }
+    }
+
+    /// Says whether a file is there.
+    pub(super) fn stand(&mut self, path: &Path, standing: Standing) {
+        let Some(file) = self.files.get(path) else {
+            return;
+        };
+        for key in &file.keys {
+            let holders = self.holders.get_mut(key).into_iter().flatten();
+            for holder in holders.filter(|holder| *holder.path == *path) {
+                if holder.standing != standing {
+                    holder.standing = standing;
+                    self.dirty.insert(key.clone());
+                }
+            }
+        }
+    }
+
+    /// Forgets a file and what it held.
+    pub(super) fn remove(&mut self, path: &Arc<Path>) {
+        if let Some(state) = self.files.remove(path) {
+            self.release(path, &state.keys);
+            self.problems_changed |=
+                state.whole.is_some() || !state.problems.is_empty() || !state.duplicates.is_empty();
+        }
+    }
+
+    /// Settles which definition of each changed key is in force, and returns what that changes.
+    pub(super) fn settle(&mut self) -> Changes {
+        let mut updates = Vec::new();
+        for key in std::mem::take(&mut self.dirty) {
+            let value = self.settle_key(&key);
+            if self.told.get(&key) == value.as_ref() {
+                continue;
+            }
+            match &value {
+                Some(value) => self.told.insert(key.clone(), value.clone()),
+                None => self.told.remove(&key),
+            };
+            updates.push(Update { key, value });
+        }
+        Changes {
+            updates,
+            problems: std::mem::take(&mut self.fresh),
+            problems_changed: std::mem::take(&mut self.problems_changed),
+        }
+    }
+
+    fn settle_key(&mut self, key: &ResourceKey) -> Option<Arc<Resource>> {
+        let holders = self.holders.get_mut(key)?;
+        holders.sort_by(|a, b| (a.standing, &a.path, a.index).cmp(&(b.standing, &b.path, b.index)));
+        let Some(winner) = holders.first() else {
+            self.holders.remove(key);
+            return None;
+        };
+        let value = winner.value.clone();
+        let reason = format!("already defined at {}: this one is ignored", winner.place);
+        let mut told = Vec::new();
+        for (rank, holder) in holders.iter().enumerate() {
+            let Some(file) = self.files.get_mut(&holder.path) else {
+                continue;
+            };
+            if rank == 0 {
+                self.problems_changed |= file.duplicates.remove(key).is_some();
+                continue;
+            }
+            let problem = Problem {
+                place: holder.place.clone(),
+                object: Some(key.clone()),
+                field: String::new(),
+                reason: reason.clone(),
+                severity: Severity::Warning,
+            };
+            let before = file.duplicates.insert(key.clone(), problem.clone());
+            if before.as_ref() != Some(&problem) && holder.standing == Standing::Present {
+                told.push(problem);
+            }
+        }
+        self.problems_changed |= !told.is_empty();
+        told.into_iter().for_each(|problem| self.tell(problem));
+        Some(value)
+    }
+
+    /// Returns all current problems, by file.
+    pub(super) fn problems(&self) -> impl Iterator<Item = &Problem> {
+        let files = self.files.values().flat_map(|file| {
+            file.whole
+                .iter()
+                .chain(&file.problems)
+                .chain(file.duplicates.values())
+        });
+        self.directories.values().chain(files)
+    }
+
+    /// Returns what is passed over, by file.
+    pub(super) fn skipped(&self) -> impl Iterator<Item = &Skipped> {
+        self.files.values().flat_map(|file| &file.skipped)
+    }
+
+    /// Returns the resources in force as they were last settled.
+    pub(super) fn objects(&self) -> impl Iterator<Item = (&ResourceKey, &Arc<Resource>)> {
+        self.told.iter()
+    }
+}

@@ -1,0 +1,13 @@
+//! nf_tables messages: a plan in, one batch of bytes out.
+//!
+//! Pure: no socket is touched here. Absent: reading what the kernel says.
+
+mod batch;
+pub(in crate::kernel) mod buffer;
+pub(in crate::kernel) mod consts;
+mod exprs;
+pub(in crate::kernel) mod object;
+pub(in crate::kernel) mod sets;
+mod text;
+
+pub use batch::{Batch, EncodeError, Target};

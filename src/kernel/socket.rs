@@ -1,0 +1,349 @@
+//! The netlink socket, opened once and kept: the kernel knows the owner of a table by it.
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::ops::Range;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::unix::net::UnixDatagram;
+use std::time::{Duration, Instant};
+
+use neli::consts::socket::{Msg, NlFamily};
+use neli::socket::NlSocket;
+use neli::utils::Groups;
+use nix::errno::Errno;
+use nix::sys::socket::{
+    ControlMessage, MsgFlags, NetlinkAddr, recvmsg, sendmsg, setsockopt, sockopt,
+};
+use nix::sys::time::TimeVal;
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags};
+
+use super::decode::{Message, Messages, exact};
+use super::encode::buffer::{Buffer, Header};
+use super::encode::consts::netlink;
+use super::error::KernelError;
+
+/// A limit, not an allocation: a batch must fit it whole.
+const SEND_BUFFER: usize = 256 << 20;
+/// Room for the answers to a batch, of which each may repeat the message that it answers.
+const RECEIVE_BUFFER: usize = 64 << 20;
+/// Longer than the longest answer: an error that repeats a full list of elements.
+const DATAGRAM_MAX: usize = 128 << 10;
+/// Sequence numbers start again beyond this, so that those of one batch never wrap.
+const SEQUENCE_TURN: u32 = u32::MAX / 2;
+
+/// A netlink socket of the netfilter family.
+pub(super) struct Socket {
+    socket: NlSocket,
+    port: u32,
+    next_sequence: u32,
+    timeout: Duration,
+    datagram: Vec<u8>,
+}
+
+impl std::fmt::Debug for Socket {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Socket")
+            .field("port", &self.port)
+            .field("next_sequence", &self.next_sequence)
+            .field("timeout", &self.timeout)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Whether to wait for a datagram.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wait {
+    /// Take what is there.
+    No,
+    /// Until the time allowed has passed.
+    Timeout,
+}
+
+/// What came of an attempt to receive.
+#[derive(Debug)]
+pub(super) enum Received<'a> {
+    /// A datagram of the kernel.
+    Datagram(&'a [u8]),
+    /// Nothing is there, or nothing came in time.
+    Nothing,
+    /// The kernel dropped answers because the receive buffer was full.
+    Overrun,
+}
+
+/// How a dump ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Dump {
+    /// It shows one state.
+    Complete,
+    /// The ruleset changed in between.
+    Interrupted,
+}
+
+impl Socket {
+    /// Opens and binds the socket in the network namespace of the calling thread.
+    pub(super) fn open(timeout: Duration) -> Result<Self, KernelError> {
+        let open = |source| KernelError::Open { source };
+        let socket = NlSocket::connect(NlFamily::Netfilter, None, Groups::empty()).map_err(open)?;
+        socket
+            .enable_ext_ack(true)
+            .map_err(|source| KernelError::SocketOption {
+                option: "NETLINK_EXT_ACK",
+                source,
+            })?;
+        let port = socket.pid().map_err(open)?;
+        set_options(&socket, timeout)?;
+        Ok(Self {
+            socket,
+            port,
+            next_sequence: 1,
+            timeout,
+            datagram: vec![0; DATAGRAM_MAX],
+        })
+    }
+
+    /// Returns the port, by which the kernel knows the owner of a table.
+    pub(super) fn port(&self) -> u32 {
+        self.port
+    }
+
+    /// Takes `count` sequence numbers and returns the first.
+    pub(super) fn take_sequences(&mut self, count: u32) -> u32 {
+        if self.next_sequence > SEQUENCE_TURN {
+            self.next_sequence = 1;
+        }
+        let first = self.next_sequence;
+        self.next_sequence = first.saturating_add(count);
+        first
+    }
+
+    /// Sends bytes to the kernel, which has handled them when this returns.
+    pub(super) fn send(&mut self, bytes: &[u8]) -> Result<(), KernelError> {
+        // What is left of an earlier exchange that was given up must not be taken for an answer to this one.
+        while !matches!(self.receive(Wait::No), Ok(Received::Nothing) | Err(_)) {}
+        let failed = |source| KernelError::Send {
+            bytes: bytes.len(),
+            source,
+        };
+        let sent = self.socket.send(bytes, Msg::empty()).map_err(failed)?;
+        if sent == bytes.len() {
+            Ok(())
+        } else {
+            Err(failed(io::Error::from(io::ErrorKind::WriteZero)))
+        }
+    }
+
+    /// Receives one datagram of the kernel.
+    pub(super) fn receive(&mut self, wait: Wait) -> Result<Received<'_>, Errno> {
+        let flags = match wait {
+            Wait::No => MsgFlags::MSG_DONTWAIT,
+            Wait::Timeout => MsgFlags::empty(),
+        };
+        let deadline = Instant::now() + self.timeout;
+        let length = loop {
+            let mut parts = [IoSliceMut::new(&mut self.datagram)];
+            let descriptor = self.socket.as_raw_fd();
+            match recvmsg::<NetlinkAddr>(descriptor, &mut parts, None, flags) {
+                // A privileged process may write to our port as the kernel does; it is not believed.
+                Ok(received) if received.address.is_some_and(|sender| sender.pid() == 0) => {
+                    break received.bytes;
+                }
+                Ok(_) | Err(Errno::EINTR) if Instant::now() < deadline => {}
+                Ok(_) | Err(Errno::EAGAIN | Errno::EINTR) => return Ok(Received::Nothing),
+                Err(Errno::ENOBUFS) => return Ok(Received::Overrun),
+                Err(errno) => return Err(errno),
+            }
+        };
+        Ok(Received::Datagram(
+            self.datagram.get(..length).unwrap_or_default(),
+        ))
+    }
+
+    /// Asks for one object; `None` where there is none of that name.
+    pub(super) fn get(
+        &mut self,
+        what: &'static str,
+        kind: u16,
+        family: u8,
+        body: impl FnOnce(&mut Buffer),
+        mut found: impl FnMut(Message<'_>),
+    ) -> Result<Option<()>, KernelError> {
+        let sequence = self.request(what, kind, family, netlink::NLM_F_REQUEST, body)?;
+        let end = self.exchange(what, &(sequence..sequence + 1), |message| {
+            if let Some(reply) = message.reply() {
+                return Some(if reply.errno == 0 {
+                    Ok(None)
+                } else {
+                    Err(Errno::from_raw(reply.errno))
+                });
+            }
+            found(message);
+            Some(Ok(Some(())))
+        })?;
+        match end {
+            Ok(found) => Ok(found),
+            Err(Errno::ENOENT) => Ok(None),
+            Err(source) => Err(KernelError::Refused { what, source }),
+        }
+    }
+
+    /// Asks for all objects of a kind and gives each to `found`.
+    pub(super) fn dump(
+        &mut self,
+        what: &'static str,
+        kind: u16,
+        family: u8,
+        body: impl FnOnce(&mut Buffer),
+        mut found: impl FnMut(Message<'_>),
+    ) -> Result<Dump, KernelError> {
+        let flags = netlink::NLM_F_REQUEST | netlink::NLM_F_DUMP;
+        let sequence = self.request(what, kind, family, flags, body)?;
+        let mut dump = Dump::Complete;
+        let end = self.exchange(what, &(sequence..sequence + 1), |message| {
+            if message.flags & netlink::NLM_F_DUMP_INTR != 0 {
+                dump = Dump::Interrupted;
+            }
+            if let Some(reply) = message.reply() {
+                return Some(if reply.errno == 0 {
+                    Ok(())
+                } else {
+                    Err(Errno::from_raw(reply.errno))
+                });
+            }
+            match message.kind {
+                netlink::NLMSG_DONE => Some(dump_result(message.payload)),
+                netlink::NLMSG_NOOP => None,
+                _ => {
+                    found(message);
+                    None
+                }
+            }
+        })?;
+        match end {
+            Ok(()) => Ok(dump),
+            Err(Errno::EINTR | Errno::EAGAIN) => Ok(Dump::Interrupted),
+            Err(source) => Err(KernelError::Refused { what, source }),
+        }
+    }
+
+    fn request(
+        &mut self,
+        what: &'static str,
+        kind: u16,
+        family: u8,
+        flags: u16,
+        body: impl FnOnce(&mut Buffer),
+    ) -> Result<u32, KernelError> {
+        let sequence = self.take_sequences(1);
+        let mut buffer = Buffer::with_capacity(512);
+        let header = Header {
+            kind,
+            flags,
+            sequence,
+            family,
+            resource: 0,
+        };
+        buffer
+            .message(header, body)
+            .map_err(|_| KernelError::Malformed { what })?;
+        self.send(&buffer.into_bytes())?;
+        Ok(sequence)
+    }
+
+    /// Gives every message with one of our sequence numbers to `take` until it has what it wants.
+    fn exchange<T>(
+        &mut self,
+        what: &'static str,
+        sequences: &Range<u32>,
+        mut take: impl FnMut(Message<'_>) -> Option<T>,
+    ) -> Result<T, KernelError> {
+        let timeout = self.timeout;
+        let deadline = Instant::now() + timeout;
+        loop {
+            match self.receive(Wait::Timeout) {
+                Ok(Received::Datagram(bytes)) => {
+                    let ours = Messages(bytes).filter(|m| sequences.contains(&m.sequence));
+                    for message in ours {
+                        if let Some(end) = take(message) {
+                            return Ok(end);
+                        }
+                    }
+                }
+                Ok(Received::Overrun) => {
+                    return Err(KernelError::Receive {
+                        source: Errno::ENOBUFS,
+                    });
+                }
+                Ok(Received::Nothing) => {
+                    return Err(KernelError::Timeout {
+                        milliseconds: timeout.as_millis(),
+                    });
+                }
+                Err(source) => return Err(KernelError::Receive { source }),
+            }
+            // A dump may go on for long as long as it moves; this ends an exchange with nothing of ours in it.
+            if Instant::now() > deadline + timeout * 10 {
+                return Err(KernelError::Malformed { what });
+            }
+        }
+    }
+}
+
+/// Reads the result that closes a dump.
+fn dump_result(payload: &[u8]) -> Result<(), Errno> {
+    let code = payload.get(..4).and_then(exact).map(i32::from_ne_bytes);
+    match code.and_then(i32::checked_neg) {
+        None | Some(0) => Ok(()),
+        Some(errno) => Err(Errno::from_raw(errno)),
+    }
+}
+
+/// Sets the sizes of the buffers and the time to wait.
+fn set_options(socket: &NlSocket, timeout: Duration) -> Result<(), KernelError> {
+    let failed = |option, source| KernelError::SocketOption { option, source };
+    let descriptor = duplicate(socket.as_raw_fd()).map_err(|source| failed("options", source))?;
+    // Without CAP_NET_ADMIN the sizes are cut to the limits of the system, which small batches fit.
+    if setsockopt(&descriptor, sockopt::SndBufForce, &SEND_BUFFER).is_err() {
+        setsockopt(&descriptor, sockopt::SndBuf, &SEND_BUFFER)
+            .map_err(|errno| failed("SO_SNDBUF", errno.into()))?;
+    }
+    if setsockopt(&descriptor, sockopt::RcvBufForce, &RECEIVE_BUFFER).is_err() {
+        setsockopt(&descriptor, sockopt::RcvBuf, &RECEIVE_BUFFER)
+            .map_err(|errno| failed("SO_RCVBUF", errno.into()))?;
+    }
+    // The kernel takes a time of zero for ever.
+    let timeout = timeout.max(Duration::from_millis(1));
+    let wait = TimeVal::new(
+        i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
+        i64::from(timeout.subsec_micros()),
+    );
+    setsockopt(&descriptor, sockopt::ReceiveTimeout, &wait)
+        .map_err(|errno| failed("SO_RCVTIMEO", errno.into()))
+}
+
+/// Returns a second, owned descriptor of a socket.
+///
+/// neli lends its descriptor only as a number, and safe code cannot make of a number the descriptor that the
+/// setting of options wants. Sent to ourselves, it comes back as one, by the kernel's hand.
+fn duplicate(descriptor: RawFd) -> io::Result<OwnedFd> {
+    let (here, there) = UnixDatagram::pair()?;
+    sendmsg::<()>(
+        here.as_raw_fd(),
+        &[IoSlice::new(&[0])],
+        &[ControlMessage::ScmRights(&[descriptor])],
+        MsgFlags::empty(),
+        None,
+    )?;
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+    rustix::net::recvmsg(
+        &there,
+        &mut [IoSliceMut::new(&mut [0])],
+        &mut ancillary,
+        RecvFlags::CMSG_CLOEXEC,
+    )?;
+    let received = ancillary.drain().find_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
+        _ => None,
+    });
+    received.ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof))
+}

@@ -1,0 +1,245 @@
+//! Runs a packet through a ruleset as the kernel would.
+
+use std::net::IpAddr;
+
+use tortie::net::{Family, InterfaceName, PortRange, Protocol};
+use tortie::nft::{
+    BaseChain, Chain, ChainName, Comparison, ElementKey, Expr, Hook, InterfaceMatch, InterfaceSide,
+    Key, Object, ObjectKey, Ruleset, SetName, Side, Verdict,
+};
+
+/// A packet, and what the kernel knows of it at a hook.
+#[derive(Debug, Clone)]
+pub struct Packet {
+    pub input: Option<InterfaceName>,
+    pub output: Option<InterfaceName>,
+    pub source: IpAddr,
+    pub destination: IpAddr,
+    pub protocol: u8,
+    /// Ports; of an ICMP packet type and code, which stand where others have their source port.
+    pub source_port: u16,
+    pub destination_port: u16,
+    pub ct_state: u32,
+    pub ct_status: u32,
+    pub mark: u32,
+}
+
+impl Packet {
+    pub fn family(&self) -> Family {
+        Family::of_address(self.source)
+    }
+
+    pub fn address(&self, side: Side) -> IpAddr {
+        match side {
+            Side::Source => self.source,
+            Side::Destination => self.destination,
+        }
+    }
+
+    pub fn port(&self, side: Side) -> u16 {
+        match side {
+            Side::Source => self.source_port,
+            Side::Destination => self.destination_port,
+        }
+    }
+
+    fn interface(&self, side: InterfaceSide) -> Option<&InterfaceName> {
+        match side {
+            InterfaceSide::Input => self.input.as_ref(),
+            InterfaceSide::Output => self.output.as_ref(),
+        }
+    }
+}
+
+/// What became of a packet at a hook.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    Accepted,
+    Dropped,
+    Rejected,
+}
+
+/// What became of a packet in a chain.
+enum Left {
+    Decided(Fate),
+    Returned,
+}
+
+/// Runs a packet through all base chains of a hook; also counts the log lines it left.
+pub fn run(ruleset: &Ruleset, hook: Hook, packet: &Packet) -> (Fate, usize) {
+    let mut bases: Vec<(&BaseChain, &Chain)> = ruleset
+        .objects
+        .values()
+        .filter_map(|object| match object {
+            Object::Chain(chain) => chain.base.as_ref().map(|base| (base, chain.as_ref())),
+            Object::Set(..) => None,
+        })
+        .filter(|(base, _)| base.hook == hook)
+        .collect();
+    bases.sort_by_key(|(base, _)| base.priority);
+    let mut packet = packet.clone();
+    let mut logged = 0;
+    for (_, chain) in bases {
+        match walk(ruleset, chain, &mut packet, &mut logged, 0) {
+            Left::Decided(Fate::Accepted) | Left::Returned => {}
+            Left::Decided(fate) => return (fate, logged),
+        }
+    }
+    (Fate::Accepted, logged)
+}
+
+fn chain<'a>(ruleset: &'a Ruleset, name: &ChainName) -> &'a Chain {
+    match ruleset.objects.get(&ObjectKey::Chain(name.clone())) {
+        Some(Object::Chain(chain)) => chain,
+        Some(Object::Set(..)) | None => panic!("no chain {name}"),
+    }
+}
+
+fn walk(
+    ruleset: &Ruleset,
+    chain_now: &Chain,
+    packet: &mut Packet,
+    logged: &mut usize,
+    depth: usize,
+) -> Left {
+    assert!(depth < 16, "chains follow one another without end");
+    'rules: for rule in &chain_now.rules {
+        for expr in &rule.exprs {
+            let verdict = match expr {
+                Expr::Verdict(verdict) => verdict.clone(),
+                Expr::Reject(_) => return Left::Decided(Fate::Rejected),
+                Expr::SetMark { mask, value } => {
+                    packet.mark = packet.mark & !mask | value;
+                    continue;
+                }
+                Expr::Counter | Expr::Limit(_) | Expr::NoTrack => continue,
+                Expr::Log { .. } => {
+                    *logged += 1;
+                    continue;
+                }
+                Expr::VerdictMap(keys, map) => match look_up(ruleset, map, keys, packet) {
+                    Some(Some(verdict)) => verdict,
+                    Some(None) => panic!("an element of {map} has no verdict"),
+                    None => continue 'rules,
+                },
+                other => {
+                    if holds(ruleset, other, packet) {
+                        continue;
+                    }
+                    continue 'rules;
+                }
+            };
+            match verdict {
+                Verdict::Accept => return Left::Decided(Fate::Accepted),
+                Verdict::Drop => return Left::Decided(Fate::Dropped),
+                Verdict::Return => return Left::Returned,
+                Verdict::Goto(name) => {
+                    return walk(ruleset, chain(ruleset, &name), packet, logged, depth + 1);
+                }
+                Verdict::Jump(name) => {
+                    match walk(ruleset, chain(ruleset, &name), packet, logged, depth + 1) {
+                        Left::Decided(fate) => return Left::Decided(fate),
+                        Left::Returned => {}
+                    }
+                }
+            }
+        }
+    }
+    Left::Returned
+}
+
+fn compare(comparison: Comparison, equal: bool) -> bool {
+    match comparison {
+        Comparison::Is => equal,
+        Comparison::IsNot => !equal,
+    }
+}
+
+fn within(range: PortRange, port: u16) -> bool {
+    (range.first()..=range.last()).contains(&port)
+}
+
+fn holds(ruleset: &Ruleset, expr: &Expr, packet: &Packet) -> bool {
+    let icmp = || {
+        let [kind, code] = packet.source_port.to_be_bytes();
+        (kind, code)
+    };
+    match expr {
+        Expr::NetworkFamily(family) => packet.family() == *family,
+        Expr::Protocol(comparison, protocol) => {
+            compare(*comparison, packet.protocol == protocol.number())
+        }
+        Expr::Interface(side, comparison, matched) => packet.interface(*side).is_some_and(|name| {
+            let equal = match matched {
+                InterfaceMatch::Name(wanted) => name == wanted,
+                InterfaceMatch::Prefix(prefix) => name.as_str().starts_with(prefix.as_str()),
+            };
+            compare(*comparison, equal)
+        }),
+        Expr::HasInputInterface => packet.input.is_some(),
+        Expr::Address(side, comparison, net) => {
+            assert_eq!(
+                Family::of_net(net),
+                packet.family(),
+                "a match of the other family"
+            );
+            compare(*comparison, net.contains(&packet.address(*side)))
+        }
+        Expr::Port(side, comparison, range) => {
+            compare(*comparison, within(*range, packet.port(*side)))
+        }
+        Expr::IcmpType(_, comparison, kind) => compare(*comparison, icmp().0 == *kind),
+        Expr::IcmpCode(_, comparison, code) => compare(*comparison, icmp().1 == *code),
+        Expr::IcmpTypeRange(_, comparison, first, last) => {
+            compare(*comparison, (*first..=*last).contains(&icmp().0))
+        }
+        Expr::CtState(bits) => packet.ct_state & bits != 0,
+        Expr::CtStatus(bits) => packet.ct_status & bits != 0,
+        Expr::MarkBits(comparison, bits) => compare(*comparison, packet.mark & bits != 0),
+        Expr::InSet(keys, comparison, set) => {
+            compare(*comparison, look_up(ruleset, set, keys, packet).is_some())
+        }
+        Expr::VerdictMap(..)
+        | Expr::SetMark { .. }
+        | Expr::Counter
+        | Expr::Limit(_)
+        | Expr::Log { .. }
+        | Expr::NoTrack
+        | Expr::Reject(_)
+        | Expr::Verdict(_) => unreachable!("handled by the walk"),
+    }
+}
+
+/// Looks a packet up; the element's verdict where it has one.
+fn look_up(
+    ruleset: &Ruleset,
+    name: &SetName,
+    keys: &[Key],
+    packet: &Packet,
+) -> Option<Option<Verdict>> {
+    let Some(Object::Set(_, elements)) = ruleset.objects.get(&ObjectKey::Set(name.clone())) else {
+        panic!("no set {name}")
+    };
+    elements
+        .iter()
+        .find(|element| match (&element.key, keys) {
+            (ElementKey::Net(net), [Key::Address(family, side)]) => {
+                assert_eq!(*family, packet.family(), "a look-up of the other family");
+                net.contains(&packet.address(*side))
+            }
+            (
+                ElementKey::AddressPort(address, protocol, port),
+                [Key::Address(_, side), Key::Protocol, Key::Port(port_side)],
+            ) => {
+                *address == packet.address(*side)
+                    && *protocol == Protocol::new(packet.protocol).unwrap()
+                    && *port == packet.port(*port_side)
+            }
+            (ElementKey::Ports(range), [Key::Port(side)]) => within(*range, packet.port(*side)),
+            (ElementKey::Interface(interface), [Key::Interface(side)]) => {
+                packet.interface(*side) == Some(interface)
+            }
+            (key, keys) => panic!("{key:?} in a set that is looked up by {keys:?}"),
+        })
+        .map(|element| element.verdict.clone())
+}

@@ -1,0 +1,210 @@
+//! The rules that are rendered mean what the policies mean: random policies and random packets, decided by an
+//! interpreter of nftables objects and by a plain reading of the policies.
+
+mod generate;
+mod interpreter;
+mod oracle;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use tortie::calc::{Changes, Member, SetChange, SetId, SetMembers, SetSize};
+use tortie::model::{Direction, HostInterface};
+use tortie::net::Family;
+use tortie::nft::{Extent, Hook, Ruleset, ct_state};
+use tortie::render::{DenyAction, Renderer};
+
+use generate::{State, endpoint_id, packet, settings, state};
+use interpreter::{Fate, Packet, run};
+use oracle::{World, decide};
+
+/// The members of sets, as calc would keep them.
+struct Members<'a>(&'a BTreeMap<SetId, Vec<Member>>);
+
+impl SetMembers for Members<'_> {
+    fn size(&self, set: &SetId, family: Family) -> SetSize {
+        let members = self.members(set, family);
+        let prefix =
+            |m: &&Member| matches!(m, Member::Net(net) if net.prefix_len() < family.bits());
+        SetSize {
+            members: members.len(),
+            prefixes: members.iter().filter(prefix).count(),
+        }
+    }
+
+    fn members(&self, set: &SetId, family: Family) -> Vec<Member> {
+        self.0
+            .get(set)
+            .into_iter()
+            .flatten()
+            .filter(|member| member.family() == family)
+            .copied()
+            .collect()
+    }
+}
+
+/// Returns the changes that lead from one state to another.
+fn changes(before: &State, after: &State) -> Changes {
+    fn differing<K: Ord + Clone, V: PartialEq + Clone>(
+        before: &BTreeMap<K, V>,
+        after: &BTreeMap<K, V>,
+    ) -> BTreeMap<K, Option<Arc<V>>> {
+        before
+            .keys()
+            .chain(after.keys())
+            .filter(|key| before.get(*key) != after.get(*key))
+            .map(|key| (key.clone(), after.get(key).cloned().map(Arc::new)))
+            .collect()
+    }
+    let endpoint = |state: &State| match &state.endpoint {
+        Some(policies) => BTreeMap::from([(endpoint_id(), policies.clone())]),
+        None => BTreeMap::new(),
+    };
+    let mut changes = Changes {
+        policies: differing(&before.world.policies, &after.world.policies),
+        profiles: differing(&before.world.profiles, &after.world.profiles),
+        endpoints: differing(&endpoint(before), &endpoint(after)),
+        ..Changes::default()
+    };
+    if before.endpoint.is_some() != after.endpoint.is_some() || before.interface != after.interface
+    {
+        let bound = |state: &State| state.endpoint.is_some().then(|| state.interface.clone());
+        let (old, new) = (bound(before), bound(after));
+        if let Some(interface) = old.filter(|interface| Some(interface) != new.as_ref()) {
+            changes.interfaces.insert(interface, None);
+        }
+        if let Some(interface) = new {
+            changes.interfaces.insert(interface, Some(endpoint_id()));
+        }
+    }
+    for id in before.world.sets.keys().chain(after.world.sets.keys()) {
+        let change = match (before.world.sets.get(id), after.world.sets.get(id)) {
+            (Some(old), Some(new)) if old == new => continue,
+            (Some(old), Some(new)) => SetChange::Members {
+                added: new.iter().filter(|m| !old.contains(m)).copied().collect(),
+                removed: old.iter().filter(|m| !new.contains(m)).copied().collect(),
+            },
+            (None, _) => SetChange::Whole,
+            (Some(_), None) => SetChange::Gone,
+        };
+        changes.sets.insert(id.clone(), change);
+    }
+    changes
+}
+
+/// Renders a state from scratch.
+fn from_scratch(state: &State, deny: DenyAction) -> Ruleset {
+    let mut renderer = Renderer::new(settings(deny));
+    let all = changes(&State::empty(), state);
+    let objects = renderer.render(&all, &Members(&state.world.sets));
+    let mut ruleset = Ruleset::default();
+    ruleset
+        .apply(&objects, Extent::Whole)
+        .expect("whole objects");
+    ruleset
+}
+
+/// Returns the hook at which a packet of a direction is judged.
+fn hook(direction: Direction) -> Hook {
+    match direction {
+        Direction::Ingress => Hook::Input,
+        Direction::Egress => Hook::Output,
+    }
+}
+
+/// Compares both readings of one packet.
+fn agree(
+    ruleset: &Ruleset,
+    state: &State,
+    deny: DenyAction,
+    direction: Direction,
+    packet: &Packet,
+) {
+    let (fate, logged) = run(ruleset, hook(direction), packet);
+    let (expected, expected_logged) = match &state.endpoint {
+        Some(endpoint) => decide(&state.world, endpoint, direction, packet),
+        None => (Fate::Accepted, 0),
+    };
+    let expected = match (expected, deny) {
+        (Fate::Dropped, DenyAction::Reject) => Fate::Rejected,
+        (fate, _) => fate,
+    };
+    assert_eq!(fate, expected, "{packet:#?}");
+    assert_eq!(logged, expected_logged, "log lines of {packet:#?}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, max_shrink_iters: 4_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn rules_mean_what_policies_mean(
+        state in state(),
+        reject in any::<bool>(),
+        packets in proptest::collection::vec((packet(), any::<bool>()), 40),
+    ) {
+        let deny = if reject { DenyAction::Reject } else { DenyAction::Drop };
+        let ruleset = from_scratch(&state, deny);
+        for (packet, ingress) in packets {
+            let direction = if ingress { Direction::Ingress } else { Direction::Egress };
+            agree(&ruleset, &state, deny, direction, &packet.on(direction, "eth0"));
+        }
+    }
+
+    #[test]
+    fn changes_lead_where_a_start_from_scratch_leads(
+        states in proptest::collection::vec(state(), 2..6),
+        reject in any::<bool>(),
+        packets in proptest::collection::vec((packet(), any::<bool>()), 20),
+    ) {
+        let deny = if reject { DenyAction::Reject } else { DenyAction::Drop };
+        let mut renderer = Renderer::new(settings(deny));
+        let mut ruleset = Ruleset::default();
+        let mut before = State::empty();
+        let mut extent = Extent::Whole;
+        for state in &states {
+            let objects = renderer.render(&changes(&before, state), &Members(&state.world.sets));
+            ruleset.apply(&objects, extent).expect("changes of what is there");
+            for (packet, ingress) in &packets {
+                let direction = if *ingress { Direction::Ingress } else { Direction::Egress };
+                agree(&ruleset, state, deny, direction, &packet.on(direction, "eth0"));
+            }
+            prop_assert_eq!(&ruleset, &from_scratch(state, deny));
+            before = state.clone();
+            extent = Extent::Part;
+        }
+    }
+}
+
+#[test]
+fn a_translated_packet_is_judged_once_and_by_its_real_interface() {
+    let interface = |name: &str| Some(name.parse().unwrap());
+    let mut state = State::empty();
+    state.endpoint = Some(generate::denying_endpoint());
+    state.interface = HostInterface::Name("eth0".parse().unwrap());
+    for (deny, refused) in [
+        (DenyAction::Drop, Fate::Dropped),
+        (DenyAction::Reject, Fate::Rejected),
+    ] {
+        let ruleset = from_scratch(&state, deny);
+        let mut packet = generate::plain_packet();
+        packet.output = interface("eth0");
+        packet.ct_state = ct_state::NEW;
+        assert_eq!(run(&ruleset, Hook::Output, &packet).0, refused);
+        assert_eq!(run(&ruleset, Hook::Postrouting, &packet).0, Fate::Accepted);
+
+        packet.ct_status = tortie::nft::ct_status::DNAT;
+        assert_eq!(run(&ruleset, Hook::Output, &packet).0, Fate::Accepted);
+        // Nothing can be refused aloud after routing.
+        assert_eq!(run(&ruleset, Hook::Postrouting, &packet).0, Fate::Dropped);
+        packet.output = interface("eth1");
+        assert_eq!(run(&ruleset, Hook::Postrouting, &packet).0, Fate::Accepted);
+        packet.output = interface("eth0");
+        packet.input = interface("eth1");
+        assert_eq!(
+            run(&ruleset, Hook::Postrouting, &packet).0,
+            Fate::Accepted,
+            "forwarded"
+        );
+    }
+}
