@@ -8,6 +8,8 @@ use std::sync::Once;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use nix::sched::{CloneFlags, setns};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 const RUN_NETNS: &str = "/run/netns";
 const PREFIX: &str = "tortie-test-";
@@ -151,10 +153,23 @@ fn sweep() {
             continue;
         };
         if owner.parse::<u32>().is_ok() && !Path::new("/proc").join(owner).exists() {
+            end_processes_in(&name);
             let _ = Command::new("ip")
                 .args(["netns", "delete", &name])
                 .stderr(Stdio::null())
                 .status();
+        }
+    }
+}
+
+/// Kills what a test that is no more has left running in its namespace.
+fn end_processes_in(name: &str) {
+    let Ok(listing) = Command::new("ip").args(["netns", "pids", name]).output() else {
+        return;
+    };
+    for pid in String::from_utf8_lossy(&listing.stdout).split_whitespace() {
+        if let Ok(pid) = pid.parse() {
+            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
         }
     }
 }

@@ -1,10 +1,8 @@
 //! What is wanted, what is in the kernel, and the next transaction between them.
 
-use std::time::Duration;
-
 use crate::calc::{Calc, LinkUpdate, Settings as CalcSettings};
-use crate::model::Update;
-use crate::nft::{Catalog, CatalogDelta, Extent, Plan, PlanError, plan};
+use crate::model::{Place, PolicyKind, Problem, Severity, Update};
+use crate::nft::{Catalog, CatalogDelta, Extent, Operation, Plan, PlanError, plan};
 use crate::render::{Renderer, Settings as RenderSettings};
 
 /// What the loop is to do next.
@@ -16,15 +14,6 @@ pub enum Step {
     Observe,
     /// This transaction is to be committed.
     Commit(Plan),
-}
-
-/// How one transaction, or the finding that none was needed, came about.
-#[derive(Debug, Clone, Copy)]
-pub struct Applied {
-    /// How many operations the transaction had.
-    pub operations: usize,
-    /// How long the kernel took.
-    pub kernel: Duration,
 }
 
 /// How much the enforcer trusts its picture of the kernel.
@@ -48,6 +37,7 @@ pub struct Enforcer {
     renderer: Renderer,
     knowledge: Knowledge,
     in_flight: Option<CatalogDelta>,
+    adopt: bool,
 }
 
 impl Enforcer {
@@ -58,6 +48,7 @@ impl Enforcer {
             renderer: Renderer::new(render),
             knowledge: Knowledge::None,
             in_flight: None,
+            adopt: false,
         }
     }
 
@@ -88,9 +79,30 @@ impl Enforcer {
         self.knowledge = Knowledge::None;
     }
 
-    /// Takes in what the kernel was seen to hold.
-    pub fn observed(&mut self, catalog: Catalog) {
+    /// Takes in what the kernel was seen to hold; `adopt` where the table is there or is to be made, and is not
+    /// this process's yet.
+    pub fn observed(&mut self, catalog: Catalog, adopt: bool) {
         self.knowledge = Knowledge::Observed(catalog);
+        self.adopt = adopt;
+    }
+
+    /// Returns a problem for each policy in use that this version does not enforce, or not everywhere.
+    pub fn unenforced(&self) -> impl Iterator<Item = Problem> + '_ {
+        self.renderer.unenforced().map(|(id, kind)| Problem {
+            place: Place::Calculated,
+            object: Some(id.key.clone()),
+            field: String::new(),
+            reason: match kind {
+                PolicyKind::Normal | PolicyKind::ApplyOnForward => {
+                    "this version does not apply policy to forwarded traffic: it holds for traffic \
+                     that ends or begins on this host"
+                }
+                PolicyKind::Untracked => "this version does not enforce doNotTrack policy",
+                PolicyKind::PreDnat => "this version does not enforce preDNAT policy",
+            }
+            .to_owned(),
+            severity: Severity::Warning,
+        })
     }
 
     /// Returns the next step towards what is wanted.
@@ -117,8 +129,12 @@ impl Enforcer {
                 (plan(&catalog, &objects, Extent::Part)?, catalog)
             }
         };
-        let (plan, delta) = planned;
+        let (mut plan, delta) = planned;
         self.knowledge = Knowledge::Followed(catalog);
+        let makes_table = plan.operations.contains(&Operation::AddTable);
+        if std::mem::take(&mut self.adopt) && !makes_table {
+            plan.operations.insert(0, Operation::AddTable);
+        }
         if plan.is_empty() {
             self.follow(delta);
             return Ok(Step::Nothing);

@@ -15,10 +15,10 @@ use super::{calc_settings, log_settings, render_settings, writer_settings};
 use crate::calc::LinkUpdate;
 use crate::config::{DatastoreKind, Room};
 use crate::datastore::{DirectorySource, Event as SourceEvent};
-use crate::kernel::{CommitError, KernelError, NamespaceLock, Netfilter};
+use crate::kernel::{CommitError, NamespaceLock, Netfilter, Observed, Ownership};
 use crate::links::{LinkChange, LinkEvent, LinkWatch};
 use crate::model::Problem;
-use crate::telemetry::{LogHandle, error_chain};
+use crate::telemetry::{ErrorChain, LogHandle};
 
 /// How long a start waits for another process to let go of the namespace or the table.
 const HANDOVER: Duration = Duration::from_secs(10);
@@ -119,18 +119,18 @@ pub async fn run(configuration: Configuration, logs: LogHandle) -> ExitReason {
     let render = match render_settings(config) {
         Ok(render) => render,
         Err(cause) => {
-            error!("{}", error_chain(&cause));
+            error!("{}", ErrorChain(&cause));
             return ExitReason::Configuration;
         }
     };
     let enforcer = Enforcer::new(calc_settings(config), render);
     let path: PathBuf = config.datastore.path.clone();
-    let opened = Netfilter::open(writer_settings(config)).map_err(|e| error_chain(&e).to_string());
+    let opened = Netfilter::open(writer_settings(config)).map_err(|e| ErrorChain(&e).to_string());
     let opened = opened.and_then(|kernel| {
-        Writer::start(Box::new(kernel)).map_err(|e| error_chain(&e).to_string())
+        Writer::start(Box::new(kernel)).map_err(|e| ErrorChain(&e).to_string())
     });
-    let signals = Signals::new().map_err(|e| error_chain(&e).to_string());
-    let links = LinkWatch::open().map_err(|e| error_chain(&e).to_string());
+    let signals = Signals::new().map_err(|e| ErrorChain(&e).to_string());
+    let links = LinkWatch::open().map_err(|e| ErrorChain(&e).to_string());
     let (writer, signals, links) = match (opened, signals, links) {
         (Ok(writer), Ok(signals), Ok(links)) => (writer, signals, links),
         (Err(reason), _, _) | (_, Err(reason), _) | (_, _, Err(reason)) => {
@@ -169,7 +169,7 @@ async fn occupy() -> Result<NamespaceLock, ExitReason> {
                 tokio::time::sleep(HANDOVER_POLL).await;
             }
             Err(cause) => {
-                error!("{}", error_chain(&cause));
+                error!("{}", ErrorChain(&cause));
                 return Err(if cause.is_held() {
                     ExitReason::Occupied
                 } else {
@@ -230,7 +230,7 @@ impl Agent {
                 reply = self.writer.reply(), if self.writer.is_busy() => match reply {
                     Ok(reply) => self.settle(reply),
                     Err(cause) => {
-                        error!("{}", error_chain(&cause));
+                        error!("{}", ErrorChain(&cause));
                         Some(ExitReason::Failed)
                     }
                 },
@@ -309,8 +309,7 @@ impl Agent {
 
     /// Takes in changes of interfaces and addresses.
     fn take_links(&mut self, event: LinkEvent) {
-        let LinkEvent::Batch { changes, in_sync } = event;
-        for change in changes {
+        for change in event.changes {
             self.enforcer.link(match change {
                 LinkChange::Changed(link) => LinkUpdate {
                     name: link.name,
@@ -322,7 +321,7 @@ impl Agent {
                 },
             });
         }
-        self.links_in_sync |= in_sync;
+        self.links_in_sync |= event.in_sync;
         self.cause.add("links");
     }
 
@@ -336,31 +335,25 @@ impl Agent {
             return;
         }
         let config = self.configuration.config();
-        if changed.rooms.contains(&Room::Log)
+        if changed.changed.contains(&Room::Log)
             && let Err(cause) = self.logs.reload(&log_settings(config))
         {
-            error!("{}", error_chain(&cause));
+            error!("{}", ErrorChain(&cause));
         }
         if !changed.restart.is_empty() {
-            let options = changed
-                .restart
-                .iter()
-                .copied()
-                .collect::<Vec<_>>()
-                .join(", ");
-            warn!(options, "these options take effect at the next start");
+            warn!(parts = ?changed.restart, "some of these options take effect at the next start");
         }
         match render_settings(config) {
             Ok(render) => {
                 let settings = calc_settings(config);
                 let rules_change = *self.enforcer.renderer().settings() != render
-                    || changed.rooms.contains(&Room::Policy);
+                    || changed.changed.contains(&Room::Policy);
                 if rules_change {
                     self.enforcer.reconfigure(settings, render);
                     self.cause.add("config");
                 }
             }
-            Err(cause) => error!("{}; the rules stay as they are", error_chain(&cause)),
+            Err(cause) => error!("{}; the rules stay as they are", ErrorChain(&cause)),
         }
     }
 
@@ -382,14 +375,14 @@ impl Agent {
                 self.writer.commit(plan)
             }
             Err(cause) => {
-                error!("{}; what is in the kernel stays", error_chain(&cause));
+                error!("{}; what is in the kernel stays", ErrorChain(&cause));
                 self.enforcer.doubt();
                 self.retry_later();
                 Ok(())
             }
         };
         asked.map_err(|cause| {
-            error!("{}", error_chain(&cause));
+            error!("{}", ErrorChain(&cause));
             ExitReason::Failed
         })
     }
@@ -397,11 +390,12 @@ impl Agent {
     /// Takes in a reply of the kernel's writer.
     fn settle(&mut self, reply: Reply) -> Option<ExitReason> {
         match reply {
-            Reply::Observed(Ok(observed)) => {
-                self.enforcer.observed(observed);
+            Reply::Observed(Ok(observed)) => self.settle_observed(observed),
+            Reply::Observed(Err(cause)) => {
+                error!("{}; what is in the kernel stays", ErrorChain(&cause));
+                self.retry_later();
                 None
             }
-            Reply::Observed(Err(cause)) => self.settle_unobserved(&cause),
             Reply::Committed {
                 outcome: Ok(()),
                 operations,
@@ -416,38 +410,46 @@ impl Agent {
             Reply::Committed {
                 outcome: Err(cause),
                 ..
-            } => self.settle_refused(&cause),
+            } => {
+                self.settle_refused(&cause);
+                None
+            }
         }
     }
 
-    /// Takes in that the kernel could not be read, or that the table is another's.
-    fn settle_unobserved(&mut self, cause: &KernelError) -> Option<ExitReason> {
-        if cause.is_owned_elsewhere() {
-            if self.started.elapsed() >= HANDOVER {
-                error!("{}", error_chain(cause));
-                return Some(ExitReason::Occupied);
+    /// Takes in what the kernel holds.
+    fn settle_observed(&mut self, observed: Observed) -> Option<ExitReason> {
+        let owner = match observed.table.map(|table| table.ownership) {
+            Some(Ownership::Foreign(owner)) => owner,
+            Some(Ownership::None | Ownership::Ours | Ownership::Orphan) | None => {
+                self.enforcer.observed(observed.catalog, observed.needs_adoption);
+                return None;
             }
-            self.retry_at = Some(TokioInstant::now() + HANDOVER_POLL);
-            return None;
+        };
+        if self.started.elapsed() >= HANDOVER {
+            error!(%owner, "the table belongs to another process");
+            return Some(ExitReason::Occupied);
         }
-        error!("{}; what is in the kernel stays", error_chain(cause));
-        self.retry_later();
+        self.retry_at = Some(TokioInstant::now() + HANDOVER_POLL);
         None
     }
 
     /// Takes in that a transaction was refused, or that its fate is unknown.
-    fn settle_refused(&mut self, cause: &CommitError) -> Option<ExitReason> {
+    fn settle_refused(&mut self, cause: &CommitError) {
         self.enforcer.doubt();
         let committing = std::mem::take(&mut self.committing);
         self.cause.triggers.extend(committing.triggers);
         self.cause.since = committing.since.or(self.cause.since);
-        if cause.is_outcome_unknown() {
-            warn!("{}; reading back", error_chain(cause));
-        } else {
-            error!("{}; what is in the kernel stays", error_chain(cause));
-            self.retry_later();
+        match cause {
+            CommitError::Unknown { .. } => warn!("{}; reading back", ErrorChain(cause)),
+            CommitError::Encode(_)
+            | CommitError::Send(_)
+            | CommitError::Refused { .. }
+            | CommitError::ForeignOwner { .. } => {
+                error!("{}; what is in the kernel stays", ErrorChain(cause));
+                self.retry_later();
+            }
         }
-        None
     }
 
     /// Pauses before the next attempt, longer each time.

@@ -1,5 +1,7 @@
 //! The configuration, in each room's own words.
 
+use std::time::Duration;
+
 use crate::calc;
 use crate::config::{self, Config};
 use crate::kernel;
@@ -10,6 +12,10 @@ use crate::render::{
     ChainPosition, DenyAction, Failsafe, MarkError, Marks, NeighborDiscovery, Settings, table_name,
 };
 use crate::telemetry;
+
+/// How long an answer is awaited where `NetlinkTimeout` sets no limit: the kernel answers while it is asked, so a
+/// longer silence is a fault.
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(3_600);
 
 /// Returns what calc is told of the configuration.
 pub fn calc_settings(config: &Config) -> calc::Settings {
@@ -85,7 +91,7 @@ pub fn writer_settings(config: &Config) -> kernel::Settings {
             config::TableOwner::Enabled => kernel::TableOwner::Enabled,
             config::TableOwner::Disabled => kernel::TableOwner::Disabled,
         },
-        timeout: config.kernel.netlink_timeout,
+        timeout: config.kernel.netlink_timeout.unwrap_or(LONGEST_TIMEOUT),
     }
 }
 
@@ -104,7 +110,7 @@ pub fn log_settings(config: &Config) -> telemetry::LogSettings {
         screen: log.screen.map(severity),
         file: log.file_path.clone().zip(log.file.map(severity)),
         format: match log.format {
-            config::LogFormat::Text => telemetry::Format::Text,
+            config::LogFormat::Text => telemetry::Format::Human,
             config::LogFormat::Json => telemetry::Format::Json,
         },
     }

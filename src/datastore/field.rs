@@ -167,6 +167,16 @@ impl<'a> Field<'a> {
         self.reject(format!("expected {what}, found {found}"));
     }
 
+    /// Tells whether the field holds no text, no items or no entries.
+    pub(super) fn is_empty(&self) -> bool {
+        match &self.node.value {
+            Value::Null => true,
+            Value::Scalar(text, _) => text.is_empty(),
+            Value::Sequence(items) => items.is_empty(),
+            Value::Mapping(entries) => entries.is_empty(),
+        }
+    }
+
     /// Reads text; numbers and truth values count as the text they were written in.
     pub(super) fn text(&self) -> Option<&'a str> {
         if let Value::Scalar(text, _) = &self.node.value {
@@ -272,18 +282,16 @@ impl<'a> Field<'a> {
     /// Reads a map of known fields.
     pub(super) fn object(&self) -> Object<'a> {
         let entries = self.mapping();
+        let used = vec![Cell::new(false); entries.len()];
         // Field names are matched without regard to case, so that is how they clash.
         let mut keys = BTreeSet::new();
-        for entry in entries {
+        for (entry, used) in entries.iter().zip(&used) {
             if !keys.insert(entry.key.to_ascii_lowercase()) {
                 self.twice(entry);
+                used.set(true);
             }
         }
-        Object {
-            field: *self,
-            entries,
-            used: vec![Cell::new(false); entries.len()],
-        }
+        Object { field: *self, entries, used }
     }
 
     /// Returns the value as JSON, by the core schema of YAML.
@@ -438,17 +446,24 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// Reports the fields that nobody asked for.
+    /// Reports the fields that nobody asked for, and passes over them.
     pub(super) fn finish(self) {
+        self.unknown(|field| field.warn("unknown field, ignored"));
+    }
+
+    /// Reports the fields that nobody asked for as ones that spoil the resource.
+    pub(super) fn finish_strictly(self) {
+        self.unknown(|field| field.reject("unknown field"));
+    }
+
+    fn unknown(&self, report: impl Fn(Field<'_>)) {
         for (entry, used) in self.entries.iter().zip(&self.used) {
             if !used.get() {
                 let at = Node {
                     line: entry.line,
                     value: Value::Null,
                 };
-                self.field
-                    .child(&at, Step::Key(&entry.key))
-                    .warn("unknown field, ignored");
+                report(self.field.child(&at, Step::Key(&entry.key)));
             }
         }
     }

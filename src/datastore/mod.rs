@@ -14,6 +14,9 @@ mod scan;
 mod validate;
 mod watch;
 
+#[cfg(test)]
+mod tests;
+
 pub use decode::{Decoded, Located, Origin, Skipped, decode_documents, decode_file};
 pub use directory::{Batch, DirectorySource, Event, Snapshot, read_directory};
 pub use document::{DocumentError, Entry, MAX_FILE_SIZE, Node, Style, Value};

@@ -39,7 +39,7 @@ fn main() {
 /// Measures one size and prints its row.
 fn row(size: u32) {
     let host = Namespace::new("bench");
-    host.ip("link add eth0 type dummy\naddress add 192.0.2.1/24 dev eth0\nlink set eth0 up");
+    host.ip("link add eth0 type veth peer name peer0\naddress add 192.0.2.1/24 dev eth0\nlink set eth0 up\nlink set peer0 up");
     let directory = Directory::new();
     directory.put("endpoint.yaml", ENDPOINT);
     directory.put("set.yaml", &members(MEMBERS));

@@ -45,7 +45,13 @@ fn host_endpoint(spec: &Object<'_>, labels: LabelMap, context: Context) -> HostE
     let expected_ips = list(spec, "expectedIPs", |field| {
         expected_ip(field, context.origin)
     });
-    if interface.is_none() && expected_ips.is_empty() {
+    // A bad name or address is reported as such.
+    let given = |name| spec.get(name).is_some_and(|field| !field.is_empty());
+    let addressed = match context.origin {
+        Origin::File => given("expectedIPs"),
+        Origin::Datastore => !expected_ips.is_empty(),
+    };
+    if !given("interfaceName") && !addressed {
         spec.field()
             .reject("'interfaceName' or 'expectedIPs' must be present");
     }

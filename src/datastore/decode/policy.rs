@@ -154,7 +154,7 @@ fn check_pre_dnat(spec: &Object<'_>, kind: PolicyKind, types: PolicyTypes) {
     }
     if spec
         .get("egress")
-        .is_some_and(|egress| egress.items().next().is_some())
+        .is_some_and(|egress| !egress.is_empty())
     {
         spec.reject_field("egress", "a preDNAT policy has no egress rules");
     }

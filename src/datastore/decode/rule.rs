@@ -38,6 +38,17 @@ enum End {
     Destination,
 }
 
+/// Ends the reading of a part of a rule.
+///
+/// What a person has misspelt would otherwise be a criterion less, and the rule a broader one; calicoctl
+/// refuses it too. In a datastore it is a field of a newer Calico.
+fn finish(object: Object<'_>, context: Context) {
+    match context.origin {
+        Origin::File => object.finish_strictly(),
+        Origin::Datastore => object.finish(),
+    }
+}
+
 /// Reads the rules of one direction.
 pub(super) fn rules(spec: &Object<'_>, direction: Direction, scope: Scope<'_>) -> Vec<Rule> {
     let name = match direction {
@@ -53,8 +64,8 @@ fn rule(field: &Field<'_>, scope: Scope<'_>) -> Option<Rule> {
     let (protocol, named_family) = protocol_of(&object, "protocol");
     let (not_protocol, _) = protocol_of(&object, "notProtocol");
     let ip_version = ip_version(&object);
-    let icmp = icmp_match(&object, "icmp", protocol);
-    let not_icmp = icmp_match(&object, "notICMP", protocol);
+    let icmp = icmp_match(&object, "icmp", protocol, scope.context);
+    let not_icmp = icmp_match(&object, "notICMP", protocol, scope.context);
     let source = entity(&object, End::Source, scope);
     let destination = entity(&object, End::Destination, scope);
     for (end, entity) in [("source", &source), ("destination", &destination)] {
@@ -70,7 +81,7 @@ fn rule(field: &Field<'_>, scope: Scope<'_>) -> Option<Rule> {
         }
         Form::V1 => {}
     }
-    object.finish();
+    finish(object, scope.context);
     Some(Rule {
         action: action?,
         ip_version: ip_version.or(named_family),
@@ -147,7 +158,12 @@ fn ip_version(object: &Object<'_>) -> Option<Family> {
     }
 }
 
-fn icmp_match(object: &Object<'_>, name: &str, protocol: Option<Protocol>) -> Option<IcmpMatch> {
+fn icmp_match(
+    object: &Object<'_>,
+    name: &str,
+    protocol: Option<Protocol>,
+    context: Context,
+) -> Option<IcmpMatch> {
     let field = object.get(name)?;
     let icmp = field.object();
     let part = |name: &str, max: i64| {
@@ -167,7 +183,7 @@ fn icmp_match(object: &Object<'_>, name: &str, protocol: Option<Protocol>) -> Op
     if protocol != Some(Protocol::ICMP) && protocol != Some(Protocol::ICMPV6) {
         field.reject("an ICMP match needs the protocol icmp or icmpv6");
     }
-    icmp.finish();
+    finish(icmp, context);
     Some(IcmpMatch { kind: kind?, code })
 }
 
@@ -225,7 +241,7 @@ fn entity(rule: &Object<'_>, end: End, scope: Scope<'_>) -> EntityMatch {
     };
     entity.ports = ports;
     entity.not_ports = not_ports;
-    object.finish();
+    finish(object, scope.context);
     entity
 }
 
@@ -275,7 +291,7 @@ fn entity_v3(object: &Object<'_>, end: End, scope: Scope<'_>) -> EntityMatch {
     let own = selector_of(object, "selector");
     let not_selector = selector_of(object, "notSelector");
     let namespaces = namespace_selector(object);
-    let accounts = service_accounts(object);
+    let accounts = service_accounts(object, scope.context);
     let confined = own.is_some()
         || not_selector.is_some()
         || object.get("serviceAccounts").is_some()
@@ -323,7 +339,7 @@ fn namespace_selector(object: &Object<'_>) -> Option<Selector> {
     )
 }
 
-fn service_accounts(object: &Object<'_>) -> Option<Selector> {
+fn service_accounts(object: &Object<'_>, context: Context) -> Option<Selector> {
     let field = object.get("serviceAccounts")?;
     let accounts = field.object();
     let names = list(&accounts, "names", |field| checked_account(field));
@@ -332,7 +348,7 @@ fn service_accounts(object: &Object<'_>) -> Option<Selector> {
             .prefixed(SERVICE_ACCOUNT_PREFIX)
             .replace_all(&Selector::has(SERVICE_ACCOUNT_LABEL))
     });
-    accounts.finish();
+    finish(accounts, context);
     let by_name = (!names.is_empty()).then(|| Selector::one_of(SERVICE_ACCOUNT_LABEL, &names));
     [by_label, by_name]
         .into_iter()

@@ -36,7 +36,7 @@ pub(super) fn workload_endpoint_v3(
     let endpoint = workload_endpoint(spec, Form::V3);
     if spec
         .get("ipNetworks")
-        .is_none_or(|field| field.items().next().is_none())
+        .is_none_or(|field| field.is_empty())
     {
         spec.reject_field(
             "ipNetworks",
