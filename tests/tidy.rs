@@ -164,7 +164,10 @@ fn documents_name_files_and_tests_that_exist() {
             if !ours.iter().any(|root| file.starts_with(root)) || file.contains('*') {
                 continue;
             }
-            let path = repository().join(file);
+            let near = page.parent().map(|folder| folder.join(file));
+            let path = near
+                .filter(|near| near.exists())
+                .unwrap_or_else(|| repository().join(file));
             if !path.exists() {
                 faults.push(format!("{}: there is no `{file}`", shown(&page)));
             } else if let Some(test) = test
