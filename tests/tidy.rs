@@ -137,9 +137,19 @@ fn links_lead_to_files() {
     for page in pages() {
         let folder = page.parent().unwrap_or_else(|| Path::new("."));
         for link in links(&read(&page)) {
-            let target = link.split('#').next().unwrap_or_default();
-            let elsewhere = link.contains("://") || link.starts_with("mailto:");
-            if !elsewhere && !target.is_empty() && !folder.join(target).exists() {
+            if link.contains("://") || link.starts_with("mailto:") {
+                continue;
+            }
+            let (target, heading) = link.split_once('#').unwrap_or((&link, ""));
+            let target = match target {
+                "" => page.clone(),
+                target => folder.join(target),
+            };
+            let stands = heading.is_empty() || {
+                let text = fs::read_to_string(&target).unwrap_or_default();
+                anchors(&text).contains(heading)
+            };
+            if !target.exists() || !stands {
                 faults.push(format!("{}: nothing stands at `{link}`", shown(&page)));
             }
         }
@@ -464,6 +474,22 @@ fn links(page: &str) -> Vec<String> {
         .filter_map(|(position, mark)| {
             let rest = &prose[position + mark.len()..];
             rest.find(')').map(|end| rest[..end].to_owned())
+        })
+        .collect()
+}
+
+/// Returns the anchors of a page's headings, as a renderer of Markdown makes them.
+fn anchors(page: &str) -> BTreeSet<String> {
+    let prose = without_code_blocks(page);
+    let headings = prose.lines().filter(|line| line.starts_with('#'));
+    headings
+        .map(|line| line.trim_start_matches('#').trim().to_lowercase())
+        .map(|heading| {
+            heading
+                .chars()
+                .filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'))
+                .map(|c| if c == ' ' { '-' } else { c })
+                .collect()
         })
         .collect()
 }
