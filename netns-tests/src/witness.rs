@@ -36,7 +36,7 @@ pub fn exists(namespace: &Namespace) -> bool {
 
 /// Returns every object of a table as `nft -j` prints it, with counters at zero.
 ///
-/// Handles are kept: two equal listings mean that nothing was taken out and put back.
+/// Handles are kept, so that what was taken out and put back differs.
 pub fn listing(namespace: &Namespace, family: &str, table: &str) -> Vec<Value> {
     objects(&namespace.exec("nft", &["-j", "list", "table", family, table], ""))
 }
@@ -52,6 +52,21 @@ pub fn rules(namespace: &Namespace) -> Vec<Value> {
         .iter()
         .filter_map(|object| object.get("rule").cloned())
         .collect()
+}
+
+/// Returns the handle of the product's table and its rules with theirs.
+///
+/// Equal values mean that no rule was taken out and put back: a new rule has a new handle in its table, and
+/// a new table, where the handles begin anew, has a new handle of its own.
+pub fn identities(namespace: &Namespace) -> (Value, Vec<Value>) {
+    let objects = ruleset(namespace);
+    let table = objects.iter().find_map(|object| object.get("table"));
+    let handle = table.map_or(Value::Null, |table| table["handle"].clone());
+    let rules = objects
+        .iter()
+        .filter_map(|object| object.get("rule").cloned())
+        .collect();
+    (handle, rules)
 }
 
 /// Returns the statements of one kind, for example `log`, in the rules of the product's table.

@@ -48,9 +48,9 @@ both_ways! {
         let mut agent = Agent::start(&world.host, owner);
         agent.apply(&only(8055));
         let mut flow = Flow::open(&world, EXT, HOST0, Family::V4, 8055);
-        let before = witness::rules(&world.host);
+        let before = witness::identities(&world.host);
         assert_eq!(agent.terminate().code(), Some(0));
-        assert_eq!(witness::rules(&world.host), before);
+        assert_eq!(witness::identities(&world.host), before);
         world.expect("after SIGTERM", only_open(8055));
         flow.echo();
     }
@@ -60,12 +60,12 @@ both_ways! {
         let mut agent = Agent::start(&world.host, owner);
         agent.apply(&only(8055));
         let mut flow = Flow::open(&world, EXT, HOST0, Family::V6, 8055);
-        let before = witness::rules(&world.host);
+        let before = witness::identities(&world.host);
         agent.kill();
-        assert_eq!(witness::rules(&world.host), before);
+        assert_eq!(witness::identities(&world.host), before);
         world.expect("after SIGKILL", only_open(8055));
         let second = Agent::on(&world.host, owner, &[], agent.directory());
-        assert_eq!(witness::rules(&world.host), before, "what is right is not written again");
+        assert_eq!(witness::identities(&world.host), before, "what is right is not written again");
         world.expect("after the restart", only_open(8055));
         flow.echo();
         second.apply(&only(8056));
@@ -96,11 +96,11 @@ both_ways! {
         let mut agent = Agent::on(&world.host, owner, &[], &directory);
         agent.apply(&only(8055));
         agent.terminate();
-        let before = witness::rules(&world.host);
+        let before = witness::identities(&world.host);
         directory.vanish();
         let agent = Agent::launch(&world.host, owner, &[], &directory);
         agent.warned(&Mark::beginning(), "resources");
-        assert_eq!(witness::rules(&world.host), before);
+        assert_eq!(witness::identities(&world.host), before);
         world.expect("the old rules stay", only_open(8055));
         directory.put_hidden("resources.yaml", &only(8056));
         directory.reappear();
@@ -112,11 +112,11 @@ both_ways! {
         let world = World::serving(SERVICES);
         let agent = Agent::start(&world.host, owner);
         agent.apply(&only(8055));
-        let before = witness::rules(&world.host);
+        let before = witness::identities(&world.host);
         let mark = agent.mark();
         agent.directory().vanish();
         agent.warned(&mark, "resources");
-        assert_eq!(witness::rules(&world.host), before);
+        assert_eq!(witness::identities(&world.host), before);
         world.expect("the directory is gone", only_open(8055));
         agent.directory().put_hidden("resources.yaml", &only(8056));
         let mark = agent.mark();
@@ -157,6 +157,34 @@ both_ways! {
             tcp(EXT, HOST0, 8056, Dropped),
             tcp(EXT, HOST0, 22, Open),
         ]);
+    }
+
+    fn files_are_followed_however_they_are_written(owner) {
+        let world = World::serving(SERVICES);
+        let agent = Agent::start(&world.host, owner);
+        let directory = agent.directory().path();
+        agent.apply(&only(8055));
+        world.expect("a rename", only_open(8055));
+        std::fs::write(directory.join("resources.yaml"), only(8056)).unwrap();
+        world.eventually("written in place", only_open(8056));
+        std::fs::rename(directory.join("resources.yaml"), directory.join("resources.yaml~")).unwrap();
+        std::fs::write(directory.join("resources.yaml"), only(8057)).unwrap();
+        std::fs::remove_file(directory.join("resources.yaml~")).unwrap();
+        world.eventually("written as an editor does, with a backup", only_open(8057));
+        let elsewhere = tempfile::tempdir().unwrap();
+        std::fs::write(elsewhere.path().join("target.yaml"), only(8055)).unwrap();
+        std::os::unix::fs::symlink(elsewhere.path().join("target.yaml"), directory.join("link.yaml"))
+            .unwrap();
+        std::fs::remove_file(directory.join("resources.yaml")).unwrap();
+        world.eventually("a symbolic link", only_open(8055));
+        std::fs::create_dir(directory.join("below")).unwrap();
+        std::fs::remove_file(directory.join("link.yaml")).unwrap();
+        std::fs::write(directory.join("below/policy.yml"), only(8056)).unwrap();
+        world.eventually("a directory below", only_open(8056));
+        agent.directory().put("ignored.swp", "{");
+        agent.put("more.json", "{\"apiVersion\": \"projectcalico.org/v3\", \"kind\": \"Tier\", \
+                                \"metadata\": {\"name\": \"more\"}, \"spec\": {\"order\": 1}}");
+        world.expect("a file of JSON, and one that is none of ours", only_open(8056));
     }
 
     fn a_bad_object_does_not_harm_its_neighbours(owner) {

@@ -281,12 +281,12 @@ both_ways! {
         agent.put("policy.yaml", &documents(&[eth0(), allow]));
         agent.put("w1.yaml", &workload(W1, "zone: b", ""));
         world.expect("nothing has the label", from(Dropped, Dropped));
-        let before = witness::rules(&world.host);
+        let before = witness::identities(&world.host);
         agent.put("w1.yaml", &workload(W1, "zone: a", ""));
         world.expect("an endpoint gained the label", from(Open, Dropped));
         agent.put("w2.yaml", &workload(W2, "zone: a", ""));
         world.expect("another gained it", from(Open, Open));
-        assert_eq!(before, witness::rules(&world.host), "no rule was programmed again");
+        assert_eq!(before, witness::identities(&world.host), "no rule was programmed again");
         agent.remove("w1.yaml");
         world.expect("the first is gone", from(Dropped, Open));
         agent.put("w2.yaml", &workload(W2, "zone: b", ""));

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::compile;
-use super::label_index::{LabelIndex, Match, SelectorId, labelled};
+use super::label_index::{LabelIndex, Match, SelectorId};
+use super::labels::{labelled, profile_of};
 use super::order::{self, Lists, Tiers};
 use super::sets::Sets;
 use super::tracker::{Difference, Tracker};
@@ -40,6 +41,9 @@ pub(super) struct Active {
     profile_users: BTreeMap<ProfileId, BTreeSet<EndpointId>>,
     /// Lists by the selectors that select an endpoint; emptied when the order of policies changes.
     lists: BTreeMap<Vec<SelectorId>, Arc<Lists>>,
+    /// Policies and profiles whose rules may be others than those last resolved.
+    changed_policies: BTreeSet<ResourceKey>,
+    changed_profiles: BTreeSet<ProfileId>,
     told_policies: Tracker<PolicyId, Arc<ActivePolicy>>,
     told_profiles: Tracker<ProfileId, Arc<ActiveProfile>>,
     told_endpoints: Tracker<EndpointId, Arc<EndpointPolicies>>,
@@ -58,6 +62,8 @@ impl Active {
             index: LabelIndex::new(),
             profile_users: BTreeMap::new(),
             lists: BTreeMap::new(),
+            changed_policies: BTreeSet::new(),
+            changed_profiles: BTreeSet::new(),
             told_policies: Tracker::new(),
             told_profiles: Tracker::new(),
             told_endpoints: Tracker::new(),
@@ -93,6 +99,7 @@ impl Active {
             (None, None) => return,
             (Some(_), None) | (None, Some(_)) => true,
         };
+        self.changed_policies.insert(key.clone());
         for policy in [old_policy, new_policy].into_iter().flatten() {
             self.told_policies.mark(policy_id(key, policy));
         }
@@ -141,6 +148,7 @@ impl Active {
             None => self.profiles.remove(&(id.clone(), form)),
         };
         let now = self.profile(id).cloned();
+        self.changed_profiles.insert(id.clone());
         self.told_profiles.mark(id.clone());
         let matches = self.index.set_profile(id, now.as_ref());
         self.mark_matches(&matches);
@@ -182,30 +190,8 @@ impl Active {
 
     /// Returns what differs since this was last asked, and moves the use of sets along.
     pub(super) fn take(&mut self, sets: &mut Sets) -> Changes {
-        let policies = self.told_policies.take(|id, _| {
-            let stored = self.policies.get(&id.key)?;
-            let asked = |policy: &&Policy| {
-                let mut directions = Direction::BOTH.into_iter();
-                directions.any(|direction| compile::governs(policy, direction))
-            };
-            let policy = policy_of(&stored.resource)
-                .filter(|policy| policy.tier == id.tier)
-                .filter(asked)?;
-            self.index.items_of(stored.selector).next()?;
-            Some(Arc::new(compile::policy(policy)))
-        });
-        let profiles = {
-            let (stored, default_allow) = (&self.profiles, &self.default_allow);
-            let users = &self.profile_users;
-            self.told_profiles.take(|id, _| {
-                users.contains_key(id).then(|| {
-                    let profile = profile(stored, default_allow, id);
-                    Arc::new(compile::profile(
-                        profile.and_then(|found| profile_of(found)),
-                    ))
-                })
-            })
-        };
+        let policies = self.take_policies();
+        let profiles = self.take_profiles();
         for policy in &policies {
             let rules = |policy: &Option<Arc<ActivePolicy>>| {
                 let policy = policy.clone();
@@ -273,6 +259,38 @@ impl Active {
             .iter()
             .filter(|(name, _)| self.tiers.get(name).is_none())
             .flat_map(|(name, policies)| policies.iter().map(move |policy| (name, policy)))
+    }
+
+    fn take_policies(&mut self) -> Vec<Difference<PolicyId, Arc<ActivePolicy>>> {
+        let changed = std::mem::take(&mut self.changed_policies);
+        let (policies, index) = (&self.policies, &self.index);
+        self.told_policies.take(|id, told| {
+            let stored = policies.get(&id.key)?;
+            let policy = policy_of(&stored.resource).filter(|policy| policy.tier == id.tier)?;
+            let mut directions = Direction::BOTH.into_iter();
+            let asked = directions.any(|direction| compile::governs(policy, direction));
+            if !asked || index.items_of(stored.selector).next().is_none() {
+                return None;
+            }
+            let known = told.filter(|_| !changed.contains(&id.key)).cloned();
+            Some(known.unwrap_or_else(|| Arc::new(compile::policy(policy))))
+        })
+    }
+
+    fn take_profiles(&mut self) -> Vec<Difference<ProfileId, Arc<ActiveProfile>>> {
+        let changed = std::mem::take(&mut self.changed_profiles);
+        let (stored, default_allow) = (&self.profiles, &self.default_allow);
+        let users = &self.profile_users;
+        self.told_profiles.take(|id, told| {
+            users.get(id)?;
+            let known = told.filter(|_| !changed.contains(id)).cloned();
+            Some(known.unwrap_or_else(|| {
+                let profile = profile(stored, default_allow, id);
+                Arc::new(compile::profile(
+                    profile.and_then(|found| profile_of(found)),
+                ))
+            }))
+        })
     }
 
     fn take_endpoints(&mut self) -> BTreeMap<EndpointId, Option<Arc<EndpointPolicies>>> {
@@ -367,14 +385,6 @@ fn profile<'a>(
 fn policy_of(resource: &Resource) -> Option<&Policy> {
     if let Resource::Policy(policy) = resource {
         Some(policy)
-    } else {
-        None
-    }
-}
-
-fn profile_of(resource: &Resource) -> Option<&Profile> {
-    if let Resource::Profile(profile) = resource {
-        Some(profile)
     } else {
         None
     }

@@ -259,10 +259,10 @@ mod tests {
         let mut log = Vec::new();
         prefixes.add((0x0a01_0000_u32, 16), |_, _| {});
         prefixes.add((0x0a00_0000, 8), |change, prefix| {
-            log.push((change, prefix))
+            log.push((change, prefix));
         });
         prefixes.remove((0x0a00_0000, 8), |change, prefix| {
-            log.push((change, prefix))
+            log.push((change, prefix));
         });
         assert_eq!(
             log,

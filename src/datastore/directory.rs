@@ -5,13 +5,13 @@ use std::ffi::OsString;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::time::{Instant, sleep_until};
 
 use super::decode::{Origin, Skipped};
 use super::error::Error;
-use super::files::{Files, Read, Standing, problem_of};
+use super::files::{Files, Haste, Read, Standing, problem_of};
 use super::scan::{Identity, Walk, identity, is_resource_name, stamp, walk};
 use super::watch::{Notice, Role, Watcher};
 use crate::model::{Problem, Resource, ResourceKey, Severity, Update};
@@ -23,6 +23,9 @@ const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// How long a file may be away before what it held is gone: editors move the old one away before they
 /// write the new one.
 const VANISH_GRACE: Duration = Duration::from_millis(20);
+/// How long a file must not have been written to before a walk takes it to be whole. Word of its being
+/// closed is what is waited for; this is for when there was none.
+const STILL: Duration = Duration::from_millis(500);
 /// How many times more is drained before what is known is delivered.
 const MAX_ROUNDS: usize = 64;
 
@@ -104,23 +107,17 @@ impl DirectorySource {
                 return event;
             }
             let Some(next_walk) = self.next_walk else {
-                self.walk();
+                self.walk(still());
                 self.deliver();
                 continue;
             };
             let deadline = self.going.values().copied().fold(next_walk, Instant::min);
-            let heard = match &self.watcher {
-                Some(watcher) => tokio::select! {
-                    () = watcher.ready() => true,
-                    () = sleep_until(deadline) => false,
-                },
-                None => {
-                    sleep_until(deadline).await;
-                    false
-                }
+            let heard = tokio::select! {
+                () = ready(self.watcher.as_ref()) => true,
+                () = sleep_until(deadline) => false,
             };
             if !heard && Instant::now() >= next_walk {
-                self.walk();
+                self.walk(still());
             }
             self.follow();
             self.bury();
@@ -155,10 +152,12 @@ impl DirectorySource {
                 return;
             }
             let mut written = BTreeSet::new();
+            let mut linked = false;
             let mut unclear = self.lost.is_some();
             for notice in notices {
                 match notice {
                     Notice::Unclear => unclear = true,
+                    Notice::Linked => linked = true,
                     Notice::Written(path) => {
                         if is_link(&path) {
                             unclear |= self.concerns(&path);
@@ -188,8 +187,10 @@ impl DirectorySource {
                     }
                 }
             }
-            if unclear {
-                self.walk();
+            if linked {
+                self.walk(Haste::Now);
+            } else if unclear {
+                self.walk(still());
             }
             for path in written {
                 self.read(&path.into());
@@ -256,7 +257,7 @@ impl DirectorySource {
         }
         if identity(&self.root).ok() != self.identity {
             // The directory itself has gone or been replaced: that is no deletion of files.
-            self.walk();
+            self.walk(still());
         }
         for path in due(&self.going) {
             self.going.remove(&path);
@@ -272,13 +273,16 @@ impl DirectorySource {
     }
 
     /// Looks at everything and reads what has changed.
-    fn walk(&mut self) {
+    fn walk(&mut self, haste: Haste) {
         let walked = self.walk_and_watch();
-        match walked {
-            Ok(found) => self.take(&found),
-            Err(error) => self.lose(format!("cannot list the resource directory: {error}")),
-        }
-        let poll = self.deaf || self.lost.is_some();
+        let postponed = match walked {
+            Ok(found) => self.take(&found, haste),
+            Err(error) => {
+                self.lose(format!("cannot list the resource directory: {error}"));
+                false
+            }
+        };
+        let poll = self.deaf || self.lost.is_some() || postponed;
         let interval = if poll { POLL_INTERVAL } else { SAFETY_INTERVAL };
         self.next_walk = Some(Instant::now() + interval);
     }
@@ -315,13 +319,14 @@ impl DirectorySource {
         walked
     }
 
-    fn take(&mut self, found: &Walk) {
+    /// Takes in what a walk has found; tells whether a file was left for the next one.
+    fn take(&mut self, found: &Walk, haste: Haste) -> bool {
         let identity = identity(&self.root).ok();
-        let replaced = self.identity.is_some() && self.identity != identity;
-        if replaced && found.files.is_empty() && !self.files.is_empty() {
+        let doubtful = self.lost.is_some() || self.identity != identity;
+        if doubtful && found.files.is_empty() && !self.files.is_empty() {
             // This is what an unmounted file system leaves behind.
             self.lose("an empty directory stands in place of the resource directory".to_owned());
-            return;
+            return false;
         }
         if self.lost.take().is_some() {
             tracing::info!(path = %self.root.display(), "the resource directory can be read again");
@@ -330,11 +335,12 @@ impl DirectorySource {
         self.identity = identity;
         self.directories = found.directories.iter().cloned().collect();
         self.linked = !found.targets.is_empty();
-        let missing = self.files.compare(found);
+        let compared = self.files.compare(found, haste);
         self.going.retain(|path, _| !found.files.contains_key(path));
-        for path in missing {
+        for path in compared.missing {
             self.await_return(&path);
         }
+        compared.postponed
     }
 
     fn lose(&mut self, reason: String) {
@@ -372,9 +378,22 @@ impl DirectorySource {
     }
 }
 
+/// Waits until a watcher has heard something; without one, for ever.
+async fn ready(watcher: Option<&Watcher>) {
+    match watcher {
+        Some(watcher) => watcher.ready().await,
+        None => std::future::pending().await,
+    }
+}
+
 fn is_link(path: &Path) -> bool {
     path.symlink_metadata()
         .is_ok_and(|metadata| metadata.is_symlink())
+}
+
+/// Leaves files alone that somebody may still be writing.
+fn still() -> Haste {
+    Haste::Unless(SystemTime::now() - STILL)
 }
 
 /// Splits a path into the directory it lies in and its name there.
@@ -407,7 +426,7 @@ pub fn read_directory(path: &Path) -> Result<Snapshot, Error> {
         source,
     })?;
     let mut files = Files::new(Origin::File);
-    files.compare(&found);
+    files.compare(&found, Haste::Now);
     files.settle();
     Ok(Snapshot {
         objects: files

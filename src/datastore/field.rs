@@ -291,7 +291,11 @@ impl<'a> Field<'a> {
                 used.set(true);
             }
         }
-        Object { field: *self, entries, used }
+        Object {
+            field: *self,
+            entries,
+            used,
+        }
     }
 
     /// Returns the value as JSON, by the core schema of YAML.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use super::decode::{Decoded, Origin, Skipped, decode_file};
 use super::scan::{Reading, Seen, Stamp, Walk, read};
@@ -12,7 +13,7 @@ use crate::model::{Place, Problem, Resource, ResourceKey, Severity, Update};
 #[derive(Debug)]
 pub(super) struct Files {
     origin: Origin,
-    files: BTreeMap<Arc<Path>, FileState>,
+    states: BTreeMap<Arc<Path>, FileState>,
     /// Who defines each key, the one in force first once the key is settled.
     holders: BTreeMap<ResourceKey, Vec<Holder>>,
     /// What was last told of each key.
@@ -70,6 +71,33 @@ pub(super) struct Changes {
     pub(super) problems_changed: bool,
 }
 
+/// Whether a file that somebody may still be writing is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Haste {
+    /// It is read.
+    Now,
+    /// It is read unless it was written to after this time.
+    Unless(SystemTime),
+}
+
+impl Haste {
+    fn finds_moving(self, stamp: &Stamp) -> bool {
+        match self {
+            Self::Now => false,
+            Self::Unless(time) => stamp.is_younger(time),
+        }
+    }
+}
+
+/// What comparing with a walk leaves to be done.
+#[derive(Debug)]
+pub(super) struct Compared {
+    /// Known files that the walk has not seen.
+    pub(super) missing: Vec<Arc<Path>>,
+    /// Whether a file was not read because somebody may still be writing it.
+    pub(super) postponed: bool,
+}
+
 /// What became of reading a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Read {
@@ -121,7 +149,7 @@ impl Files {
     pub(super) fn new(origin: Origin) -> Self {
         Self {
             origin,
-            files: BTreeMap::new(),
+            states: BTreeMap::new(),
             holders: BTreeMap::new(),
             told: BTreeMap::new(),
             dirty: BTreeSet::new(),
@@ -133,40 +161,44 @@ impl Files {
 
     /// Tells whether there is no file.
     pub(super) fn is_empty(&self) -> bool {
-        self.files.is_empty()
+        self.states.is_empty()
     }
 
     /// Tells whether a file is known.
     pub(super) fn knows(&self, path: &Path) -> bool {
-        self.files.contains_key(path)
+        self.states.contains_key(path)
     }
 
     /// Tells whether a file could not be read when it was last tried.
     pub(super) fn is_unread(&self, path: &Path) -> bool {
-        self.files
+        self.states
             .get(path)
             .is_some_and(|file| file.stamp.is_none())
     }
 
-    /// Takes in what a walk has seen, reads what has changed, and returns the known files it has not
-    /// seen.
-    pub(super) fn compare(&mut self, walk: &Walk) -> Vec<Arc<Path>> {
+    /// Takes in what a walk has seen, and reads what has changed.
+    pub(super) fn compare(&mut self, walk: &Walk, haste: Haste) -> Compared {
         let failed = |path: &Path| {
             walk.failed
                 .keys()
                 .any(|directory| path.starts_with(directory))
         };
         let missing: Vec<Arc<Path>> = self
-            .files
+            .states
             .keys()
             .filter(|path| !walk.files.contains_key(*path) && !failed(path))
             .cloned()
             .collect();
+        let mut postponed = false;
         for (path, seen) in &walk.files {
-            let known = self.files.get(path).and_then(|file| file.stamp);
-            let unchanged = match seen {
-                Seen::File(stamp) => known == Some(*stamp),
-                Seen::Unfit(_) => false,
+            let known = self.states.get(path).and_then(|file| file.stamp);
+            let unchanged = match (seen, known) {
+                (Seen::File(stamp), Some(known)) => {
+                    let moving = stamp.is_rewritten(&known) && haste.finds_moving(stamp);
+                    postponed |= moving;
+                    moving || known == *stamp
+                }
+                (Seen::File(_), None) | (Seen::Unfit(_), _) => false,
             };
             self.stand(path, Standing::Present);
             if !unchanged {
@@ -191,8 +223,10 @@ impl Files {
             .filter(|(path, problem)| before.get(*path) != Some(*problem))
             .map(|(_, problem)| problem.clone())
             .collect();
-        new.into_iter().for_each(|problem| self.tell(problem));
-        missing
+        for problem in new {
+            self.tell(problem);
+        }
+        Compared { missing, postponed }
     }
 
     fn tell(&mut self, problem: Problem) {
@@ -233,7 +267,7 @@ impl Files {
     }
 
     fn fail(&mut self, path: &Arc<Path>, stamp: Option<Stamp>, problem: Problem) {
-        let file = self.files.entry(path.clone()).or_default();
+        let file = self.states.entry(path.clone()).or_default();
         file.stamp = stamp;
         if file.whole.as_ref() == Some(&problem) {
             return;
@@ -250,7 +284,7 @@ impl Files {
     }
 
     fn replace(&mut self, path: &Arc<Path>, stamp: Stamp, decoded: Decoded) {
-        let mut state = self.files.remove(path).unwrap_or_default();
+        let mut state = self.states.remove(path).unwrap_or_default();
         self.release(path, &state.keys);
         state.keys.clear();
         for (index, object) in decoded.objects.into_iter().enumerate() {
@@ -286,7 +320,7 @@ impl Files {
         state.problems = decoded.problems;
         state.skipped = decoded.skipped;
         state.duplicates.retain(|key, _| state.keys.contains(key));
-        self.files.insert(path.clone(), state);
+        self.states.insert(path.clone(), state);
     }
 
     /// Takes a file's definitions out.
@@ -301,7 +335,7 @@ impl Files {
 
     /// Says whether a file is there.
     pub(super) fn stand(&mut self, path: &Path, standing: Standing) {
-        let Some(file) = self.files.get(path) else {
+        let Some(file) = self.states.get(path) else {
             return;
         };
         for key in &file.keys {
@@ -317,7 +351,7 @@ impl Files {
 
     /// Forgets a file and what it held.
     pub(super) fn remove(&mut self, path: &Arc<Path>) {
-        if let Some(state) = self.files.remove(path) {
+        if let Some(state) = self.states.remove(path) {
             self.release(path, &state.keys);
             self.problems_changed |=
                 state.whole.is_some() || !state.problems.is_empty() || !state.duplicates.is_empty();
@@ -356,10 +390,10 @@ impl Files {
         let reason = format!("already defined at {}: this one is ignored", winner.place);
         let mut told = Vec::new();
         for (rank, holder) in holders.iter().enumerate() {
-            let Some(file) = self.files.get_mut(&holder.path) else {
+            let Some(file) = self.states.get_mut(&holder.path) else {
                 continue;
             };
-            if rank == 0 {
+            if rank == 0 || holder.standing == Standing::Going {
                 self.problems_changed |= file.duplicates.remove(key).is_some();
                 continue;
             }
@@ -371,18 +405,20 @@ impl Files {
                 severity: Severity::Warning,
             };
             let before = file.duplicates.insert(key.clone(), problem.clone());
-            if before.as_ref() != Some(&problem) && holder.standing == Standing::Present {
+            if before.as_ref() != Some(&problem) {
                 told.push(problem);
             }
         }
         self.problems_changed |= !told.is_empty();
-        told.into_iter().for_each(|problem| self.tell(problem));
+        for problem in told {
+            self.tell(problem);
+        }
         Some(value)
     }
 
     /// Returns all current problems, by file.
     pub(super) fn problems(&self) -> impl Iterator<Item = &Problem> {
-        let files = self.files.values().flat_map(|file| {
+        let files = self.states.values().flat_map(|file| {
             file.whole
                 .iter()
                 .chain(&file.problems)
@@ -393,7 +429,7 @@ impl Files {
 
     /// Returns what is passed over, by file.
     pub(super) fn skipped(&self) -> impl Iterator<Item = &Skipped> {
-        self.files.values().flat_map(|file| &file.skipped)
+        self.states.values().flat_map(|file| &file.skipped)
     }
 
     /// Returns the resources in force as they were last settled.

@@ -6,6 +6,7 @@ use std::io::{self, Read as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use nix::fcntl::OFlag;
 
@@ -36,10 +37,34 @@ impl Stamp {
             changed: (metadata.ctime(), metadata.ctime_nsec()),
         }
     }
+
+    /// Tells whether it is the same file as before with other contents.
+    pub(super) fn is_rewritten(&self, before: &Self) -> bool {
+        (self.device, self.inode) == (before.device, before.inode)
+            && (self.size, self.modified) != (before.size, before.modified)
+    }
+
+    /// Tells whether the file was written to after a time.
+    pub(super) fn is_younger(&self, time: SystemTime) -> bool {
+        let since = time
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default();
+        let (seconds, nanoseconds) = self.modified;
+        (seconds, nanoseconds)
+            > (
+                i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
+                i64::from(since.subsec_nanos()),
+            )
+    }
 }
 
-/// Which directory it is, whatever its path.
-pub(super) type Identity = (u64, u64);
+/// Which directory it is, whatever its path: device, inode, and when it was made, for inodes are used
+/// again.
+pub(super) type Identity = (u64, u64, Option<SystemTime>);
+
+fn identity_of(metadata: &Metadata) -> Identity {
+    (metadata.dev(), metadata.ino(), metadata.created().ok())
+}
 
 /// Returns which directory a path leads to.
 ///
@@ -48,7 +73,7 @@ pub(super) type Identity = (u64, u64);
 pub(super) fn identity(path: &Path) -> io::Result<Identity> {
     let metadata = std::fs::metadata(path)?;
     if metadata.is_dir() {
-        Ok((metadata.dev(), metadata.ino()))
+        Ok(identity_of(&metadata))
     } else {
         Err(io::Error::new(
             io::ErrorKind::NotADirectory,
@@ -64,9 +89,7 @@ pub(super) fn is_resource_name(name: &Path) -> bool {
             .first()
             .is_none_or(|byte| *byte == b'.')
     });
-    let extension = name
-        .extension()
-        .map(|extension| extension.to_ascii_lowercase());
+    let extension = name.extension().map(std::ffi::OsStr::to_ascii_lowercase);
     let wanted = ["yaml", "yml", "json"];
     !hidden && extension.is_some_and(|extension| wanted.iter().any(|known| extension == *known))
 }
@@ -183,7 +206,7 @@ fn look(path: &Path, targets: &mut BTreeSet<PathBuf>) -> Look {
         own
     };
     if metadata.is_dir() {
-        Look::Directory((metadata.dev(), metadata.ino()))
+        Look::Directory(identity_of(&metadata))
     } else if metadata.is_file() {
         Look::File(Seen::File(Stamp::of(&metadata)))
     } else {

@@ -38,6 +38,8 @@ pub(super) enum Notice {
     Attributes(PathBuf),
     /// Something has changed whose effect only a walk can tell.
     Unclear,
+    /// The same, and what a symbolic link leads to is whole.
+    Linked,
 }
 
 /// An inotify instance as the runtime wants it.
@@ -191,7 +193,7 @@ fn notice(event: &InotifyEvent, path: &Path, role: &Role) -> Option<Notice> {
         Role::Target(_) if has(AddWatchFlags::IN_CREATE) => {
             return Some(Notice::Made(path.join(name)));
         }
-        Role::Target(_) => return Some(Notice::Unclear),
+        Role::Target(_) => return Some(Notice::Linked),
         Role::Tree => {}
     }
     let path = path.join(name);

@@ -82,7 +82,7 @@ pub(super) struct Reply<'a> {
 }
 
 /// The messages of a datagram; ends at the first that is malformed.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Messages<'a>(pub(super) &'a [u8]);
 
 impl<'a> Iterator for Messages<'a> {
@@ -115,8 +115,8 @@ pub(super) struct Attributes<'a>(pub(super) &'a [u8]);
 impl<'a> Attributes<'a> {
     /// Returns the value of the first attribute of a type.
     pub(super) fn value(self, wanted: u16) -> Option<&'a [u8]> {
-        let mut found = self;
-        found.find_map(|(attribute, value)| (attribute == wanted).then_some(value))
+        self.into_iter()
+            .find_map(|(attribute, value)| (attribute == wanted).then_some(value))
     }
 
     /// Returns the attributes inside the first attribute of a type.
@@ -140,7 +140,20 @@ impl<'a> Attributes<'a> {
     }
 }
 
-impl<'a> Iterator for Attributes<'a> {
+impl<'a> IntoIterator for Attributes<'a> {
+    type Item = (u16, &'a [u8]);
+    type IntoIter = AttributeIter<'a>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        AttributeIter(self.0)
+    }
+}
+
+/// Goes through attributes.
+#[derive(Debug, Clone)]
+pub(super) struct AttributeIter<'a>(&'a [u8]);
+
+impl<'a> Iterator for AttributeIter<'a> {
     type Item = (u16, &'a [u8]);
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -154,7 +167,7 @@ impl<'a> Iterator for Attributes<'a> {
 }
 
 /// The user data of an object: values behind a type and a length of one byte each.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct UserData<'a>(pub(super) &'a [u8]);
 
 impl<'a> Iterator for UserData<'a> {
@@ -201,7 +214,7 @@ mod tests {
                 read += message.payload.len();
                 let _ = message.reply();
                 for (_, value) in message.attributes() {
-                    read += Attributes(value).count();
+                    read += Attributes(value).into_iter().count();
                 }
             }
             prop_assert!(read <= 200);

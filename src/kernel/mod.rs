@@ -1,4 +1,4 @@
-//! The `kernel` room: the one place that knows netlink bytes of nf_tables.
+//! The `kernel` room: the one place that knows netlink bytes of `nf_tables`.
 //!
 //! In: plans. Out: a transaction that was committed, or an error that names our object; and what the kernel
 //! holds, as a catalogue. May touch: `nft`, `net`, the netfilter socket, the lock file, `/proc`. Absent: Calico,
@@ -7,6 +7,10 @@
 mod decode;
 mod encode;
 mod error;
+/// A kernel in memory; public for tests outside of this crate.
+#[doc(hidden)]
+pub mod fake;
+mod lock;
 mod netfilter;
 mod observe;
 mod observe_sets;
@@ -17,6 +21,7 @@ mod subject;
 
 pub use encode::{Batch, EncodeError, Target};
 pub use error::{CommitError, KernelError, Refusal, Refusals, UnknownReason};
+pub use lock::{LOCK_DIRECTORY, LockError, LockHolder, NamespaceLock};
 pub use netfilter::{Committed, Kernel, Netfilter, Settings};
 pub use observe::{Observed, Ownership, TableState};
 pub use owner::{ForeignOwner, Process, TableOwner};

@@ -51,7 +51,7 @@ pub struct Settings {
     pub timeout: Duration,
 }
 
-/// nf_tables of the network namespace in which the socket was opened.
+/// The `nf_tables` of the network namespace in which the socket was opened.
 #[derive(Debug)]
 pub struct Netfilter {
     socket: Socket,
@@ -197,6 +197,10 @@ impl Kernel for Netfilter {
             && let Some(error) = self.foreign_owner()
         {
             return Err(error);
+        }
+        if first.errno == Errno::EMLINK {
+            // What matters is the refusal; where this fails too, the next transaction is slow and no worse.
+            let _ = probe::settle(&mut self.socket, &self.table);
         }
         Err(CommitError::Refused {
             refusals: Refusals {

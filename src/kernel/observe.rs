@@ -6,10 +6,10 @@ use std::sync::Arc;
 use super::decode::{Attributes, Message, UserData, exact};
 use super::encode::consts::attribute::{
     NFTA_CHAIN_FLAGS, NFTA_CHAIN_HOOK, NFTA_CHAIN_NAME, NFTA_CHAIN_POLICY, NFTA_CHAIN_TABLE,
-    NFTA_CHAIN_TYPE, NFTA_GEN_ID, NFTA_HOOK_HOOKNUM, NFTA_HOOK_PRIORITY, NFTA_RULE_CHAIN,
-    NFTA_RULE_TABLE, NFTA_RULE_USERDATA, NFTA_SET_ELEM_LIST_ELEMENTS, NFTA_SET_ELEM_LIST_SET,
-    NFTA_SET_ELEM_LIST_TABLE, NFTA_SET_TABLE, NFTA_TABLE_FLAGS, NFTA_TABLE_NAME, NFTA_TABLE_OWNER,
-    NFTA_TABLE_USE,
+    NFTA_CHAIN_TYPE, NFTA_FLOWTABLE_TABLE, NFTA_GEN_ID, NFTA_HOOK_HOOKNUM, NFTA_HOOK_PRIORITY,
+    NFTA_OBJ_TABLE, NFTA_RULE_CHAIN, NFTA_RULE_TABLE, NFTA_RULE_USERDATA,
+    NFTA_SET_ELEM_LIST_ELEMENTS, NFTA_SET_ELEM_LIST_SET, NFTA_SET_ELEM_LIST_TABLE, NFTA_SET_TABLE,
+    NFTA_TABLE_FLAGS, NFTA_TABLE_NAME, NFTA_TABLE_OWNER,
 };
 use super::encode::consts::{message, nfnetlink, user_data, value};
 use super::encode::object::{CHAIN_TYPES, HOOKS};
@@ -109,7 +109,7 @@ pub(super) fn table_ownership(
     socket: &mut Socket,
     table: &TableName,
 ) -> Result<Option<Ownership>, KernelError> {
-    Ok(table_state(socket, table, true)?.map(|(state, _)| state.ownership))
+    Ok(table_state(socket, table, true)?.map(|state| state.ownership))
 }
 
 type Snapshot = (Option<TableState>, Catalog);
@@ -120,7 +120,7 @@ fn attempt(
     table: &TableName,
     owned: bool,
 ) -> Result<Option<Snapshot>, KernelError> {
-    let Some((state, members)) = table_state(socket, table, owned)? else {
+    let Some(state) = table_state(socket, table, owned)? else {
         return Ok(Some((None, Catalog::default())));
     };
     let mut reading = Reading {
@@ -128,9 +128,14 @@ fn attempt(
             table: true,
             ..Catalog::default()
         },
-        members: 0,
     };
-    let steps = [Reading::chains, Reading::rules, Reading::sets];
+    let steps = [
+        Reading::chains,
+        Reading::rules,
+        Reading::sets,
+        Reading::stateful_objects,
+        Reading::flow_tables,
+    ];
     for step in steps {
         if step(&mut reading, socket, table)? == Dump::Interrupted {
             return Ok(None);
@@ -147,19 +152,15 @@ fn attempt(
             ElementsRead::Done => {}
         }
     }
-    // Stateful objects and flow tables are not listed above, but the table counts them.
-    if members.is_some_and(|members| members != reading.members) {
-        reading.catalog.undecodable = true;
-    }
     Ok(Some((Some(state), reading.catalog)))
 }
 
-/// Reads the table itself, and how many chains, sets and other objects it holds.
+/// Reads the table itself.
 fn table_state(
     socket: &mut Socket,
     table: &TableName,
     owned: bool,
-) -> Result<Option<(TableState, Option<u32>)>, KernelError> {
+) -> Result<Option<TableState>, KernelError> {
     let what = "our table";
     let mut read = None;
     let found = socket.get(
@@ -172,15 +173,14 @@ fn table_state(
             read = Some((
                 attributes.be32(NFTA_TABLE_FLAGS).unwrap_or(0),
                 attributes.be32(NFTA_TABLE_OWNER),
-                attributes.be32(NFTA_TABLE_USE),
             ));
         },
     )?;
     if found.is_none() {
         return Ok(None);
     }
-    let (flags, owner, members) = read.ok_or(KernelError::Malformed { what })?;
-    let ownership = match owner {
+    let (flags, port) = read.ok_or(KernelError::Malformed { what })?;
+    let ownership = match port {
         Some(port) if port == socket.port() => Ownership::Ours,
         Some(port) => Ownership::Foreign(ForeignOwner::of_port(port)),
         None if flags & value::TABLE_PERSIST != 0 => Ownership::Orphan,
@@ -198,13 +198,11 @@ fn table_state(
         matches_wanted: kept == wanted && ownable,
         ownership,
     };
-    Ok(Some((state, members)))
+    Ok(Some(state))
 }
 
 struct Reading {
     catalog: Catalog,
-    /// How many chains and sets have been seen, with those that are parts of rules.
-    members: u32,
 }
 
 impl Reading {
@@ -225,7 +223,6 @@ impl Reading {
     }
 
     fn chain(&mut self, attributes: Attributes<'_>) {
-        self.members = self.members.saturating_add(1);
         // A chain that is part of a rule goes with that rule, which has no fingerprint of ours.
         let flags = attributes.be32(NFTA_CHAIN_FLAGS).unwrap_or(0);
         if flags & value::CHAIN_BINDING != 0 {
@@ -293,7 +290,6 @@ impl Reading {
                 if !is_ours(message, attributes, NFTA_SET_TABLE, table) {
                     return;
                 }
-                self.members = self.members.saturating_add(1);
                 match observe_sets::spec(attributes) {
                     Decoded::Spec(spec) => {
                         let record = SetRecord {
@@ -304,6 +300,56 @@ impl Reading {
                     }
                     Decoded::PartOfRule => {}
                     Decoded::Undecodable => self.catalog.undecodable = true,
+                }
+            },
+        )
+    }
+}
+
+impl Reading {
+    /// Looks for counters, quotas and the like, which we never make.
+    fn stateful_objects(
+        &mut self,
+        socket: &mut Socket,
+        table: &TableName,
+    ) -> Result<Dump, KernelError> {
+        self.never_ours(
+            socket,
+            table,
+            "the stateful objects",
+            message::GETOBJ,
+            NFTA_OBJ_TABLE,
+        )
+    }
+
+    /// Looks for flow tables, which we never make.
+    fn flow_tables(&mut self, socket: &mut Socket, table: &TableName) -> Result<Dump, KernelError> {
+        let what = "the flow tables";
+        self.never_ours(
+            socket,
+            table,
+            what,
+            message::GETFLOWTABLE,
+            NFTA_FLOWTABLE_TABLE,
+        )
+    }
+
+    fn never_ours(
+        &mut self,
+        socket: &mut Socket,
+        table: &TableName,
+        what: &'static str,
+        kind: u16,
+        attribute: u16,
+    ) -> Result<Dump, KernelError> {
+        socket.dump(
+            what,
+            kind,
+            nfnetlink::NFPROTO_INET,
+            |buffer| buffer.text(attribute, table.as_str()),
+            |message| {
+                if is_ours(message, message.attributes(), attribute, table) {
+                    self.catalog.undecodable = true;
                 }
             },
         )

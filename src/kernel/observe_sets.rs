@@ -347,7 +347,7 @@ mod tests {
         assert!(key_fields(u32::MAX).is_none());
         assert_eq!(key_fields(7).unwrap(), [KeyType::Address(Family::V4)]);
         assert_eq!(
-            key_fields((8 << 12) | (12 << 6) | 13).unwrap(),
+            key_fields(0x830d).unwrap(),
             [
                 KeyType::Address(Family::V6),
                 KeyType::Protocol,

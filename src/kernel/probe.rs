@@ -34,7 +34,7 @@ pub struct Capabilities {
 /// A table is made and removed in one transaction, so that nobody ever sees it. The table that is probed is not
 /// ours: a transaction that fails may leave a table slow to change for a while.
 pub(super) fn probe(socket: &mut Socket, table: &TableName) -> Result<Capabilities, KernelError> {
-    match try_owned_table(socket, table)? {
+    match try_table(socket, table, OWNED)? {
         Trial::Committed { end_acknowledged } => Ok(Capabilities {
             persistent_owner: true,
             end_acknowledged: Some(end_acknowledged),
@@ -61,7 +61,15 @@ enum Trial {
     Unknown,
 }
 
-fn try_owned_table(socket: &mut Socket, table: &TableName) -> Result<Trial, KernelError> {
+/// Makes and removes a table in one transaction.
+///
+/// After a transaction that failed in the search for loops, the kernel searches again at every step of the next
+/// ones until one has succeeded; this is the cheapest that does.
+pub(super) fn settle(socket: &mut Socket, table: &TableName) -> Result<(), KernelError> {
+    try_table(socket, table, 0).map(|_| ())
+}
+
+fn try_table(socket: &mut Socket, table: &TableName, flags: u32) -> Result<Trial, KernelError> {
     let first = socket.take_sequences(4);
     let name = format!("{table}-probe-{}", socket.port());
     let mut buffer = Buffer::with_capacity(256);
@@ -85,7 +93,7 @@ fn try_owned_table(socket: &mut Socket, table: &TableName) -> Result<Trial, Kern
         .message(begin, |_| {})
         .and_then(|()| {
             buffer.message(inet(message::NEWTABLE, first + 1, 0), |buffer| {
-                object::table(buffer, &name, OWNED);
+                object::table(buffer, &name, flags);
             })
         })
         .and_then(|()| {

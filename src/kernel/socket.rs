@@ -33,7 +33,7 @@ const SEQUENCE_TURN: u32 = u32::MAX / 2;
 
 /// A netlink socket of the netfilter family.
 pub(super) struct Socket {
-    socket: NlSocket,
+    netlink: NlSocket,
     port: u32,
     next_sequence: u32,
     timeout: Duration,
@@ -93,7 +93,7 @@ impl Socket {
         let port = socket.pid().map_err(open)?;
         set_options(&socket, timeout)?;
         Ok(Self {
-            socket,
+            netlink: socket,
             port,
             next_sequence: 1,
             timeout,
@@ -124,7 +124,7 @@ impl Socket {
             bytes: bytes.len(),
             source,
         };
-        let sent = self.socket.send(bytes, Msg::empty()).map_err(failed)?;
+        let sent = self.netlink.send(bytes, Msg::empty()).map_err(failed)?;
         if sent == bytes.len() {
             Ok(())
         } else {
@@ -141,7 +141,7 @@ impl Socket {
         let deadline = Instant::now() + self.timeout;
         let length = loop {
             let mut parts = [IoSliceMut::new(&mut self.datagram)];
-            let descriptor = self.socket.as_raw_fd();
+            let descriptor = self.netlink.as_raw_fd();
             match recvmsg::<NetlinkAddr>(descriptor, &mut parts, None, flags) {
                 // A privileged process may write to our port as the kernel does; it is not believed.
                 Ok(received) if received.address.is_some_and(|sender| sender.pid() == 0) => {
@@ -341,9 +341,11 @@ fn duplicate(descriptor: RawFd) -> io::Result<OwnedFd> {
         &mut ancillary,
         RecvFlags::CMSG_CLOEXEC,
     )?;
-    let received = ancillary.drain().find_map(|message| match message {
-        RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
-        _ => None,
-    });
+    let mut received = None;
+    for message in ancillary.drain() {
+        if let RecvAncillaryMessage::ScmRights(mut descriptors) = message {
+            received = descriptors.next();
+        }
+    }
     received.ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof))
 }

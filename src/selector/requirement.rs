@@ -54,27 +54,34 @@ enum Wanted {
 
 /// Picks the condition that the fewest labels satisfy: a value, few values, mere presence.
 pub(super) fn requirement(node: &Node) -> Option<Requirement> {
+    requirements(node)
+        .into_iter()
+        .min_by_key(|requirement| match requirement {
+            Requirement::Equals { .. } => 1,
+            Requirement::OneOf { values, .. } => values.len(),
+            Requirement::Has { .. } => usize::MAX,
+        })
+}
+
+/// Returns every condition that all labels satisfying a node have in common, in order of their keys.
+pub(super) fn requirements(node: &Node) -> Vec<Requirement> {
     let conditions = match needs(node, Wanted::True) {
-        Needs::Impossible => return None,
+        Needs::Impossible => return Vec::new(),
         Needs::All(conditions) => conditions,
     };
-    let (label, condition) =
-        conditions
-            .into_iter()
-            .min_by_key(|(_, condition)| match condition {
-                Condition::Among(values) => values.len(),
-                Condition::Present => usize::MAX,
-            })?;
-    Some(match condition {
-        Condition::Present => Requirement::Has { label },
-        Condition::Among(mut values) => match values.pop_first() {
-            Some(value) if values.is_empty() => Requirement::Equals { label, value },
-            first => {
-                values.extend(first);
-                Requirement::OneOf { label, values }
-            }
-        },
-    })
+    let found = conditions
+        .into_iter()
+        .map(|(label, condition)| match condition {
+            Condition::Present => Requirement::Has { label },
+            Condition::Among(mut values) => match values.pop_first() {
+                Some(value) if values.is_empty() => Requirement::Equals { label, value },
+                first => {
+                    values.extend(first);
+                    Requirement::OneOf { label, values }
+                }
+            },
+        });
+    found.collect()
 }
 
 fn needs(node: &Node, wanted: Wanted) -> Needs {

@@ -64,6 +64,14 @@ impl Selector {
         requirement::requirement(&self.0.node)
     }
 
+    /// Returns every condition on one label that all labels it matches satisfy, at most one for each label.
+    ///
+    /// Empty where [`requirement`](Self::requirement) is none. An index that knows how many things meet each
+    /// condition picks the rarest.
+    pub fn requirements(&self) -> Vec<Requirement> {
+        requirement::requirements(&self.0.node)
+    }
+
     /// Returns the name that Felix gives it: `s:` and a hash of the canonical text, 40 characters.
     pub fn id(&self) -> String {
         id::id(&self.0.canonical)

@@ -214,7 +214,7 @@ fn only_policies_that_select_an_endpoint_are_in_use() {
     let mut world = world();
     let selecting = |name: &str, selector: &str| {
         put_policy(name, |policy| {
-            policy.selector = Selector::parse(selector).unwrap()
+            policy.selector = Selector::parse(selector).unwrap();
         })
     };
     world.feed([
@@ -244,7 +244,7 @@ fn labels_of_profiles_choose_policies_too() {
     with_profile.profiles = profiles(&["p"]);
     world.feed([
         put_policy("web", |policy| {
-            policy.selector = Selector::parse("role == 'web'").unwrap()
+            policy.selector = Selector::parse("role == 'web'").unwrap();
         }),
         put(hep_key("e"), Resource::HostEndpoint(with_profile)),
     ]);
@@ -326,7 +326,7 @@ fn what_cancels_out_is_not_told() {
     let mut world = world();
     let with_set = || {
         put_policy("p", |policy| {
-            policy.ingress = vec![super::make::from("role == 'web'")]
+            policy.ingress = vec![super::make::from("role == 'web'")];
         })
     };
     world.feed([with_set()]);
@@ -337,7 +337,7 @@ fn what_cancels_out_is_not_told() {
     let changes = world.feed([
         gone(policy_key("p")),
         put_policy("other", |policy| {
-            policy.ingress = vec![super::make::from("role == 'web'")]
+            policy.ingress = vec![super::make::from("role == 'web'")];
         }),
     ]);
     assert!(

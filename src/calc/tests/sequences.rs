@@ -66,7 +66,7 @@ impl Choices {
         usize::try_from(choice).unwrap()
     }
 
-    fn of<T: Clone, const N: usize>(&mut self, from: [T; N]) -> T {
+    fn of<T: Clone, const N: usize>(&mut self, from: &[T; N]) -> T {
         from[self.below(N as u64)].clone()
     }
 
@@ -88,9 +88,9 @@ fn resource(slot: usize, seed: u64) -> (ResourceKey, Resource) {
     match slot {
         0..6 => {
             let key = hep_key(["a", "b", "v1:b", "c", "d", "e"][slot]);
-            let mut made = hep(choices.of(INTERFACES), &choices.some(&ADDRESSES));
-            made.labels = labels(choices.of(LABELS));
-            made.profiles = profiles(choices.of(PROFILES));
+            let mut made = hep(choices.of(&INTERFACES), &choices.some(&ADDRESSES));
+            made.labels = labels(choices.of(&LABELS));
+            made.profiles = profiles(choices.of(&PROFILES));
             made.ports = choices
                 .some(&["http tcp 80", "http udp 80"])
                 .into_iter()
@@ -103,8 +103,8 @@ fn resource(slot: usize, seed: u64) -> (ResourceKey, Resource) {
         }
         6..9 => {
             let key = ResourceKey::v3(Kind::WorkloadEndpoint, "ns", ["x", "y", "z"][slot - 6]);
-            let mut made = wep(&choices.some(&ADDRESSES), choices.of(LABELS));
-            made.profiles = profiles(choices.of(PROFILES));
+            let mut made = wep(&choices.some(&ADDRESSES), choices.of(&LABELS));
+            made.profiles = profiles(choices.of(&PROFILES));
             made.ports = choices
                 .some(&["http tcp 80", "http tcp 81"])
                 .into_iter()
@@ -114,26 +114,26 @@ fn resource(slot: usize, seed: u64) -> (ResourceKey, Resource) {
         }
         9..12 => {
             let key = v3(Kind::GlobalNetworkSet, ["n1", "n2", "n3"][slot - 9]);
-            let mut made = netset(&choices.some(&NETS), choices.of(LABELS));
-            made.profile = choices.of([None, Some(ProfileId::new("p1"))]);
+            let mut made = netset(&choices.some(&NETS), choices.of(&LABELS));
+            made.profile = choices.of(&[None, Some(ProfileId::new("p1"))]);
             (key, Resource::NetworkSet(made))
         }
         12..17 => {
             let key = policy_key(["g1", "g2", "v1:g2", "ns/g2", "g3"][slot - 12]);
-            let mut made = policy(choices.of(SELECTORS));
-            made.tier = TierName::new(choices.of(["default", "t1", "missing"]));
-            made.order = choices.of([
+            let mut made = policy(choices.of(&SELECTORS));
+            made.tier = TierName::new(choices.of(&["default", "t1", "missing"]));
+            made.order = choices.of(&[
                 Order::LAST,
                 Order::new(1.0).unwrap(),
                 Order::new(2.0).unwrap(),
             ]);
-            made.kind = choices.of([
+            made.kind = choices.of(&[
                 PolicyKind::Normal,
                 PolicyKind::ApplyOnForward,
                 PolicyKind::Untracked,
                 PolicyKind::PreDnat,
             ]);
-            let (ingress, egress) = choices.of([(true, true), (true, false), (false, true)]);
+            let (ingress, egress) = choices.of(&[(true, true), (true, false), (false, true)]);
             made.types = PolicyTypes { ingress, egress };
             made.ingress = rules(&mut choices);
             made.egress = rules(&mut choices);
@@ -141,16 +141,16 @@ fn resource(slot: usize, seed: u64) -> (ResourceKey, Resource) {
         }
         17..20 => {
             let (name, form) = [("p1", Form::V3), ("p2", Form::V3), ("p2", Form::V1)][slot - 17];
-            let mut made = profile(choices.of(LABELS), &choices.some(&["tagged", "role"]));
+            let mut made = profile(choices.of(&LABELS), &choices.some(&["tagged", "role"]));
             made.ingress = rules(&mut choices);
             (keyed(Kind::Profile, name, form), Resource::Profile(made))
         }
         _ => {
             let form = [Form::V3, Form::V1][slot - 20];
-            let end = choices.of([EndOfTier::Deny, EndOfTier::Pass]);
+            let end = choices.of(&[EndOfTier::Deny, EndOfTier::Pass]);
             (
                 keyed(Kind::Tier, "t1", form),
-                tier(choices.of([None, Some(1.0)]), end),
+                tier(choices.of(&[None, Some(1.0)]), end),
             )
         }
     }
@@ -159,11 +159,11 @@ fn resource(slot: usize, seed: u64) -> (ResourceKey, Resource) {
 fn rules(choices: &mut Choices) -> Vec<Rule> {
     (0..choices.below(3))
         .map(|_| {
-            let mut rule = from(choices.of(SELECTORS));
+            let mut rule = from(choices.of(&SELECTORS));
             let side = &mut rule.source;
             match choices.below(5) {
                 0 => side.selector = None,
-                1 => side.not_selector = Some(Selector::parse(choices.of(SELECTORS)).unwrap()),
+                1 => side.not_selector = Some(Selector::parse(choices.of(&SELECTORS)).unwrap()),
                 2 => side.ports = vec![PortMatch::Named(PortName::new("http"))],
                 3 => {
                     side.ports = vec![
@@ -176,11 +176,11 @@ fn rules(choices: &mut Choices) -> Vec<Rule> {
                         .some(&NETS)
                         .into_iter()
                         .filter_map(parse_net)
-                        .collect()
+                        .collect();
                 }
             }
-            rule.protocol = choices.of([None, Some(Protocol::TCP)]);
-            rule.action = choices.of([Action::Allow, Action::Deny]);
+            rule.protocol = choices.of(&[None, Some(Protocol::TCP)]);
+            rule.action = choices.of(&[Action::Allow, Action::Deny]);
             rule
         })
         .collect()
@@ -370,11 +370,11 @@ fn owners(facts: &Facts) -> BTreeMap<HostInterface, ResourceKey> {
     let local: Vec<_> = facts
         .resources
         .iter()
-        .filter_map(|(key, resource)| match &**resource {
-            Resource::HostEndpoint(found) if found.node == facts.settings.node => {
-                Some((key, found))
-            }
-            _ => None,
+        .filter_map(|(key, resource)| {
+            let Resource::HostEndpoint(found) = &**resource else {
+                return None;
+            };
+            (found.node == facts.settings.node).then_some((key, found))
         })
         .collect();
     let mut owners = BTreeMap::new();
@@ -444,7 +444,14 @@ fn members(facts: &Facts, id: &SetId) -> BTreeSet<Member> {
                 let named = made.profile.iter().cloned().collect();
                 (&made.labels, named, made.nets.clone(), Vec::new())
             }
-            _ => continue,
+            Resource::Policy(_)
+            | Resource::StagedPolicy
+            | Resource::Tier(_)
+            | Resource::Profile(_)
+            | Resource::Node(_)
+            | Resource::IpPool(_)
+            | Resource::FelixConfiguration(_)
+            | Resource::ClusterInformation(_) => continue,
         };
         if !selector.matches(&effective(facts, own, &named_profiles)) {
             continue;

@@ -29,13 +29,12 @@ pub(super) fn policy_v3(
     let ingress = rules(spec, Direction::Ingress, scope);
     let egress = rules(spec, Direction::Egress, scope);
     let types = types(spec).unwrap_or_else(|| default_types(&ingress, &egress, context.origin));
-    let kind = match namespace {
-        Some(_) => PolicyKind::Normal,
-        None => {
-            let kind = policy_kind(spec, Form::V3);
-            check_pre_dnat(spec, kind, types);
-            kind
-        }
+    let kind = if kind.is_namespaced() {
+        PolicyKind::Normal
+    } else {
+        let kind = policy_kind(spec, Form::V3);
+        check_pre_dnat(spec, kind, types);
+        kind
     };
     let selector = match namespace {
         Some(namespace) => namespaced_selector(spec, namespace),
@@ -152,10 +151,7 @@ fn check_pre_dnat(spec: &Object<'_>, kind: PolicyKind, types: PolicyTypes) {
         PolicyKind::Normal | PolicyKind::ApplyOnForward | PolicyKind::Untracked => return,
         PolicyKind::PreDnat => {}
     }
-    if spec
-        .get("egress")
-        .is_some_and(|egress| !egress.is_empty())
-    {
+    if spec.get("egress").is_some_and(|egress| !egress.is_empty()) {
         spec.reject_field("egress", "a preDNAT policy has no egress rules");
     }
     if spec.get("types").is_some() && types.egress {

@@ -342,7 +342,7 @@ fn namespace_selector(object: &Object<'_>) -> Option<Selector> {
 fn service_accounts(object: &Object<'_>, context: Context) -> Option<Selector> {
     let field = object.get("serviceAccounts")?;
     let accounts = field.object();
-    let names = list(&accounts, "names", |field| checked_account(field));
+    let names = list(&accounts, "names", checked_account);
     let by_label = selector_of(&accounts, "selector").map(|selector| {
         selector
             .prefixed(SERVICE_ACCOUNT_PREFIX)

@@ -28,22 +28,19 @@ pub(super) fn workload_endpoint_v3(
     meta: &Meta,
     context: Context,
 ) -> Option<(String, WorkloadEndpoint)> {
-    let parts = identity(metadata, spec, &meta.name, context.origin);
+    let identity = identity(metadata, spec, &meta.name, context.origin);
     let account = spec.text("serviceAccountName");
     spec.ignore(&["qosControls", "type"]);
     let ports = endpoint_ports(spec, Unnamed::LeftOut);
     let spoofed = list(spec, "allowSpoofedSourcePrefixes", net);
     let endpoint = workload_endpoint(spec, Form::V3);
-    if spec
-        .get("ipNetworks")
-        .is_none_or(|field| field.is_empty())
-    {
+    if spec.get("ipNetworks").is_none_or(|field| field.is_empty()) {
         spec.reject_field(
             "ipNetworks",
             "must be present: an endpoint without addresses counts as absent",
         );
     }
-    let [node, orchestrator, workload, name] = parts?;
+    let [node, orchestrator, workload, name] = identity?;
     let mut labels = meta.labels.clone();
     labels.retain(|key, _| {
         !key.starts_with(NAMESPACE_PREFIX) && !key.starts_with(SERVICE_ACCOUNT_PREFIX)

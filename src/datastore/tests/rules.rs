@@ -107,124 +107,126 @@ fn icmp_is_read_and_the_family_follows_the_protocols_name() {
     assert_eq!(icmp("{action: Allow, notProtocol: ICMP}").ip_version, None);
 }
 
+/// Bad rules and how what is said of them begins.
+const BAD_RULES: [(&str, &str); 29] = [
+    (
+        "{protocol: TCP}",
+        "5 spec.ingress[0].action: must be present",
+    ),
+    (
+        "{action: allow}",
+        "5 spec.ingress[0].action: \"allow\" is none of Allow, Deny, Log, Pass",
+    ),
+    (
+        "{action: Allow, protocol: gre}",
+        "5 spec.ingress[0].protocol: \"gre\" is no protocol",
+    ),
+    (
+        "{action: Allow, protocol: 0}",
+        "5 spec.ingress[0].protocol: \"0\" is no protocol",
+    ),
+    (
+        "{action: Allow, protocol: 256}",
+        "5 spec.ingress[0].protocol: \"256\" is no protocol",
+    ),
+    (
+        "{action: Allow, ipVersion: 5}",
+        "5 spec.ingress[0].ipVersion: must be 4 or 6, not 5",
+    ),
+    (
+        "{action: Allow, ipVersion: \"4\"}",
+        "5 spec.ingress[0].ipVersion: expected a whole number, found \"4\"",
+    ),
+    (
+        "{action: Allow, source: {nets: [10.0.0.0/33]}}",
+        "5 spec.ingress[0].source.nets[0]: \"10.0.0.0/33\" is not a CIDR or IP address",
+    ),
+    (
+        "{action: Allow, source:\n {nets: [10.0.0.0/8,\n bad]}}",
+        "7 spec.ingress[0].source.nets[1]: \"bad\" is not",
+    ),
+    (
+        "{action: Allow, source: {nets: 10.0.0.0/8}}",
+        "5 spec.ingress[0].source.nets: expected a list, found \"10.0.0.0/8\"",
+    ),
+    (
+        "{action: Allow, source: {notNets: [0.0.0.0/0]}}",
+        "5 spec.ingress[0].source.notNets[0]: a negated net cannot be the whole",
+    ),
+    (
+        "{action: Allow, source: {nets: [10.0.0.0/8]}, destination: {nets: [\"::1\"]}}",
+        "5 spec.ingress[0]: a rule cannot have both IPv4 and IPv6 nets",
+    ),
+    (
+        "{action: Allow, protocol: TCP, source: {ports: [0]}}",
+        "5 spec.ingress[0].source.ports[0]: \"0\" is no port: ports are from 1 to 65535",
+    ),
+    (
+        "{action: Allow, protocol: TCP, source: {ports: [65536]}}",
+        "5 spec.ingress[0].source.ports[0]: \"65536\" is no port",
+    ),
+    (
+        "{action: Allow, protocol: TCP, source: {ports: [-1]}}",
+        "5 spec.ingress[0].source.ports[0]: \"-1\" is no port",
+    ),
+    (
+        "{action: Allow, protocol: TCP, source: {ports: [\"9:8\"]}}",
+        "5 spec.ingress[0].source.ports[0]: the port range 9:8 ends before it begins",
+    ),
+    (
+        "{action: Allow, protocol: TCP, source: {ports: [\"1:b\"]}}",
+        "5 spec.ingress[0].source.ports[0]: \"1:b\" is no port range",
+    ),
+    (
+        "{action: Allow, protocol: TCP, source: {ports: [\"a b\"]}}",
+        "5 spec.ingress[0].source.ports[0]: \"a b\" must be",
+    ),
+    (
+        "{action: Allow, source: {ports: [80]}}",
+        "5 spec.ingress[0].source.ports: a port needs the rule's protocol",
+    ),
+    (
+        "{action: Allow, protocol: ICMP, source: {notPorts: [http]}}",
+        "5 spec.ingress[0].source.notPorts: a port needs",
+    ),
+    (
+        "{action: Allow, protocol: ICMP, icmp: {code: 1}}",
+        "5 spec.ingress[0].icmp: an ICMP code needs an ICMP type",
+    ),
+    (
+        "{action: Allow, protocol: ICMP, icmp: {type: 255}}",
+        "5 spec.ingress[0].icmp.type: must be from 0 to 254, not 255",
+    ),
+    (
+        "{action: Allow, protocol: ICMP, notICMP: {type: 1, code: 256}}",
+        "5 spec.ingress[0].notICMP.code: must be from 0 to 255",
+    ),
+    (
+        "{action: Allow, protocol: TCP, icmp: {type: 8}}",
+        "5 spec.ingress[0].icmp: an ICMP match needs the protocol",
+    ),
+    (
+        "{action: Allow, source: {selector: \"a ==\"}}",
+        "5 spec.ingress[0].source.selector: bad selector: ",
+    ),
+    (
+        "{action: Allow, source: {selector: \"global()\"}}",
+        "5 spec.ingress[0].source.selector: global() may only stand alone",
+    ),
+    (
+        "{action: Allow, source: {namespaceSelector: \"global() && has(a)\"}}",
+        "5 spec.ingress[0].source.namespaceSelector: global() may only",
+    ),
+    (
+        "{action: Allow, source: {serviceAccounts: {names: [A_b]}}}",
+        "5 spec.ingress[0].source.serviceAccounts.names[0]: \"A_b\" must be",
+    ),
+    ("[]", "5 spec.ingress[0]: expected a map, found a list"),
+];
+
 #[test]
 fn bad_rules_are_rejected_with_line_field_and_reason() {
-    let cases = [
-        (
-            "{protocol: TCP}",
-            "5 spec.ingress[0].action: must be present",
-        ),
-        (
-            "{action: allow}",
-            "5 spec.ingress[0].action: \"allow\" is none of Allow, Deny, Log, Pass",
-        ),
-        (
-            "{action: Allow, protocol: gre}",
-            "5 spec.ingress[0].protocol: \"gre\" is no protocol",
-        ),
-        (
-            "{action: Allow, protocol: 0}",
-            "5 spec.ingress[0].protocol: \"0\" is no protocol",
-        ),
-        (
-            "{action: Allow, protocol: 256}",
-            "5 spec.ingress[0].protocol: \"256\" is no protocol",
-        ),
-        (
-            "{action: Allow, ipVersion: 5}",
-            "5 spec.ingress[0].ipVersion: must be 4 or 6, not 5",
-        ),
-        (
-            "{action: Allow, ipVersion: \"4\"}",
-            "5 spec.ingress[0].ipVersion: expected a whole number, found \"4\"",
-        ),
-        (
-            "{action: Allow, source: {nets: [10.0.0.0/33]}}",
-            "5 spec.ingress[0].source.nets[0]: \"10.0.0.0/33\" is not a CIDR or IP address",
-        ),
-        (
-            "{action: Allow, source:\n {nets: [10.0.0.0/8,\n bad]}}",
-            "7 spec.ingress[0].source.nets[1]: \"bad\" is not",
-        ),
-        (
-            "{action: Allow, source: {nets: 10.0.0.0/8}}",
-            "5 spec.ingress[0].source.nets: expected a list, found \"10.0.0.0/8\"",
-        ),
-        (
-            "{action: Allow, source: {notNets: [0.0.0.0/0]}}",
-            "5 spec.ingress[0].source.notNets[0]: a negated net cannot be the whole",
-        ),
-        (
-            "{action: Allow, source: {nets: [10.0.0.0/8]}, destination: {nets: [\"::1\"]}}",
-            "5 spec.ingress[0]: a rule cannot have both IPv4 and IPv6 nets",
-        ),
-        (
-            "{action: Allow, protocol: TCP, source: {ports: [0]}}",
-            "5 spec.ingress[0].source.ports[0]: \"0\" is no port: ports are from 1 to 65535",
-        ),
-        (
-            "{action: Allow, protocol: TCP, source: {ports: [65536]}}",
-            "5 spec.ingress[0].source.ports[0]: \"65536\" is no port",
-        ),
-        (
-            "{action: Allow, protocol: TCP, source: {ports: [-1]}}",
-            "5 spec.ingress[0].source.ports[0]: \"-1\" is no port",
-        ),
-        (
-            "{action: Allow, protocol: TCP, source: {ports: [\"9:8\"]}}",
-            "5 spec.ingress[0].source.ports[0]: the port range 9:8 ends before it begins",
-        ),
-        (
-            "{action: Allow, protocol: TCP, source: {ports: [\"1:b\"]}}",
-            "5 spec.ingress[0].source.ports[0]: \"1:b\" is no port range",
-        ),
-        (
-            "{action: Allow, protocol: TCP, source: {ports: [\"a b\"]}}",
-            "5 spec.ingress[0].source.ports[0]: \"a b\" must be",
-        ),
-        (
-            "{action: Allow, source: {ports: [80]}}",
-            "5 spec.ingress[0].source.ports: a port needs the rule's protocol",
-        ),
-        (
-            "{action: Allow, protocol: ICMP, source: {notPorts: [http]}}",
-            "5 spec.ingress[0].source.notPorts: a port needs",
-        ),
-        (
-            "{action: Allow, protocol: ICMP, icmp: {code: 1}}",
-            "5 spec.ingress[0].icmp: an ICMP code needs an ICMP type",
-        ),
-        (
-            "{action: Allow, protocol: ICMP, icmp: {type: 255}}",
-            "5 spec.ingress[0].icmp.type: must be from 0 to 254, not 255",
-        ),
-        (
-            "{action: Allow, protocol: ICMP, notICMP: {type: 1, code: 256}}",
-            "5 spec.ingress[0].notICMP.code: must be from 0 to 255",
-        ),
-        (
-            "{action: Allow, protocol: TCP, icmp: {type: 8}}",
-            "5 spec.ingress[0].icmp: an ICMP match needs the protocol",
-        ),
-        (
-            "{action: Allow, source: {selector: \"a ==\"}}",
-            "5 spec.ingress[0].source.selector: bad selector: ",
-        ),
-        (
-            "{action: Allow, source: {selector: \"global()\"}}",
-            "5 spec.ingress[0].source.selector: global() may only stand alone",
-        ),
-        (
-            "{action: Allow, source: {namespaceSelector: \"global() && has(a)\"}}",
-            "5 spec.ingress[0].source.namespaceSelector: global() may only",
-        ),
-        (
-            "{action: Allow, source: {serviceAccounts: {names: [A_b]}}}",
-            "5 spec.ingress[0].source.serviceAccounts.names[0]: \"A_b\" must be",
-        ),
-        ("[]", "5 spec.ingress[0]: expected a map, found a list"),
-    ];
-    for (rule, expected) in cases {
+    for (rule, expected) in BAD_RULES {
         let text = v3(rule);
         let found = problems(&text);
         assert!(

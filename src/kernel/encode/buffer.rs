@@ -2,7 +2,7 @@
 
 use super::consts::netlink;
 
-/// What stands at the head of an nf_tables message.
+/// What stands at the head of an `nf_tables` message.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::kernel) struct Header {
     /// The type of the message.
@@ -197,9 +197,9 @@ mod tests {
 
     #[test]
     fn lengths_beyond_the_field_are_refused() {
-        assert!(message(|buffer| buffer.bytes(1, &[0; 65_531])).is_ok());
+        assert!(message(|buffer| buffer.bytes(1, &vec![0; 65_531])).is_ok());
         assert_eq!(
-            message(|buffer| buffer.bytes(1, &[0; 65_532])),
+            message(|buffer| buffer.bytes(1, &vec![0; 65_532])),
             Err(TooLong)
         );
         let nested = |length: usize| {
@@ -221,7 +221,7 @@ mod tests {
         };
         assert!(
             buffer
-                .message(header, |b| b.bytes(1, &[0; 70_000]))
+                .message(header, |b| b.bytes(1, &vec![0; 70_000]))
                 .is_err()
         );
         assert!(buffer.message(header, |b| b.u8(1, 1)).is_ok());

@@ -58,6 +58,8 @@ pub(in crate::kernel) mod message {
     pub(in crate::kernel) const GETSETELEM: u16 = of(13);
     pub(in crate::kernel) const DELSETELEM: u16 = of(14);
     pub(in crate::kernel) const GETGEN: u16 = of(16);
+    pub(in crate::kernel) const GETOBJ: u16 = of(19);
+    pub(in crate::kernel) const GETFLOWTABLE: u16 = of(23);
 }
 
 /// Table, chain, rule, set and element attributes of `linux/netfilter/nf_tables.h`.
@@ -66,7 +68,6 @@ pub(in crate::kernel) mod attribute {
 
     pub(in crate::kernel) const NFTA_TABLE_NAME: u16 = 1;
     pub(in crate::kernel) const NFTA_TABLE_FLAGS: u16 = 2;
-    pub(in crate::kernel) const NFTA_TABLE_USE: u16 = 3;
     pub(in crate::kernel) const NFTA_TABLE_OWNER: u16 = 7;
 
     pub(in crate::kernel) const NFTA_CHAIN_TABLE: u16 = 1;
@@ -108,6 +109,9 @@ pub(in crate::kernel) mod attribute {
     pub(in crate::kernel) const NFTA_DATA_VERDICT: u16 = 2;
     pub(in crate::kernel) const NFTA_VERDICT_CODE: u16 = 1;
     pub(in crate::kernel) const NFTA_VERDICT_CHAIN: u16 = 2;
+
+    pub(in crate::kernel) const NFTA_OBJ_TABLE: u16 = 1;
+    pub(in crate::kernel) const NFTA_FLOWTABLE_TABLE: u16 = 1;
 
     pub(in crate::kernel) const NFTA_GEN_ID: u16 = 1;
 }

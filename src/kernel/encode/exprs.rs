@@ -307,7 +307,7 @@ fn address(buffer: &mut Buffer, side: Side, comparison: Comparison, net: &IpNet)
     };
     let offset = address_offset(Family::of_net(net), side);
     let whole = usize::from(net.prefix_len() / 8);
-    let exact = net.prefix_len() % 8 == 0 && whole > 0;
+    let exact = net.prefix_len().is_multiple_of(8) && whole > 0;
     let loaded = if exact { whole } else { bytes.len() };
     payload(
         buffer,

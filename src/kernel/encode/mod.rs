@@ -1,4 +1,4 @@
-//! nf_tables messages: a plan in, one batch of bytes out.
+//! Messages of `nf_tables`: a plan in, one batch of bytes out.
 //!
 //! Pure: no socket is touched here. Absent: reading what the kernel says.
 

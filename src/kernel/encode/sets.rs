@@ -23,6 +23,8 @@ pub(in crate::kernel) const ADDRESS_V6_LENGTH: usize = 16;
 pub(in crate::kernel) const INTERFACE_LENGTH: usize = 16;
 /// The longest key: `NFT_DATA_VALUE_MAXLEN` of `linux/netfilter/nf_tables.h`.
 const KEY_MAX: usize = 64;
+/// The longest key that an element has: an IPv6 address, a protocol and a port.
+const ELEMENT_KEY_MAX: usize = ADDRESS_V6_LENGTH + 4 + 4;
 /// Where a list of elements is closed and a new message begun. The length field of a list ends at 65,535; the
 /// longest element, an interval with a verdict to a chain of 255 bytes, takes less than what is left.
 const LIST_LIMIT: usize = 64_500;
@@ -109,7 +111,7 @@ pub(super) fn set(buffer: &mut Buffer, table: &TableName, spec: &SetSpec, id: u3
     buffer.be32(NFTA_SET_ID, id);
     if let Some(size) = spec.size {
         buffer.nest(NFTA_SET_DESC, |buffer| {
-            buffer.be32(NFTA_SET_DESC_SIZE, size)
+            buffer.be32(NFTA_SET_DESC_SIZE, size);
         });
     }
     // Without the order of its bytes, `nft` shows an interface name as an empty text. A concatenation has no
@@ -219,31 +221,31 @@ enum Bound {
 
 /// A key in the byte order of the kernel.
 struct KeyBytes {
-    bytes: [u8; KEY_MAX],
+    bytes: [u8; ELEMENT_KEY_MAX],
     length: usize,
 }
 
 impl KeyBytes {
     fn of(bytes: &[u8]) -> Self {
         let mut key = Self {
-            bytes: [0; KEY_MAX],
+            bytes: [0; ELEMENT_KEY_MAX],
             length: 0,
         };
         key.push(bytes);
         key
     }
 
-    /// Appends a field; what does not fit is refused by [`check`] before.
+    /// Appends a field; [`bounds`] makes no key that does not fit.
     fn push(&mut self, bytes: &[u8]) {
         for (place, byte) in self.bytes.iter_mut().skip(self.length).zip(bytes) {
             *place = *byte;
         }
-        self.length = (self.length + bytes.len()).min(KEY_MAX);
+        self.length = (self.length + bytes.len()).min(ELEMENT_KEY_MAX);
     }
 
     /// Fills the last field up to a whole register.
     fn pad(&mut self) {
-        self.length = padded(self.length).min(KEY_MAX);
+        self.length = padded(self.length).min(ELEMENT_KEY_MAX);
     }
 
     fn as_slice(&self) -> &[u8] {

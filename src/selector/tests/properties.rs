@@ -260,14 +260,18 @@ proptest! {
     }
 
     #[test]
-    fn what_matches_satisfies_the_requirement(
+    fn what_matches_satisfies_every_requirement(
         expr in exprs(),
         maps in prop::collection::vec(label_maps(), 32),
     ) {
         let selector = Selector::from_node(expr.node());
-        if let Some(requirement) = selector.requirement() {
-            for labels in maps.iter().filter(|labels| selector.matches(*labels)) {
-                prop_assert!(satisfied(&requirement, labels), "{}: {:?}", selector, labels);
+        let requirements = selector.requirements();
+        let telling = selector.requirement();
+        prop_assert_eq!(telling.is_none(), requirements.is_empty());
+        prop_assert!(telling.is_none_or(|telling| requirements.contains(&telling)));
+        for labels in maps.iter().filter(|labels| selector.matches(*labels)) {
+            for requirement in &requirements {
+                prop_assert!(satisfied(requirement, labels), "{}: {:?}", selector, labels);
             }
         }
     }

@@ -1,0 +1,296 @@
+//! A kernel in memory, for tests of what stands above this room.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use nix::errno::Errno;
+
+use super::error::{CommitError, KernelError, Refusal, Refusals, UnknownReason};
+use super::netfilter::{Committed, Kernel};
+use super::observe::{Observed, Ownership, TableState};
+use super::owner::ForeignOwner;
+use super::probe::OWNED;
+use super::subject::Subject;
+use crate::nft::{self, Applied, Operation, Plan, TableName};
+
+/// What goes wrong at a commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fault {
+    /// The kernel refuses an operation of the plan, by its place.
+    Refuse {
+        /// The place; beyond the end it is the transaction as a whole.
+        operation: usize,
+        /// Why.
+        errno: Errno,
+    },
+    /// The transaction is not committed, but that is not known.
+    Lost,
+    /// The transaction is committed, but that is not known.
+    AnswerLost,
+}
+
+/// A kernel in memory. Clones share one state, so that a test can look at what it gave away.
+#[derive(Debug, Clone)]
+pub struct Fake {
+    table: TableName,
+    owned: bool,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    applied: Applied,
+    adopted: bool,
+    foreign_owner: Option<u32>,
+    generation: u32,
+    faults: BTreeMap<usize, Fault>,
+    observe_timeouts: usize,
+    plans: Vec<Plan>,
+}
+
+impl Fake {
+    /// Makes an empty kernel in which the table is to be owned or not.
+    pub fn new(table: TableName, owned: bool) -> Self {
+        Self {
+            table,
+            owned,
+            state: Arc::default(),
+        }
+    }
+
+    /// Lets a commit go wrong, counted from the first of all, which is zero.
+    pub fn fail_commit(&self, number: usize, fault: Fault) {
+        self.state().faults.insert(number, fault);
+    }
+
+    /// Lets the next so many reads run into the time allowed.
+    pub fn fail_observations(&self, count: usize) {
+        self.state().observe_timeouts = count;
+    }
+
+    /// Gives the table to the socket with a port, or takes it back.
+    pub fn set_foreign_owner(&self, port: Option<u32>) {
+        self.state().foreign_owner = port;
+    }
+
+    /// Ends the process that owns the table: an owned table becomes an orphan.
+    pub fn release(&self) {
+        self.state().adopted = false;
+    }
+
+    /// Changes the ruleset by another's hand.
+    ///
+    /// # Errors
+    /// Fails as the kernel would.
+    pub fn tamper(&self, plan: &Plan) -> Result<(), nft::ApplyError> {
+        let mut state = self.state();
+        state.generation += 1;
+        state.applied.commit(plan)
+    }
+
+    /// Returns what the table holds.
+    pub fn applied(&self) -> Applied {
+        self.state().applied.clone()
+    }
+
+    /// Returns every plan that was to be committed, those that failed included.
+    pub fn plans(&self) -> Vec<Plan> {
+        self.state().plans.clone()
+    }
+
+    /// Returns the generation, which every transaction with a plan raises.
+    pub fn generation(&self) -> u32 {
+        self.state().generation
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn refused(&self, plan: &Plan, operation: usize, errno: Errno) -> CommitError {
+        let subject = Subject::of_operation(plan, &self.table, operation, None);
+        CommitError::Refused {
+            refusals: Refusals {
+                first: Refusal {
+                    operation: (operation < plan.operations.len()).then_some(operation),
+                    subject,
+                    errno,
+                    offset: None,
+                    text: None,
+                },
+                others: Vec::new(),
+            },
+        }
+    }
+}
+
+impl Kernel for Fake {
+    fn observe(&mut self) -> Result<Observed, KernelError> {
+        let mut state = self.state();
+        if let Some(fewer) = state.observe_timeouts.checked_sub(1) {
+            state.observe_timeouts = fewer;
+            return Err(KernelError::Timeout { milliseconds: 0 });
+        }
+        let ownership = match state.foreign_owner {
+            Some(port) => Ownership::Foreign(ForeignOwner {
+                port,
+                inode: None,
+                process: None,
+            }),
+            None if !self.owned => Ownership::None,
+            None if state.adopted => Ownership::Ours,
+            None => Ownership::Orphan,
+        };
+        let table = state.applied.table().then_some(TableState {
+            flags: match ownership {
+                Ownership::None => 0,
+                Ownership::Orphan => super::encode::consts::value::TABLE_PERSIST,
+                Ownership::Ours | Ownership::Foreign(_) => OWNED,
+            },
+            matches_wanted: !matches!(ownership, Ownership::Foreign(_)),
+            ownership,
+        });
+        Ok(Observed {
+            catalog: state.applied.catalog(),
+            table,
+            needs_adoption: self.owned && !(state.adopted && state.applied.table()),
+            generation: state.generation,
+        })
+    }
+
+    fn commit(&mut self, plan: &Plan) -> Result<Committed, CommitError> {
+        if plan.is_empty() {
+            return Ok(Committed::default());
+        }
+        let mut state = self.state();
+        let number = state.plans.len();
+        state.plans.push(plan.clone());
+        if let Some(port) = state.foreign_owner {
+            return Err(CommitError::ForeignOwner {
+                table: self.table.clone(),
+                owner: ForeignOwner {
+                    port,
+                    inode: None,
+                    process: None,
+                },
+            });
+        }
+        let unknown = CommitError::Unknown {
+            reason: UnknownReason::Overrun,
+        };
+        let fault = state.faults.remove(&number);
+        match &fault {
+            Some(Fault::Refuse { operation, errno }) => {
+                return Err(self.refused(plan, *operation, *errno));
+            }
+            Some(Fault::Lost) => return Err(unknown),
+            Some(Fault::AnswerLost) | None => {}
+        }
+        state
+            .applied
+            .commit(plan)
+            .map_err(|error| self.refused(plan, error.index, errno(error.errno)))?;
+        state.generation += 1;
+        let adopts = |operation: &Operation| matches!(operation, Operation::AddTable);
+        state.adopted |= plan.operations.iter().any(adopts);
+        match fault {
+            Some(_) => Err(unknown),
+            None => Ok(Committed {
+                messages: plan.operations.len(),
+                bytes: 0,
+            }),
+        }
+    }
+}
+
+fn errno(errno: nft::Errno) -> Errno {
+    match errno {
+        nft::Errno::NoEntry => Errno::ENOENT,
+        nft::Errno::Exists => Errno::EEXIST,
+        nft::Errno::Busy => Errno::EBUSY,
+        nft::Errno::Invalid => Errno::EINVAL,
+        nft::Errno::TooManyLinks => Errno::EMLINK,
+        nft::Errno::TooManyElements => Errno::ENFILE,
+        nft::Errno::NotSupported => Errno::EOPNOTSUPP,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(operations: Vec<Operation>) -> Plan {
+        Plan { operations }
+    }
+
+    fn chain(name: &str) -> Operation {
+        Operation::AddChain {
+            name: name.parse().unwrap(),
+            base: None,
+        }
+    }
+
+    #[test]
+    fn faults_come_where_they_were_put_and_leave_what_they_say() {
+        let fake = Fake::new("tortie".parse().unwrap(), true);
+        let mut kernel = fake.clone();
+        fake.fail_commit(1, Fault::Lost);
+        fake.fail_commit(2, Fault::AnswerLost);
+        fake.fail_commit(
+            3,
+            Fault::Refuse {
+                operation: 0,
+                errno: Errno::ENOMEM,
+            },
+        );
+        assert!(kernel.observe().unwrap().needs_adoption);
+        kernel.commit(&plan(vec![Operation::AddTable])).unwrap();
+        assert!(!kernel.observe().unwrap().needs_adoption);
+
+        let mut chains = |name: &str| {
+            let result = kernel.commit(&plan(vec![chain(name)]));
+            (result, kernel.observe().unwrap().catalog.chains.len())
+        };
+        assert!(matches!(chains("a"), (Err(CommitError::Unknown { .. }), 0)));
+        assert!(matches!(chains("a"), (Err(CommitError::Unknown { .. }), 1)));
+        let (refused, count) = chains("b");
+        assert_eq!(
+            refused.unwrap_err().to_string(),
+            "the kernel refused the transaction: chain `b`: out of memory (ENOMEM)"
+        );
+        assert_eq!(count, 1);
+        assert!(matches!(chains("b"), (Ok(_), 2)));
+        assert_eq!(fake.plans().len(), 5);
+    }
+
+    #[test]
+    fn the_model_refuses_as_the_kernel_does() {
+        let mut kernel = Fake::new("tortie".parse().unwrap(), false);
+        let nowhere = Operation::FlushChain("nowhere".parse().unwrap());
+        let error = kernel
+            .commit(&plan(vec![Operation::AddTable, nowhere]))
+            .unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the kernel refused the transaction: chain `nowhere`: no such file or directory (ENOENT)"
+        );
+        assert!(!kernel.applied().table());
+    }
+
+    #[test]
+    fn an_owner_that_ends_leaves_an_orphan() {
+        let fake = Fake::new("tortie".parse().unwrap(), true);
+        let mut kernel = fake.clone();
+        kernel.commit(&plan(vec![Operation::AddTable])).unwrap();
+        fake.release();
+        let observed = kernel.observe().unwrap();
+        assert!(observed.needs_adoption);
+        assert_eq!(observed.table.unwrap().ownership, Ownership::Orphan);
+        fake.set_foreign_owner(Some(7));
+        let error = kernel.commit(&plan(vec![Operation::AddTable])).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "table `inet tortie` belongs to another socket, netlink port 7"
+        );
+    }
+}
