@@ -11,7 +11,9 @@ use tortie::calc::LinkUpdate;
 use tortie::cli::offline::{Interfaces, Offline};
 
 fn directory(case: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(case)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/fixtures")
+        .join(case)
 }
 
 fn links(directory: &Path) -> Vec<LinkUpdate> {

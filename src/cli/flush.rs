@@ -63,7 +63,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 
 /// Keeps daemons from starting, which fails while one lives.
 fn lock() -> anyhow::Result<NamespaceLock> {
-    NamespaceLock::acquire(Path::new(LOCK_DIRECTORY)).context("a daemon polices this host: stop it first")
+    NamespaceLock::acquire(Path::new(LOCK_DIRECTORY))
+        .context("a daemon polices this host: stop it first")
 }
 
 /// Reads the kernel, and makes sure that the table is not that of another process.
