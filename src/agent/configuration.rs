@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::config::{
-    Config, ConfigChanges, ConfigProblem, Layers, Resolution, Severity, changes, felix_configuration,
-    load, resolve,
+    Config, ConfigChanges, ConfigProblem, Layers, Resolution, Severity, changes,
+    felix_configuration, load, resolve,
 };
 use crate::model::{FelixConfiguration, Kind, Resource, ResourceKey, Update};
 
@@ -188,16 +188,12 @@ impl Configuration {
     ) -> Option<BTreeMap<String, String>> {
         let felix = self.felix(name)?;
         let (values, found) = felix_configuration(&felix.spec, &felix.annotations);
-        problems.extend(
-            found.into_iter().map(|reason| {
-                ConfigProblem {
-                severity: Severity::Warning,
-                subject: None,
-                place: format!("FelixConfiguration({name})"),
-                reason,
-            }
-            }),
-        );
+        problems.extend(found.into_iter().map(|reason| ConfigProblem {
+            severity: Severity::Warning,
+            subject: None,
+            place: format!("FelixConfiguration({name})"),
+            reason,
+        }));
         Some(values)
     }
 

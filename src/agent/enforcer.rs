@@ -115,7 +115,8 @@ impl Enforcer {
             Knowledge::None => return Ok(Step::Observe),
             Knowledge::Observed(catalog) => {
                 let changes = self.calc.take_whole();
-                self.renderer = Renderer::new(self.renderer.settings().clone());
+                let settings = self.renderer.settings().clone();
+                self.renderer = Renderer::resume(settings, &catalog.sets);
                 let objects = self.renderer.render(&changes, &self.calc);
                 (plan(&catalog, &objects, Extent::Whole)?, catalog)
             }

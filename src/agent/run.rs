@@ -1,7 +1,7 @@
 //! The loop.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -15,7 +15,9 @@ use super::{calc_settings, log_settings, render_settings, writer_settings};
 use crate::calc::LinkUpdate;
 use crate::config::{DatastoreKind, Room};
 use crate::datastore::{DirectorySource, Event as SourceEvent};
-use crate::kernel::{CommitError, NamespaceLock, Netfilter, Observed, Ownership};
+use crate::kernel::{
+    CommitError, LOCK_DIRECTORY, LockError, NamespaceLock, Netfilter, Observed, Ownership,
+};
 use crate::links::{LinkChange, LinkEvent, LinkWatch};
 use crate::model::Problem;
 use crate::telemetry::{ErrorChain, LogHandle};
@@ -126,9 +128,8 @@ pub async fn run(configuration: Configuration, logs: LogHandle) -> ExitReason {
     let enforcer = Enforcer::new(calc_settings(config), render);
     let path: PathBuf = config.datastore.path.clone();
     let opened = Netfilter::open(writer_settings(config)).map_err(|e| ErrorChain(&e).to_string());
-    let opened = opened.and_then(|kernel| {
-        Writer::start(Box::new(kernel)).map_err(|e| ErrorChain(&e).to_string())
-    });
+    let opened = opened
+        .and_then(|kernel| Writer::start(Box::new(kernel)).map_err(|e| ErrorChain(&e).to_string()));
     let signals = Signals::new().map_err(|e| ErrorChain(&e).to_string());
     let links = LinkWatch::open().map_err(|e| ErrorChain(&e).to_string());
     let (writer, signals, links) = match (opened, signals, links) {
@@ -163,17 +164,18 @@ pub async fn run(configuration: Configuration, logs: LogHandle) -> ExitReason {
 async fn occupy() -> Result<NamespaceLock, ExitReason> {
     let begun = Instant::now();
     loop {
-        match NamespaceLock::acquire() {
+        match NamespaceLock::acquire(Path::new(LOCK_DIRECTORY)) {
             Ok(lock) => return Ok(lock),
-            Err(cause) if cause.is_held() && begun.elapsed() < HANDOVER => {
+            Err(LockError::Held { .. }) if begun.elapsed() < HANDOVER => {
                 tokio::time::sleep(HANDOVER_POLL).await;
             }
             Err(cause) => {
                 error!("{}", ErrorChain(&cause));
-                return Err(if cause.is_held() {
-                    ExitReason::Occupied
-                } else {
-                    ExitReason::Failed
+                return Err(match cause {
+                    LockError::Held { .. } => ExitReason::Occupied,
+                    LockError::Namespace { .. }
+                    | LockError::Directory { .. }
+                    | LockError::File { .. } => ExitReason::Failed,
                 });
             }
         }
@@ -419,10 +421,17 @@ impl Agent {
 
     /// Takes in what the kernel holds.
     fn settle_observed(&mut self, observed: Observed) -> Option<ExitReason> {
+        let fits = observed
+            .table
+            .as_ref()
+            .is_none_or(|table| table.matches_wanted);
         let owner = match observed.table.map(|table| table.ownership) {
             Some(Ownership::Foreign(owner)) => owner,
             Some(Ownership::None | Ownership::Ours | Ownership::Orphan) | None => {
-                self.enforcer.observed(observed.catalog, observed.needs_adoption);
+                let mut catalog = observed.catalog;
+                // Only making the table anew changes its flags.
+                catalog.undecodable |= !fits;
+                self.enforcer.observed(catalog, observed.needs_adoption);
                 return None;
             }
         };

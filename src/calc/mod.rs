@@ -1,8 +1,9 @@
 //! The `calc` room: facts in, what each local endpoint must enforce out.
 //!
 //! In: resources one by one, links and addresses, the few settings that decide what is local. Out:
-//! [`Changes`], keyed, of exactly what differs since they were last taken. May touch: `model`, `selector`,
-//! `net`. Absent: nftables, I/O, time; a change costs what it touches, not what exists.
+//! [`Changes`], keyed, of exactly what differs since they were last taken, and who stands in whose way. May
+//! touch: `model`, `selector`, `net`, `ipnet`, `regex-lite` (patterns of interface names). Absent: nftables,
+//! I/O, time; a change costs what it touches, not what exists.
 
 mod active;
 mod binding;

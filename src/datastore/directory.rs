@@ -11,7 +11,8 @@ use tokio::time::{Instant, sleep_until};
 
 use super::decode::{Origin, Skipped};
 use super::error::Error;
-use super::files::{Files, Haste, Read, Standing, problem_of};
+use super::files::{Files, Haste, Read, Standing};
+use super::load::problem_of;
 use super::scan::{Identity, Walk, identity, is_resource_name, stamp, walk};
 use super::watch::{Notice, Role, Watcher};
 use crate::model::{Problem, Resource, ResourceKey, Severity, Update};

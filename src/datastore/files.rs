@@ -5,8 +5,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::decode::{Decoded, Origin, Skipped, decode_file};
-use super::scan::{Reading, Seen, Stamp, Walk, read};
+use super::decode::{Decoded, Origin, Skipped};
+use super::load::{Loaded, load, load_all, problem_of};
+use super::scan::{Seen, Stamp, Walk};
 use crate::model::{Place, Problem, Resource, ResourceKey, Severity, Update};
 
 /// The resources of all files, and which of them are in force.
@@ -36,7 +37,7 @@ struct FileState {
     whole: Option<Problem>,
     problems: Vec<Problem>,
     /// Resources of this file that another one defines before it.
-    duplicates: BTreeMap<ResourceKey, Problem>,
+    duplicates: BTreeMap<ResourceKey, Vec<Problem>>,
     skipped: Vec<Skipped>,
 }
 
@@ -107,21 +108,20 @@ pub(super) enum Read {
     Gone,
 }
 
-/// Returns a problem of a whole file or directory.
-pub(super) fn problem_of(path: &Path, line: usize, reason: String, severity: Severity) -> Problem {
-    let path: Arc<str> = path.to_string_lossy().into();
-    Problem {
-        place: Place::File { path, line },
-        object: None,
-        field: String::new(),
-        reason,
-        severity,
-    }
+/// What a problem says, wherever it stands in its file.
+type Saying<'a> = (&'a Option<ResourceKey>, &'a str, &'a str, Severity);
+
+fn saying(problem: &Problem) -> Saying<'_> {
+    (
+        &problem.object,
+        &problem.field,
+        &problem.reason,
+        problem.severity,
+    )
 }
 
-/// Tells whether two problems say the same, wherever they have moved to in the file.
 fn same(a: &Problem, b: &Problem) -> bool {
-    (&a.object, &a.field, &a.reason, a.severity) == (&b.object, &b.field, &b.reason, b.severity)
+    saying(a) == saying(b)
 }
 
 fn log(problem: &Problem) {
@@ -132,14 +132,16 @@ fn log(problem: &Problem) {
         reason,
         severity,
     } = problem;
+    let at = if field.is_empty() { "" } else { ": " };
     match (severity, object) {
-        (Severity::Rejected, Some(object)) => {
-            let at = if field.is_empty() { "" } else { ": " };
-            tracing::warn!(
-                %place,
-                "Validation failed for {object}, treating as missing: {field}{at}{reason}"
-            );
-        }
+        (Severity::Rejected, Some(object)) => tracing::warn!(
+            %place,
+            "Validation failed for {object}, treating as missing: {field}{at}{reason}"
+        ),
+        (Severity::Rejected, None) if !field.is_empty() => tracing::warn!(
+            %place,
+            "Validation failed for a resource without a key, treating as missing: {field}{at}{reason}"
+        ),
         (Severity::Rejected, None) | (Severity::Warning, _) => tracing::warn!("{problem}"),
     }
 }
@@ -190,6 +192,7 @@ impl Files {
             .cloned()
             .collect();
         let mut postponed = false;
+        let mut changed = Vec::new();
         for (path, seen) in &walk.files {
             let known = self.states.get(path).and_then(|file| file.stamp);
             let unchanged = match (seen, known) {
@@ -202,8 +205,11 @@ impl Files {
             };
             self.stand(path, Standing::Present);
             if !unchanged {
-                self.read(path);
+                changed.push(path.clone());
             }
+        }
+        for (path, loaded) in changed.iter().zip(load_all(&changed, self.origin)) {
+            self.accept(path, loaded);
         }
         let directories: BTreeMap<_, _> = walk
             .failed
@@ -236,31 +242,15 @@ impl Files {
 
     /// Reads a file again; what cannot be read or parsed leaves its last good resources in force.
     pub(super) fn read(&mut self, path: &Arc<Path>) -> Read {
-        match read(path) {
-            Reading::Gone => return Read::Gone,
-            Reading::Failed(reason) => {
-                self.fail(path, None, problem_of(path, 1, reason, Severity::Rejected));
-            }
-            Reading::Bytes(bytes, stamp) if bytes.is_empty() => {
-                let reason =
-                    "the file is empty: taken for half-written, its last good resources stay";
-                let problem = problem_of(path, 1, reason.to_owned(), Severity::Warning);
-                self.fail(path, Some(stamp), problem);
-            }
-            Reading::Bytes(bytes, stamp) => {
-                match decode_file(&path.to_string_lossy(), &bytes, self.origin) {
-                    Ok(decoded) => self.replace(path, stamp, decoded),
-                    Err(error) => {
-                        let reason = format!(
-                            "cannot be parsed, its last good resources stay: {}",
-                            error.reason
-                        );
-                        let problem =
-                            problem_of(path, error.line.max(1), reason, Severity::Rejected);
-                        self.fail(path, Some(stamp), problem);
-                    }
-                }
-            }
+        let loaded = load(path, self.origin);
+        self.accept(path, loaded)
+    }
+
+    fn accept(&mut self, path: &Arc<Path>, loaded: Loaded) -> Read {
+        match loaded {
+            Loaded::Gone => return Read::Gone,
+            Loaded::Failed(stamp, problem) => self.fail(path, stamp, problem),
+            Loaded::Decoded(stamp, decoded) => self.replace(path, stamp, decoded),
         }
         self.stand(path, Standing::Present);
         Read::Done
@@ -278,8 +268,13 @@ impl Files {
             .is_some_and(|known| same(known, &problem));
         file.whole = Some(problem.clone());
         self.problems_changed = true;
+        let keeps = file.keys.len();
         if !known {
             self.tell(problem);
+            if keeps > 0 {
+                let path = path.display();
+                tracing::warn!(%path, resources = keeps, "keeping what the file held before");
+            }
         }
     }
 
@@ -302,16 +297,19 @@ impl Files {
             state.keys.insert(object.key);
         }
         self.problems_changed |= state.problems != decoded.problems || state.whole.is_some();
+        let known: BTreeSet<Saying<'_>> = state.problems.iter().map(saying).collect();
         for problem in &decoded.problems {
-            if !state.problems.iter().any(|known| same(known, problem)) {
+            if !known.contains(&saying(problem)) {
                 self.tell(problem.clone());
             }
         }
-        for skipped in &decoded.skipped {
-            let known =
-                |known: &Skipped| (&known.kind, &known.name) == (&skipped.kind, &skipped.name);
-            if !state.skipped.iter().any(known) {
-                let Skipped { place, kind, name } = skipped;
+        let known: BTreeSet<(&str, &str)> = state
+            .skipped
+            .iter()
+            .map(|known| (known.kind.as_str(), known.name.as_str()))
+            .collect();
+        for Skipped { place, kind, name } in &decoded.skipped {
+            if !known.contains(&(kind.as_str(), name.as_str())) {
                 tracing::info!(%place, kind, name, "skipping a resource that has no effect on policy");
             }
         }
@@ -388,30 +386,36 @@ impl Files {
         };
         let value = winner.value.clone();
         let reason = format!("already defined at {}: this one is ignored", winner.place);
-        let mut told = Vec::new();
+        let mut losers: BTreeMap<Arc<Path>, Vec<Problem>> = BTreeMap::new();
         for (rank, holder) in holders.iter().enumerate() {
-            let Some(file) = self.states.get_mut(&holder.path) else {
-                continue;
-            };
-            if rank == 0 || holder.standing == Standing::Going {
-                self.problems_changed |= file.duplicates.remove(key).is_some();
-                continue;
-            }
-            let problem = Problem {
-                place: holder.place.clone(),
-                object: Some(key.clone()),
-                field: String::new(),
-                reason: reason.clone(),
-                severity: Severity::Warning,
-            };
-            let before = file.duplicates.insert(key.clone(), problem.clone());
-            if before.as_ref() != Some(&problem) {
-                told.push(problem);
+            let lost = losers.entry(holder.path.clone()).or_default();
+            if rank > 0 && holder.standing == Standing::Present {
+                lost.push(Problem {
+                    place: holder.place.clone(),
+                    object: Some(key.clone()),
+                    field: String::new(),
+                    reason: reason.clone(),
+                    severity: Severity::Warning,
+                });
             }
         }
-        self.problems_changed |= !told.is_empty();
-        for problem in told {
-            self.tell(problem);
+        for (path, lost) in losers {
+            let Some(file) = self.states.get_mut(&path) else {
+                continue;
+            };
+            let before = file.duplicates.remove(key).unwrap_or_default();
+            self.problems_changed |= before != lost;
+            // All of one file say the same, so that the first speaks for the others.
+            let new = lost
+                .first()
+                .filter(|first| !before.iter().any(|old| same(old, first)))
+                .cloned();
+            if !lost.is_empty() {
+                file.duplicates.insert(key.clone(), lost);
+            }
+            if let Some(new) = new {
+                self.tell(new);
+            }
         }
         Some(value)
     }
@@ -422,7 +426,7 @@ impl Files {
             file.whole
                 .iter()
                 .chain(&file.problems)
-                .chain(file.duplicates.values())
+                .chain(file.duplicates.values().flatten())
         });
         self.directories.values().chain(files)
     }

@@ -10,6 +10,7 @@ mod document;
 mod error;
 mod field;
 mod files;
+mod load;
 mod scan;
 mod validate;
 mod watch;

@@ -124,8 +124,8 @@ pub(super) fn tier(path: Path, tier: &TierName, policies: &[PolicyId]) -> ChainN
     ))
 }
 
-/// Names the set of a selector or of named ports; `form` tells apart the kinds and sizes it can have.
-pub(super) fn members(id: &SetId, family: Family, form: &str) -> SetName {
+/// What the names of a selector's or a named port's set have in common, whatever its form; a form follows.
+pub(super) fn members_stem(id: &SetId, family: Family) -> String {
     let version = family.version();
     let (prefix, readable, content) = match id {
         SetId::Addresses(selector) => ("sel", selector.to_string(), format!("sel {selector}")),
@@ -144,10 +144,7 @@ pub(super) fn members(id: &SetId, family: Family, form: &str) -> SetName {
     };
     let slug = slug(&readable);
     let dash = if slug.is_empty() { "" } else { "-" };
-    set(&format!(
-        "{prefix}{version}-{slug}{dash}-{}.{form}",
-        short_hash(&content)
-    ))
+    format!("{prefix}{version}-{slug}{dash}-{}.", short_hash(&content))
 }
 
 /// Names a set of prefixes that stands in rules, by its content.

@@ -18,7 +18,7 @@ use crate::calc::{
 };
 use crate::model::{Direction, HostInterface, PolicyKind, ProfileId};
 use crate::net::InterfaceName;
-use crate::nft::{Chain, ChainName, ObjectChange, ObjectChanges, ObjectKey};
+use crate::nft::{Chain, ChainName, ObjectChange, ObjectChanges, ObjectKey, SetName, SetRecord};
 
 /// Returns the way of egress from the postrouting hook, where nothing can be refused aloud.
 pub(super) fn dnat_path(settings: &Settings) -> Path {
@@ -75,6 +75,14 @@ impl Renderer {
         }
     }
 
+    /// Makes a renderer that has rendered nothing and is to keep sets that were found, by name, where their
+    /// content is what it is to be.
+    pub fn resume(settings: Settings, found: &BTreeMap<SetName, SetRecord>) -> Self {
+        let mut renderer = Self::new(settings);
+        renderer.book.take_over(found);
+        renderer
+    }
+
     /// Returns the settings.
     pub fn settings(&self) -> &Settings {
         &self.settings
@@ -92,9 +100,12 @@ impl Renderer {
     /// every object there is to be.
     pub fn render(&mut self, changes: &Changes, members: &dyn SetMembers) -> ObjectChanges {
         let mut out = ObjectChanges::new();
-        let mut dirty: BTreeSet<Owner> = self
-            .book
-            .note(changes, members)
+        let rules_change = !(changes.policies.is_empty()
+            && changes.profiles.is_empty()
+            && changes.endpoints.is_empty()
+            && changes.interfaces.is_empty());
+        let replaced = self.book.note(changes, rules_change, members);
+        let mut dirty: BTreeSet<Owner> = replaced
             .iter()
             .filter_map(|chain| self.owners.get(chain).cloned())
             .collect();

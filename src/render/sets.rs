@@ -3,7 +3,13 @@
 //! A set of members is a hash table of a declared size, or an interval set where any member is a prefix. Its
 //! form is part of its name, so that a change of form is a new set, and every rule that refers to it is
 //! written anew by the ordinary comparison. A hash table is given room for twice its members, grows when it
-//! is full, and shrinks when it is nearly empty: only this depends on history.
+//! is full, and shrinks when it is nearly empty.
+//!
+//! The kernel looks elements up in the state of that moment, but takes a packet's rules from the state in
+//! which the packet entered the base chain. So where rules change, changed sets are not changed in place,
+//! which would show new members to old rules: they are replaced by sets of another name, which only the new
+//! rules know. Two names take turns. Size and turn alone depend on history; a start takes over the names
+//! that it finds on equal content.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -15,7 +21,7 @@ use crate::calc::{Changes, Member, SetChange, SetId, SetMembers, SetSize};
 use crate::net::{Family, PortRange};
 use crate::nft::{
     ChainName, Element, ElementKey, KeyType, ObjectChange, ObjectChanges, ObjectKey, SetName,
-    SetSpec,
+    SetRecord, SetSpec,
 };
 
 /// The room of the smallest hash table.
@@ -34,17 +40,17 @@ pub(super) enum SetRef {
     Ports(Arc<[PortRange]>),
 }
 
-/// The form of a set.
+/// What a set is to the kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Form {
+enum Storage {
     /// An interval set.
     Intervals,
     /// A hash table with room for so many.
     Hash(u32),
 }
 
-impl Form {
-    /// Chooses the form for a number of members, keeping the present one while it serves.
+impl Storage {
+    /// Chooses the storage for a number of members, keeping the present one while it serves.
     fn choose(present: Option<Self>, size: SetSize) -> Self {
         if size.prefixes > 0 {
             return Self::Intervals;
@@ -56,68 +62,126 @@ impl Form {
                 return Self::Hash(room);
             }
         }
-        Self::Hash(
-            members
-                .saturating_mul(2)
-                .max(SMALLEST)
-                .checked_next_power_of_two()
-                .unwrap_or(u32::MAX),
-        )
+        let room = members.saturating_mul(2).max(SMALLEST);
+        Self::Hash(room.checked_next_power_of_two().unwrap_or(u32::MAX))
     }
+}
 
+/// Which of its two names a set has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    First,
+    Second,
+}
+
+impl Turn {
+    /// Returns the other one.
+    fn other(self) -> Self {
+        match self {
+            Self::First => Self::Second,
+            Self::Second => Self::First,
+        }
+    }
+}
+
+/// The form of a set, which is part of its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Form {
+    storage: Storage,
+    turn: Turn,
+}
+
+/// What the second name of a set ends with.
+const SECOND: &str = "-b";
+
+impl Form {
     /// Returns the part of a name that tells this form from others.
     fn suffix(self) -> String {
-        match self {
-            Self::Intervals => "nets".to_owned(),
-            Self::Hash(room) => room.to_string(),
+        let storage = match self.storage {
+            Storage::Intervals => "nets".to_owned(),
+            Storage::Hash(room) => room.to_string(),
+        };
+        match self.turn {
+            Turn::First => storage,
+            Turn::Second => storage + SECOND,
         }
+    }
+
+    /// Reads the part of a name that [`Form::suffix`] wrote.
+    fn parse(suffix: &str) -> Option<Self> {
+        let (storage, turn) = match suffix.strip_suffix(SECOND) {
+            Some(storage) => (storage, Turn::Second),
+            None => (suffix, Turn::First),
+        };
+        let storage = match storage {
+            "nets" => Storage::Intervals,
+            room => Storage::Hash(room.parse().ok()?),
+        };
+        Some(Self { storage, turn })
     }
 }
 
 /// Which sets exist, and which chains refer to them.
 #[derive(Debug, Default)]
 pub(super) struct SetBook {
+    found: BTreeMap<SetName, SetRecord>,
     present: BTreeMap<SetRef, Form>,
     chosen: BTreeMap<SetRef, Form>,
     deltas: BTreeMap<SetRef, (Vec<Element>, Vec<Element>)>,
-    rewritten: BTreeSet<SetRef>,
     touched: BTreeSet<SetRef>,
     users: BTreeMap<SetRef, BTreeSet<ChainName>>,
     references: BTreeMap<ChainName, BTreeSet<SetRef>>,
 }
 
 impl SetBook {
+    /// Remembers the sets that a start has found, until the first rendering.
+    pub(super) fn take_over(&mut self, found: &BTreeMap<SetName, SetRecord>) {
+        self.found.clone_from(found);
+    }
+
     /// Takes in how members changed, and returns the chains that must be written anew because a set that
-    /// they refer to changes its form.
+    /// they refer to is replaced; `rules_change` where rules change besides.
     pub(super) fn note(
         &mut self,
         changes: &Changes,
+        rules_change: bool,
         members: &dyn SetMembers,
     ) -> BTreeSet<ChainName> {
-        let mut dirty = BTreeSet::new();
+        let mut replace = rules_change;
         for (id, change) in &changes.sets {
             for family in Family::BOTH {
                 let set = SetRef::Members(id.clone(), family);
                 let Some(present) = self.present.get(&set).copied() else {
                     continue;
                 };
-                let form = Form::choose(Some(present), members.size(id, family));
-                if form != present && *change != SetChange::Gone {
-                    dirty.extend(self.users.get(&set).into_iter().flatten().cloned());
-                    self.chosen.insert(set.clone(), form);
-                }
                 match change {
-                    SetChange::Whole => {
-                        self.rewritten.insert(set.clone());
-                    }
+                    SetChange::Gone => continue,
+                    SetChange::Whole => replace = true,
                     SetChange::Members { added, removed } => {
                         let delta = (elements(added, family), elements(removed, family));
+                        if delta.0.is_empty() && delta.1.is_empty() {
+                            continue;
+                        }
                         self.deltas.insert(set.clone(), delta);
                     }
-                    SetChange::Gone => {}
                 }
+                let storage = Storage::choose(Some(present.storage), members.size(id, family));
+                replace |= storage != present.storage;
+                self.chosen.insert(set.clone(), Form { storage, ..present });
                 self.touched.insert(set);
             }
+        }
+        if !replace {
+            self.chosen.clear();
+            return BTreeSet::new();
+        }
+        let mut dirty = BTreeSet::new();
+        for (set, form) in &mut self.chosen {
+            let present = self.present.get(set);
+            if present.is_some_and(|present| present.storage == form.storage) {
+                form.turn = form.turn.other();
+            }
+            dirty.extend(self.users.get(set).into_iter().flatten().cloned());
         }
         dirty
     }
@@ -127,7 +191,7 @@ impl SetBook {
         let form = match (self.chosen.get(set), self.present.get(set)) {
             (Some(form), _) | (None, Some(form)) => *form,
             (None, None) => {
-                let form = first_form(set, members);
+                let form = self.first_form(set, members);
                 self.chosen.insert(set.clone(), form);
                 form
             }
@@ -175,7 +239,7 @@ impl SetBook {
                         .chosen
                         .get(&set)
                         .copied()
-                        .unwrap_or_else(|| first_form(&set, members));
+                        .unwrap_or_else(|| self.first_form(&set, members));
                     write_whole(&set, form, members, out);
                     self.present.insert(set, form);
                 }
@@ -185,8 +249,6 @@ impl SetBook {
                         out.insert(ObjectKey::Set(name_of(&set, old)), ObjectChange::Absent);
                         write_whole(&set, form, members, out);
                         self.present.insert(set, form);
-                    } else if self.rewritten.contains(&set) {
-                        write_whole(&set, form, members, out);
                     } else if let Some((added, removed)) = self.deltas.remove(&set)
                         && !(added.is_empty() && removed.is_empty())
                     {
@@ -198,38 +260,71 @@ impl SetBook {
         }
         self.chosen.clear();
         self.deltas.clear();
-        self.rewritten.clear();
+        self.found.clear();
+    }
+
+    /// Chooses the form of a set that does not exist yet: that of one that was found with this content, else
+    /// one that was not found.
+    fn first_form(&self, set: &SetRef, members: &dyn SetMembers) -> Form {
+        let SetRef::Members(id, family) = set else {
+            return Form {
+                storage: fixed_storage(set),
+                turn: Turn::First,
+            };
+        };
+        let size = members.size(id, *family);
+        let stem = names::members_stem(id, *family);
+        let found: Vec<(Form, &SetRecord)> = self
+            .found
+            .range(names::set(&stem)..)
+            .take_while(|(name, _)| name.as_str().starts_with(&stem))
+            .filter_map(|(name, record)| Some((Form::parse(&name.as_str()[stem.len()..])?, record)))
+            .collect();
+        if !found.is_empty() {
+            let content = elements(&members.members(id, *family), *family);
+            for (form, record) in &found {
+                let serves = Storage::choose(Some(form.storage), size) == form.storage;
+                if serves && record.elements.as_deref() == Some(&content) {
+                    return *form;
+                }
+            }
+        }
+        let storage = Storage::choose(None, size);
+        let first = Form {
+            storage,
+            turn: Turn::First,
+        };
+        let is_taken = found.iter().any(|(form, _)| *form == first);
+        Form {
+            storage,
+            turn: if is_taken { Turn::Second } else { Turn::First },
+        }
     }
 }
 
-/// Chooses the form of a set that does not exist yet.
-fn first_form(set: &SetRef, members: &dyn SetMembers) -> Form {
-    let size = match set {
-        SetRef::Members(id, family) => return Form::choose(None, members.size(id, *family)),
-        SetRef::Nets(family, nets) => SetSize {
-            members: nets.len(),
-            prefixes: nets
-                .iter()
-                .filter(|net| net.prefix_len() < family.bits())
-                .count(),
-        },
-        SetRef::Ports(ports) => SetSize {
-            members: ports.len(),
-            prefixes: ports.iter().filter(|range| !range.is_single()).count(),
-        },
+/// Chooses the storage of a set that stands in rules; it never changes, so it needs no room to grow.
+fn fixed_storage(set: &SetRef) -> Storage {
+    let (members, ranges) = match set {
+        SetRef::Members(..) => return Storage::Intervals,
+        SetRef::Nets(family, nets) => (
+            nets.len(),
+            nets.iter().any(|net| net.prefix_len() < family.bits()),
+        ),
+        SetRef::Ports(ports) => (ports.len(), ports.iter().any(|range| !range.is_single())),
     };
-    if size.prefixes > 0 {
-        Form::Intervals
+    if ranges {
+        Storage::Intervals
     } else {
-        // A set of this kind never changes, so it needs no room to grow.
-        Form::Hash(u32::try_from(size.members).unwrap_or(u32::MAX))
+        Storage::Hash(u32::try_from(members).unwrap_or(u32::MAX))
     }
 }
 
 /// Names a set in a form.
 fn name_of(set: &SetRef, form: Form) -> SetName {
     match set {
-        SetRef::Members(id, family) => names::members(id, *family, &form.suffix()),
+        SetRef::Members(id, family) => {
+            names::set(&(names::members_stem(id, *family) + &form.suffix()))
+        }
         SetRef::Nets(family, nets) => names::nets(*family, &joined(nets)),
         SetRef::Ports(ports) => names::ports(&joined(ports)),
     }
@@ -298,9 +393,9 @@ fn write_whole(set: &SetRef, form: Form, members: &dyn SetMembers, out: &mut Obj
             (vec![KeyType::Port], elements)
         }
     };
-    let (interval, size) = match form {
-        Form::Intervals => (true, None),
-        Form::Hash(room) => (false, Some(room)),
+    let (interval, size) = match form.storage {
+        Storage::Intervals => (true, None),
+        Storage::Hash(room) => (false, Some(room)),
     };
     let name = name_of(set, form);
     let spec = SetSpec {
@@ -322,34 +417,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_form_is_kept_while_it_serves() {
+    fn a_storage_is_kept_while_it_serves() {
         let of = |members, prefixes| SetSize { members, prefixes };
-        assert_eq!(Form::choose(None, of(0, 0)), Form::Hash(32));
-        assert_eq!(Form::choose(None, of(100, 0)), Form::Hash(256));
+        let kept = |room, size| Storage::choose(Some(Storage::Hash(room)), size);
+        assert_eq!(Storage::choose(None, of(0, 0)), Storage::Hash(32));
+        assert_eq!(Storage::choose(None, of(100, 0)), Storage::Hash(256));
+        assert_eq!(kept(256, of(256, 0)), Storage::Hash(256));
+        assert_eq!(kept(256, of(257, 0)), Storage::Hash(1024));
+        assert_eq!(kept(256, of(16, 0)), Storage::Hash(256));
+        assert_eq!(kept(256, of(15, 0)), Storage::Hash(32));
+        assert_eq!(kept(32, of(0, 0)), Storage::Hash(32));
+        assert_eq!(kept(256, of(10, 1)), Storage::Intervals);
         assert_eq!(
-            Form::choose(Some(Form::Hash(256)), of(256, 0)),
-            Form::Hash(256)
+            Storage::choose(Some(Storage::Intervals), of(10, 0)),
+            Storage::Hash(32)
         );
-        assert_eq!(
-            Form::choose(Some(Form::Hash(256)), of(257, 0)),
-            Form::Hash(1024)
-        );
-        assert_eq!(
-            Form::choose(Some(Form::Hash(256)), of(16, 0)),
-            Form::Hash(256)
-        );
-        assert_eq!(
-            Form::choose(Some(Form::Hash(256)), of(15, 0)),
-            Form::Hash(32)
-        );
-        assert_eq!(Form::choose(Some(Form::Hash(32)), of(0, 0)), Form::Hash(32));
-        assert_eq!(
-            Form::choose(Some(Form::Hash(256)), of(10, 1)),
-            Form::Intervals
-        );
-        assert_eq!(
-            Form::choose(Some(Form::Intervals), of(10, 0)),
-            Form::Hash(32)
-        );
+    }
+
+    #[test]
+    fn a_form_is_read_back_from_a_name() {
+        for storage in [Storage::Intervals, Storage::Hash(32), Storage::Hash(1024)] {
+            for turn in [Turn::First, Turn::Second] {
+                let form = Form { storage, turn };
+                assert_eq!(Form::parse(&form.suffix()), Some(form));
+            }
+        }
+        assert_eq!(Form::parse("other"), None);
+        assert_eq!(Form::parse(""), None);
     }
 }

@@ -1,0 +1,29 @@
+# Everyday commands; each is one line that can be typed by hand.
+
+# build the program for release
+build:
+    cargo build --release
+
+# check format, lints and licences
+lint:
+    cargo fmt --all --check && cargo clippy --workspace --all-targets -- -D warnings && ./scripts/licences
+
+# run every test that needs no privileges
+test:
+    cargo test
+
+# rewrite the snapshots; read the difference afterwards
+golden:
+    INSTA_UPDATE=always cargo test --package tortie
+
+# send packets through a real kernel in network namespaces; as root
+netns:
+    cargo build && cargo test --package netns-tests
+
+# measure the release build; as root
+bench:
+    ./scripts/bench
+
+# rewrite the documents that are made from code
+docs:
+    UPDATE_DOCS=1 cargo test --test configuration_doc --test layout_doc
