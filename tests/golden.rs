@@ -3,6 +3,8 @@
 //! A case is a directory of resources under `tests/fixtures`, for the host `host`. A file `links` beside them
 //! gives interfaces, `NAME=ADDR[,ADDR...]` in each line, and `felix.cfg` the configuration.
 
+#![expect(clippy::expect_used, reason = "what is not there in a test fails it")]
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 

@@ -102,10 +102,12 @@ pub(super) fn line(problem: &Problem) -> String {
         Place::Calculated => String::new(),
     };
     if let Some(object) = &problem.object {
-        text.push_str(&format!("{object}: "));
+        text.push_str(&object.to_string());
+        text.push_str(": ");
     }
     if !problem.field.is_empty() {
-        text.push_str(&format!("{}: ", problem.field));
+        text.push_str(&problem.field);
+        text.push_str(": ");
     }
     text.push_str(&problem.reason.replace('\n', "\n    "));
     text.push('\n');

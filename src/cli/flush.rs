@@ -1,8 +1,7 @@
 //! `tortie flush`.
 
-use std::path::Path;
-
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -10,7 +9,9 @@ use anyhow::Context as _;
 use super::diff::reader;
 use super::output;
 use super::run::ConfigArgs;
-use crate::kernel::{Kernel as _, LOCK_DIRECTORY, NamespaceLock, Netfilter, Observed, Ownership};
+use crate::kernel::{
+    Kernel as _, LOCK_DIRECTORY, LockError, NamespaceLock, Netfilter, Observed, Ownership,
+};
 use crate::nft::{Operation, Plan};
 use crate::render::table_name;
 
@@ -63,8 +64,24 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 
 /// Keeps daemons from starting, which fails while one lives.
 fn lock() -> anyhow::Result<NamespaceLock> {
-    NamespaceLock::acquire(Path::new(LOCK_DIRECTORY))
-        .context("a daemon polices this host: stop it first")
+    match NamespaceLock::acquire(Path::new(LOCK_DIRECTORY)) {
+        Ok(lock) => Ok(lock),
+        Err(error @ LockError::Held { holder, .. }) => {
+            let command = holder.pid.and_then(command);
+            let command = command
+                .map(|name| format!(" (`{name}`)"))
+                .unwrap_or_default();
+            Err(error).with_context(|| format!("a daemon lives{command}, stop it first"))
+        }
+        Err(error) => Err(error).context("keep daemons from starting meanwhile"),
+    }
+}
+
+/// Returns the name of a process's command.
+fn command(pid: u32) -> Option<String> {
+    let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
+    let printable = name.trim_end().chars().filter(|c| !c.is_control());
+    Some(printable.collect())
 }
 
 /// Reads the kernel, and makes sure that the table is not that of another process.

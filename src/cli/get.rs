@@ -71,7 +71,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
             (Some(_), Some(last)) if values.is_empty() => last,
             (_, last) => {
                 values.extend(last);
-                show::list(args.kind, values)
+                show::list(args.kind, &values)
             }
         }
     };

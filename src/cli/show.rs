@@ -50,7 +50,7 @@ pub(super) fn resource(key: &ResourceKey, resource: &Resource) -> Fields {
 }
 
 /// Returns resources of a kind as a list of them.
-pub(super) fn list(kind: Kind, items: Vec<Value>) -> Value {
+pub(super) fn list(kind: Kind, items: &[Value]) -> Value {
     json!({
         "apiVersion": "projectcalico.org/v3",
         "kind": format!("{kind}List"),
