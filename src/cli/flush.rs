@@ -1,5 +1,7 @@
 //! `tortie flush`.
 
+use std::path::Path;
+
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
@@ -8,7 +10,7 @@ use anyhow::Context as _;
 use super::diff::reader;
 use super::output;
 use super::run::ConfigArgs;
-use crate::kernel::{Kernel as _, NamespaceLock, Netfilter, Observed, Ownership};
+use crate::kernel::{Kernel as _, LOCK_DIRECTORY, NamespaceLock, Netfilter, Observed, Ownership};
 use crate::nft::{Operation, Plan};
 use crate::render::table_name;
 
@@ -61,7 +63,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 
 /// Keeps daemons from starting, which fails while one lives.
 fn lock() -> anyhow::Result<NamespaceLock> {
-    NamespaceLock::acquire().context("a daemon polices this host: stop it first")
+    NamespaceLock::acquire(Path::new(LOCK_DIRECTORY)).context("a daemon polices this host: stop it first")
 }
 
 /// Reads the kernel, and makes sure that the table is not that of another process.
