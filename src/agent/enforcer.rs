@@ -29,8 +29,8 @@ enum Knowledge {
 
 /// Holds the desired state, follows the kernel's, and plans transactions.
 ///
-/// At most one transaction is in flight: between [`Enforcer::next`] returning [`Step::Commit`] and a call of
-/// [`Enforcer::committed`] or [`Enforcer::doubt`], updates may be folded in but `next` must not be called.
+/// At most one transaction is in flight: between [`Enforcer::next_step`] returning [`Step::Commit`] and a call of
+/// [`Enforcer::committed`] or [`Enforcer::doubt`], updates may be folded in but `next_step` must not be called.
 #[derive(Debug)]
 pub struct Enforcer {
     calc: Calc,
@@ -110,7 +110,7 @@ impl Enforcer {
     /// # Errors
     /// Fails where the desired state cannot be planned; the kernel then keeps what it has, and the next call
     /// begins from what the kernel is seen to hold.
-    pub fn next(&mut self) -> Result<Step, PlanError> {
+    pub fn next_step(&mut self) -> Result<Step, PlanError> {
         let (planned, catalog) = match std::mem::replace(&mut self.knowledge, Knowledge::None) {
             Knowledge::None => return Ok(Step::Observe),
             Knowledge::Observed(catalog) => {

@@ -365,7 +365,7 @@ impl Agent {
         if waits || self.cause.is_none() || !self.is_in_sync() {
             return Ok(());
         }
-        let asked = match self.enforcer.next() {
+        let asked = match self.enforcer.next_step() {
             Ok(Step::Nothing) => {
                 let cause = std::mem::take(&mut self.cause);
                 self.report("no change", &cause, 0, Duration::ZERO);

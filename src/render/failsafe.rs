@@ -8,7 +8,7 @@ use crate::model::Direction;
 use crate::net::{Family, PortRange, Protocol};
 use crate::nft::{Chain, Comparison, Expr, Rule, Side, Verdict};
 
-/// The ICMPv6 types that IPv6 cannot do without on a link: multicast listener query, report and done, router
+/// The `ICMPv6` types that IPv6 cannot do without on a link: multicast listener query, report and done, router
 /// and neighbour solicitation and advertisement (130 to 136; RFC 2710, RFC 4861; redirects, 137, are not
 /// among them), and version 2 listener reports (143; RFC 3810).
 const NEIGHBOR_DISCOVERY: (u8, u8) = (130, 136);

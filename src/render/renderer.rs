@@ -166,11 +166,12 @@ impl Renderer {
                     rules.is_some_and(|rules| any_pass(rules))
                 })
                 .collect();
-            let before = match passes.is_empty() {
-                true => self.passing.remove(id),
-                false => self.passing.insert(id.clone(), passes.clone()),
+            let passed = if passes.is_empty() {
+                self.passing.remove(id)
+            } else {
+                self.passing.insert(id.clone(), passes.clone())
             };
-            if before.unwrap_or_default() != passes {
+            if passed.unwrap_or_default() != passes {
                 repassed.insert(id.clone());
             }
             let before = match now {
@@ -388,7 +389,7 @@ impl Renderer {
     /// Renders what leads to the endpoints: base chains, failsafe chains, and the maps of interfaces.
     fn render_dispatch(&mut self, changes: &Changes, out: &mut ObjectChanges) {
         let any_before = self.bindings.get(&HostInterface::Any).cloned();
-        let mut changed: BTreeMap<InterfaceName, (Option<EndpointId>, Option<EndpointId>)> =
+        let mut rebound: BTreeMap<InterfaceName, (Option<EndpointId>, Option<EndpointId>)> =
             BTreeMap::new();
         for (interface, now) in &changes.interfaces {
             let before = match now {
@@ -396,12 +397,12 @@ impl Renderer {
                 None => self.bindings.remove(interface),
             };
             if let HostInterface::Name(name) = interface {
-                changed.insert(name.clone(), (before, now.clone()));
+                rebound.insert(name.clone(), (before, now.clone()));
             }
         }
         for path in self.all_paths() {
             if self.started {
-                dispatch::write_map_changes(path, &changed, out);
+                dispatch::write_map_changes(path, &rebound, out);
             } else {
                 dispatch::write_map(path, &self.bindings, out);
             }

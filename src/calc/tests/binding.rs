@@ -2,8 +2,9 @@
 
 use super::make::{gone, hep, hep_key, link, link_gone, put, settings};
 use super::state::World;
-use crate::calc::{InterfacePattern, Settings};
+use crate::calc::Settings;
 use crate::model::{HostInterface, NodeName, Resource, Update};
+use crate::net::InterfacePattern;
 
 fn host(name: &str, interface: &str, ips: &[&str]) -> Update {
     put(hep_key(name), Resource::HostEndpoint(hep(interface, ips)))
@@ -214,9 +215,7 @@ fn settings_decide_what_is_local_and_what_may_be_bound() {
     world.take();
     assert_eq!(world.owners(), ["eth0=a"]);
     world.calc.set_settings(Settings {
-        interface_exclude: vec![InterfacePattern::Regex(
-            regex_lite::Regex::new("^eth").unwrap(),
-        )],
+        interface_exclude: vec![InterfacePattern::regex("^eth").unwrap()],
         ..settings()
     });
     world.take();

@@ -3,13 +3,13 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::calc::{InterfacePattern, LinkUpdate, Settings};
+use crate::calc::{LinkUpdate, Settings};
 use crate::model::{
     Action, EndOfTier, EndpointPort, Form, HostEndpoint, HostInterface, Kind, LabelMap, NetworkSet,
     NodeName, Order, Policy, PolicyKind, PolicyTypes, PortName, Profile, ProfileId, Resource,
     ResourceKey, Rule, Tier, TierName, Update, WorkloadEndpoint,
 };
-use crate::net::{InterfaceName, Protocol, parse_net};
+use crate::net::{InterfaceName, InterfacePattern, Protocol, parse_net};
 use crate::selector::Selector;
 
 /// The settings of the host `here`, whose workload interfaces begin with `cali`.
@@ -17,7 +17,7 @@ pub(super) fn settings() -> Settings {
     Settings {
         node: NodeName::new("here"),
         interface_prefixes: vec!["cali".to_owned()],
-        interface_exclude: vec![InterfacePattern::Name("kube-ipvs0".to_owned())],
+        interface_exclude: vec![InterfacePattern::name("kube-ipvs0")],
     }
 }
 

@@ -15,12 +15,12 @@ use super::make::{
     profile, profiles, settings, tier, v3, wep,
 };
 use super::state::{State, Told};
-use crate::calc::{Calc, InterfacePattern, LinkUpdate, Member, SetId, Settings};
+use crate::calc::{Calc, LinkUpdate, Member, SetId, Settings};
 use crate::model::{
     Action, EndOfTier, Form, HostInterface, Kind, LabelMap, NodeName, Order, PolicyKind,
     PolicyTypes, PortMatch, PortName, ProfileId, Resource, ResourceKey, Rule, TierName, Update,
 };
-use crate::net::{InterfaceName, PortRange, Protocol, host_net, parse_net};
+use crate::net::{InterfaceName, InterfacePattern, PortRange, Protocol, host_net, parse_net};
 use crate::selector::Selector;
 
 const ADDRESSES: [&str; 4] = ["192.0.2.1", "192.0.2.2", "2001:db8::1", "10.1.2.3"];
@@ -227,7 +227,7 @@ fn facts() -> impl Strategy<Value = Facts> {
         match setting {
             0 => settings.node = NodeName::new("there"),
             1 => settings.interface_prefixes.push("eth1".to_owned()),
-            2 => settings.interface_exclude = vec![InterfacePattern::Name("eth0".to_owned())],
+            2 => settings.interface_exclude = vec![InterfacePattern::name("eth0")],
             _ => {}
         }
         Facts {
@@ -397,7 +397,7 @@ fn owners(facts: &Facts) -> BTreeMap<HostInterface, ResourceKey> {
         let excluded = facts
             .settings
             .interface_exclude
-            .contains(&InterfacePattern::Name(name.to_owned()));
+            .contains(&InterfacePattern::name(name));
         let named = HostInterface::Name(interface(name));
         let link = facts.links.get(&interface(name));
         let winner = smallest(&|found| match &found.interface {
