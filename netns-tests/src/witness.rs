@@ -1,10 +1,11 @@
 //! Two readers of the ruleset that share no code with the product: `nft -j` and rustables.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
+use rustables::list_rules_for_chain;
 use rustables::query::list_objects_with_data;
-use rustables::{Chain, Rule, Set};
+use rustables::{Chain, Set};
 use serde_json::Value;
 
 use crate::ns::Namespace;
@@ -144,22 +145,26 @@ pub fn counts_of_nft(namespace: &Namespace) -> Counts {
     Counts { rules, sets }
 }
 
-/// Counts through rustables.
-pub fn counts_of_rustables(namespace: &Namespace) -> Counts {
+/// Counts through rustables, and names the chains whose rules it cannot read: it knows no more of connection
+/// tracking than state and mark.
+pub fn counts_of_rustables(namespace: &Namespace) -> (Counts, BTreeSet<String>) {
     // NFT_SET_ANONYMOUS (linux/netfilter/nf_tables.h): sets inside a rule, which `nft` does not list.
     const ANONYMOUS: u32 = 1;
     namespace.run(|| {
-        let chains = list!(Chain, message::GETCHAIN);
-        let mut rules: BTreeMap<String, usize> = chains
-            .iter()
-            .filter(|chain| chain.get_table().is_some_and(|table| table == TABLE))
-            .filter_map(|chain| Some((chain.get_name()?.clone(), 0)))
-            .collect();
-        for rule in list!(Rule, message::GETRULE) {
-            if rule.get_table().is_some_and(|table| table == TABLE)
-                && let Some(count) = rule.get_chain().and_then(|chain| rules.get_mut(chain))
-            {
-                *count += 1;
+        let mut rules = BTreeMap::new();
+        let mut unread = BTreeSet::new();
+        for chain in list!(Chain, message::GETCHAIN) {
+            let ours = chain.get_table().is_some_and(|table| table == TABLE);
+            let Some(name) = chain.get_name().filter(|_| ours).cloned() else {
+                continue;
+            };
+            match list_rules_for_chain(&chain) {
+                Ok(found) => {
+                    rules.insert(name, found.len());
+                }
+                Err(_) => {
+                    unread.insert(name);
+                }
             }
         }
         let sets = list!(Set, message::GETSET)
@@ -167,22 +172,29 @@ pub fn counts_of_rustables(namespace: &Namespace) -> Counts {
             .filter(|set| set.get_table().is_some_and(|table| table == TABLE))
             .filter(|set| set.get_flags().is_none_or(|flags| flags & ANONYMOUS == 0))
             .count();
-        Counts { rules, sets }
+        (Counts { rules, sets }, unread)
     })
 }
 
 /// Demands that both readers see the same table.
 ///
 /// # Panics
-/// If they differ.
+/// If they differ, or if rustables cannot read a chain whose rules it should know.
 pub fn agree(namespace: &Namespace) {
-    assert_eq!(counts_of_nft(namespace), counts_of_rustables(namespace));
+    let (by_rustables, unread) = counts_of_rustables(namespace);
+    let with_ct_status = BTreeSet::from(["output".to_owned(), "output-dnat".to_owned()]);
+    assert!(
+        unread.is_subset(&with_ct_status),
+        "rustables cannot read {unread:?}"
+    );
+    let mut by_nft = counts_of_nft(namespace);
+    by_nft.rules.retain(|name, _| !unread.contains(name));
+    assert_eq!(by_nft, by_rustables);
 }
 
 /// The message numbers of `linux/netfilter/nf_tables.h`.
 mod message {
     pub(super) const GETCHAIN: u16 = 4;
-    pub(super) const GETRULE: u16 = 7;
     pub(super) const GETSET: u16 = 10;
 }
 

@@ -647,14 +647,19 @@ both_ways! {
         };
         agent.apply(&V1_LIST.replace("PASS", "pass"));
         check("v1 as a list");
-        agent.apply(&V1_LIST.replace("PASS", "next-tier"));
+        // Each form bears a label of its own, so that it is a change.
+        let turn = |text: &str, turn: &str| {
+            text.replace("labels: {role: host}", &format!("labels: {{role: host, turn: {turn}}}"))
+        };
+        agent.apply(&turn(&V1_LIST.replace("PASS", "next-tier"), "b"));
         check("v1 with the datastore's word for pass");
         let lower = V1_LIST.replace("hostEndpoint", "hostendpoint").replace("policy", "Policy");
-        agent.apply(&lower.replace("PASS", "pass"));
+        agent.apply(&turn(&lower.replace("PASS", "pass"), "c"));
         check("v1 with kinds in another case");
         agent.apply(V3_DOCUMENTS);
         check("v3");
-        agent.apply(&V3_DOCUMENTS.replace("types: [Ingress], order: 20", "order: 20"));
+        let untyped = V3_DOCUMENTS.replace("types: [Ingress], order: 20", "order: 20");
+        agent.apply(&turn(&untyped, "d"));
         check("v3 without types");
         // The endpoint and the profiles of one form, the policies of the other.
         let split = V1_LIST.find("- apiVersion: v1\n  kind: policy").expect("the policies are last");

@@ -47,7 +47,7 @@ pub(super) struct Writer {
 /// The writer's thread has ended, which it does only by a fault.
 #[derive(Debug, thiserror::Error)]
 #[error("the thread that writes to the kernel has ended")]
-pub struct WriterGone;
+pub(super) struct WriterGone;
 
 impl Writer {
     /// Starts the thread.

@@ -210,17 +210,20 @@ fn check_ports(rule: &Object<'_>, end: &str, entity: &EntityMatch, protocol: Opt
     }
 }
 
-/// One rule cannot mix families: each would hold for the other's nets as if they were not there.
+/// A rule may name nets of both families, and then holds for both; but each list that is given must have nets
+/// of the packet's family, so lists of different families together leave nothing to match.
 fn check_families(rule: &Object<'_>, entities: [&EntityMatch; 2]) {
-    let nets = || {
+    let lists = || {
         entities
-            .iter()
-            .flat_map(|entity| entity.nets.iter().chain(&entity.not_nets))
+            .into_iter()
+            .flat_map(|entity| [&entity.nets, &entity.not_nets])
     };
-    let has = |family: Family| nets().any(|net| Family::of_net(net) == family);
-    if has(Family::V4) && has(Family::V6) {
+    let possible = |family: Family| {
+        lists().all(|nets| nets.is_empty() || nets.iter().any(|net| Family::of_net(net) == family))
+    };
+    if !Family::BOTH.into_iter().any(possible) {
         rule.field()
-            .reject("a rule cannot have both IPv4 and IPv6 nets");
+            .reject("its IPv4 and IPv6 nets together leave no packet to match");
     }
 }
 

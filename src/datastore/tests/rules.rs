@@ -155,7 +155,7 @@ const BAD_RULES: [(&str, &str); 29] = [
     ),
     (
         "{action: Allow, source: {nets: [10.0.0.0/8]}, destination: {nets: [\"::1\"]}}",
-        "5 spec.ingress[0]: a rule cannot have both IPv4 and IPv6 nets",
+        "5 spec.ingress[0]: its IPv4 and IPv6 nets together leave no packet",
     ),
     (
         "{action: Allow, protocol: TCP, source: {ports: [0]}}",
