@@ -45,7 +45,7 @@ fn check(case: &str) {
     let problems = problems.chain(resolution.problems.iter().map(ToString::to_string));
     let comment = |problem: String| -> String {
         let text = problem.replace(&prefix, "");
-        text.lines().map(|line| format!("# {line}\n")).collect()
+        format!("# {}\n", text.replace('\n', "\n# "))
     };
     let mut text: String = problems.map(comment).collect();
     text.push_str(&offline.text().expect("a consistent ruleset"));

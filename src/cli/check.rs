@@ -83,7 +83,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 }
 
 /// Tells whether a problem is more than a note.
-fn counts(problem: &ConfigProblem) -> bool {
+pub(super) fn counts(problem: &ConfigProblem) -> bool {
     match problem.severity {
         config::Severity::Note => false,
         config::Severity::Warning | config::Severity::Error | config::Severity::Fatal => true,

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::check::line;
+use super::check::{counts, line};
 use super::offline::{Interfaces, Offline};
 use super::output;
 use super::run::ConfigArgs;
@@ -50,7 +50,8 @@ pub(super) fn warn(offline: &Offline) {
     for problem in &offline.problems {
         output::note(format_args!("{}", line(problem).trim_end()));
     }
-    for problem in &offline.configuration.resolution().problems {
+    let problems = &offline.configuration.resolution().problems;
+    for problem in problems.iter().filter(|problem| counts(problem)) {
         output::note(format_args!("{}: {problem}", problem.severity));
     }
 }

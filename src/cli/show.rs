@@ -6,9 +6,9 @@ use serde_json::{Map, Value, json};
 
 use super::show_rule::rules;
 use crate::model::{
-    ClusterInformation, DEFAULT_TIER, EndOfTier, EndpointPort, FelixConfiguration, HostEndpoint,
-    HostInterface, IpPool, Kind, LabelMap, NetworkSet, Node, Order, Policy, PolicyKind, Profile,
-    ProfileId, Resource, ResourceKey, Tier, WorkloadEndpoint,
+    ClusterInformation, DEFAULT_TIER, EndOfTier, EndpointPort, FelixConfiguration, Form,
+    HostEndpoint, HostInterface, IpPool, Kind, LabelMap, NetworkSet, Node, Order, Policy,
+    PolicyKind, Profile, ProfileId, Resource, ResourceKey, Tier, WorkloadEndpoint,
 };
 use crate::net::Protocol;
 
@@ -18,9 +18,13 @@ pub(super) type Fields = Map<String, Value>;
 /// Returns a resource in the form in which v3 resources are written.
 pub(super) fn resource(key: &ResourceKey, resource: &Resource) -> Fields {
     let mut metadata = Fields::new();
-    metadata.insert("name".to_owned(), json!(&*key.name));
-    if key.kind.is_namespaced() && !key.scope.is_empty() {
-        metadata.insert("namespace".to_owned(), json!(&*key.scope));
+    metadata.insert("name".to_owned(), json!(name(key)));
+    match key.form {
+        Form::V3 if key.kind.is_namespaced() => {
+            metadata.insert("namespace".to_owned(), json!(&*key.scope));
+        }
+        // The scope of the v1 form is a node.
+        Form::V3 | Form::V1 => {}
     }
     let no_labels = LabelMap::new();
     let (labels, spec) = match resource {
@@ -47,6 +51,17 @@ pub(super) fn resource(key: &ResourceKey, resource: &Resource) -> Fields {
     fields.insert("metadata".to_owned(), Value::Object(metadata));
     fields.insert("spec".to_owned(), Value::Object(spec));
     fields
+}
+
+/// Returns the name that a resource has in v3 form.
+fn name(key: &ResourceKey) -> String {
+    if key.form == Form::V1 && key.kind == Kind::WorkloadEndpoint {
+        let parts = std::iter::once(&*key.scope).chain(key.name.split('/'));
+        let parts: Vec<String> = parts.map(|part| part.replace('-', "--")).collect();
+        parts.join("-")
+    } else {
+        key.name.to_string()
+    }
 }
 
 /// Returns resources of a kind as a list of them.

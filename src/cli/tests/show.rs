@@ -38,9 +38,9 @@ fn what_was_understood_is_shown_so_that_it_is_understood_again() {
             assert_eq!(decoded.problems, [], "{text}");
             let again = &decoded.objects[0];
             match key.form {
-                // The v1 form of a workload's name is none in v3.
-                Form::V1 if key.kind == Kind::WorkloadEndpoint => {}
-                Form::V1 => assert_eq!((again.key.kind, &again.key.name), (key.kind, &key.name)),
+                Form::V1 => {
+                    assert_eq!((again.key.kind, &*again.key.name), (key.kind, &*name(&key)))
+                }
                 Form::V3 => {
                     assert_eq!(again.key, key);
                     assert_eq!(again.value, value, "{text}");
@@ -65,8 +65,6 @@ fn every_field_is_shown() {
             {"action":"Deny","protocol":1},{"action":"Allow","protocol":"ICMPv6"}]}}"#,
         r#"{"apiVersion":"projectcalico.org/v3","kind":"GlobalNetworkPolicy","metadata":{"name":"u"},
             "spec":{"applyOnForward":true,"doNotTrack":true,"egress":[{"action":"Allow"}]}}"#,
-        r#"{"apiVersion":"projectcalico.org/v3","kind":"NetworkPolicy",
-            "metadata":{"name":"p","namespace":"n"},"spec":{"types":["Ingress","Egress"]}}"#,
         r#"{"apiVersion":"projectcalico.org/v3","kind":"Tier","metadata":{"name":"t"},
             "spec":{"order":-2,"defaultAction":"Pass"}}"#,
         r#"{"apiVersion":"projectcalico.org/v3","kind":"Profile","metadata":{"name":"p"},
@@ -109,7 +107,24 @@ fn every_field_is_shown() {
 }
 
 #[test]
+fn a_policy_of_a_namespace_shows_what_it_selects() {
+    let text = r#"{"apiVersion":"projectcalico.org/v3","kind":"NetworkPolicy",
+        "metadata":{"name":"p","namespace":"n"},"spec":{"types":["Ingress"]}}"#;
+    let decoded = read(text);
+    let first = &decoded.objects[0];
+    let fields = resource(&first.key, &first.value);
+    assert_eq!(fields["metadata"], json!({"name": "p", "namespace": "n"}));
+    let selector = r#"projectcalico.org/namespace == "n""#;
+    assert_eq!(
+        fields["spec"],
+        json!({"selector": selector, "types": ["Ingress"]})
+    );
+}
+
+#[test]
 fn what_v3_cannot_say_is_shown_as_near_as_can_be() {
+    let endpoint = ResourceKey::v1(Kind::WorkloadEndpoint, "node-1", "k8s/ns.pod-1/eth0");
+    assert_eq!(name(&endpoint), "node--1-k8s-ns.pod--1-eth0");
     let decoded = read(
         "{apiVersion: v1, kind: profile, metadata: {name: p, tags: [t], labels: {a: b}}, spec: {}}",
     );

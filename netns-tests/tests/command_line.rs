@@ -1,0 +1,76 @@
+//! The commands that ask the kernel, beside a daemon and without one.
+
+use std::process::Output;
+
+use netns_tests::agent::command_line;
+use netns_tests::resources::{documents, eth0, ingress};
+use netns_tests::server::Services;
+use netns_tests::{Agent, Directory, World, both_ways, witness};
+
+const SERVICES: Services = Services {
+    tcp: &[],
+    udp: &[],
+    protocols: &[],
+};
+
+fn resources(port: u16) -> String {
+    let rule = format!("{{action: Allow, protocol: TCP, destination: {{ports: [{port}]}}}}");
+    documents(&[eth0(), ingress("allow", 10, &rule)])
+}
+
+fn said(output: &Output) -> (Option<i32>, String, String) {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (
+        output.status.code(),
+        text(&output.stdout),
+        text(&output.stderr),
+    )
+}
+
+both_ways! {
+    fn diff_tells_what_a_run_would_change_and_changes_nothing(owner) {
+        let world = World::serving(SERVICES);
+        let agent = Agent::start(&world.host, owner);
+        agent.apply(&resources(8055));
+        let before = witness::identities(&world.host);
+        let same = agent.directory().path();
+        let same = command_line(&world.host, owner, &["diff", &same.to_string_lossy()]);
+        assert_eq!(said(&same), (Some(0), String::new(), "no difference\n".to_owned()));
+
+        let other = Directory::new();
+        other.put("all.yaml", &resources(8056));
+        let path = other.path();
+        let (code, stdout, stderr) =
+            said(&command_line(&world.host, owner, &["diff", &path.to_string_lossy()]));
+        assert_eq!((code, stderr.as_str()), (Some(1), ""), "{stdout}");
+        assert!(stdout.starts_with("~ chain pol-in-default.allow\n"), "{stdout}");
+        assert!(stdout.contains("+ tcp dport 8056 accept"), "{stdout}");
+        assert_eq!(witness::identities(&world.host), before);
+    }
+
+    fn flush_asks_first_and_takes_silence_for_no(owner) {
+        let world = World::serving(SERVICES);
+        let (code, _, stderr) = said(&command_line(&world.host, owner, &["flush"]));
+        assert_eq!((code, stderr.contains("nothing to remove")), (Some(0), true), "{stderr}");
+        let mut agent = Agent::start(&world.host, owner);
+        agent.apply(&resources(8055));
+        agent.terminate();
+        let (code, _, stderr) = said(&command_line(&world.host, owner, &["flush"]));
+        assert_eq!((code, stderr.contains("--yes")), (Some(2), true), "{stderr}");
+        assert!(witness::exists(&world.host));
+    }
+
+    fn get_shows_the_interface_that_an_endpoint_polices(owner) {
+        let world = World::serving(SERVICES);
+        let directory = Directory::new();
+        directory.put("all.yaml", &resources(8055));
+        let path = directory.path();
+        let path = path.to_string_lossy();
+        let arguments = ["get", "hep", "--directory", &path, "-o", "json"];
+        let (code, stdout, stderr) = said(&command_line(&world.host, owner, &arguments));
+        assert_eq!((code, stderr.as_str()), (Some(0), ""), "{stdout}");
+        let value: serde_json::Value = serde_json::from_str(&stdout).expect("JSON");
+        let status = serde_json::json!({ "interfaces": ["eth0"] });
+        assert_eq!(value["items"][0]["status"], status, "{stdout}");
+    }
+}
