@@ -50,24 +50,32 @@ pub(super) fn chain(
         ));
     }
     rules.push(jump(failsafe_chain(direction)));
-    for tier in policies.normal.direction(direction).iter() {
-        tier_rules(path, tier, passing, refusal, settings, &mut rules);
+    let tiers = policies.normal.direction(direction);
+    let ended = tiers.iter().any(|tier| {
+        tier_rules(path, tier, passing, refusal, settings, &mut rules) == AfterTier::Nothing
+    });
+    if !ended {
+        let profiles = policies.profiles.iter();
+        rules.extend(profiles.map(|profile| jump(names::profile(path, profile))));
+        rules.push(rule(
+            "no policy or profile has accepted",
+            vec![deny(refusal)],
+        ));
     }
-    rules.extend(
-        policies
-            .profiles
-            .iter()
-            .map(|profile| jump(names::profile(path, profile))),
-    );
-    rules.push(rule(
-        "no policy or profile has accepted",
-        vec![deny(refusal)],
-    ));
     Arc::new(Chain {
         name: names::endpoint(path, id),
         base: None,
         rules,
     })
+}
+
+/// What a packet can meet behind a tier.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum AfterTier {
+    /// The next tier, or the profiles.
+    More,
+    /// Nothing: every packet has been decided.
+    Nothing,
 }
 
 /// Adds the rules that ask one tier and act at its end.
@@ -78,7 +86,7 @@ fn tier_rules(
     refusal: DenyAction,
     settings: &Settings,
     rules: &mut Vec<Rule>,
-) {
+) -> AfterTier {
     let direction = path.direction();
     let passes = tier
         .policies
@@ -96,7 +104,7 @@ fn tier_rules(
     }
     rules.push(jump(names::tier(path, &tier.tier, &tier.policies)));
     match tier.end {
-        EndOfTier::Pass => {}
+        EndOfTier::Pass => AfterTier::More,
         EndOfTier::Deny => {
             let mut exprs = Vec::new();
             if passes {
@@ -104,6 +112,11 @@ fn tier_rules(
             }
             exprs.push(deny(refusal));
             rules.push(rule(&format!("end of tier {}", tier.tier), exprs));
+            if passes {
+                AfterTier::More
+            } else {
+                AfterTier::Nothing
+            }
         }
     }
 }

@@ -8,6 +8,9 @@ use crate::model::Direction;
 use crate::nft::{BaseChain, Chain, ChainName, ChainType, Hook, Rule, SetName, TableName};
 
 /// Returns the name of the table that holds everything.
+///
+/// # Panics
+/// Never: the name is a constant that `nft` accepts.
 #[expect(clippy::expect_used, reason = "the text is a constant")]
 pub fn table_name() -> TableName {
     "tortie"

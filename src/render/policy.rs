@@ -63,6 +63,9 @@ struct LogWords<'a> {
     qualified: &'a str,
 }
 
+/// The longest prefix in bytes: `NF_LOG_PREFIXLEN` of `net/netfilter/nf_log.h` less the final NUL.
+const LONGEST_PREFIX: usize = 127;
+
 /// Fills in a log prefix; `: ` is appended as Felix does.
 fn log_prefix(settings: &Settings, words: &LogWords<'_>) -> String {
     let mut prefix = settings
@@ -72,6 +75,11 @@ fn log_prefix(settings: &Settings, words: &LogWords<'_>) -> String {
         .replace("%p", words.qualified)
         .replace("%n", words.name);
     prefix.push_str(": ");
+    let mut end = prefix.len().min(LONGEST_PREFIX);
+    while !prefix.is_char_boundary(end) {
+        end -= 1;
+    }
+    prefix.truncate(end);
     prefix
 }
 

@@ -166,12 +166,12 @@ impl Renderer {
                     rules.is_some_and(|rules| any_pass(rules))
                 })
                 .collect();
-            let passed = if passes.is_empty() {
+            let known = if passes.is_empty() {
                 self.passing.remove(id)
             } else {
                 self.passing.insert(id.clone(), passes.clone())
             };
-            if passed.unwrap_or_default() != passes {
+            if known.unwrap_or_default() != passes {
                 repassed.insert(id.clone());
             }
             let before = match now {

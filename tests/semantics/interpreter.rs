@@ -118,8 +118,8 @@ fn walk(
                     continue;
                 }
                 Expr::VerdictMap(keys, map) => match look_up(ruleset, map, keys, packet) {
-                    Some(Some(verdict)) => verdict,
-                    Some(None) => panic!("an element of {map} has no verdict"),
+                    Some(Found(Some(verdict))) => verdict,
+                    Some(Found(None)) => panic!("an element of {map} has no verdict"),
                     None => continue 'rules,
                 },
                 other => {
@@ -210,13 +210,11 @@ fn holds(ruleset: &Ruleset, expr: &Expr, packet: &Packet) -> bool {
     }
 }
 
-/// Looks a packet up; the element's verdict where it has one.
-fn look_up(
-    ruleset: &Ruleset,
-    name: &SetName,
-    keys: &[Key],
-    packet: &Packet,
-) -> Option<Option<Verdict>> {
+/// An element that was found: its verdict, in a map.
+struct Found(Option<Verdict>);
+
+/// Looks a packet up.
+fn look_up(ruleset: &Ruleset, name: &SetName, keys: &[Key], packet: &Packet) -> Option<Found> {
     let Some(Object::Set(_, elements)) = ruleset.objects.get(&ObjectKey::Set(name.clone())) else {
         panic!("no set {name}")
     };
@@ -241,5 +239,5 @@ fn look_up(
             }
             (key, keys) => panic!("{key:?} in a set that is looked up by {keys:?}"),
         })
-        .map(|element| element.verdict.clone())
+        .map(|element| Found(element.verdict.clone()))
 }

@@ -1,6 +1,14 @@
 //! The rules that are rendered mean what the policies mean: random policies and random packets, decided by an
 //! interpreter of nftables objects and by a plain reading of the policies.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::wildcard_enum_match_arm,
+    unreachable_pub,
+    reason = "the modules of a test may panic, and are nobody's interface"
+)]
+
 mod generate;
 mod interpreter;
 mod oracle;
@@ -20,7 +28,7 @@ use tortie::render::{DenyAction, Renderer, table_name};
 
 use generate::{State, endpoint_id, packet, settings, state};
 use interpreter::{Fate, Packet, run};
-use oracle::{World, decide};
+use oracle::decide;
 
 /// The members of sets, as calc would keep them.
 struct Members<'a>(&'a BTreeMap<SetId, Vec<Member>>);

@@ -61,7 +61,7 @@ fn row(size: u32) {
         );
     });
     let member_edits = edits(&agent, |round| {
-        agent.directory().put("extra.yaml", &extra(round + 1))
+        agent.directory().put("extra.yaml", &extra(round + 1));
     });
     println!(
         "| {size} | {} | {} | {} | {} | {} | {} | {} | {} |",

@@ -124,12 +124,13 @@ fn elements_come_and_go_without_touching_their_neighbours() {
         let change = |name: &str,
                       elements: &[Element],
                       sort: fn(Arc<SetSpec>, Arc<Vec<Element>>) -> Operation| {
-            let spec = every_set()
-                .into_iter()
-                .find_map(|operation| match operation {
-                    Operation::AddSet(spec) if spec.name == set(name) => Some(spec),
-                    _ => None,
-                });
+            let spec = every_set().into_iter().find_map(|operation| {
+                if let Operation::AddSet(spec) = operation {
+                    (spec.name == set(name)).then_some(spec)
+                } else {
+                    None
+                }
+            });
             sort(spec.expect("the set"), Arc::new(elements.to_vec()))
         };
         let add = |set, elements| Operation::AddElements { set, elements };
@@ -254,7 +255,7 @@ fn large_sets_and_chains_load_and_read_back() {
         assert_eq!(observed.catalog.chains, model.catalog().chains);
         assert!(observed.catalog == model.catalog(), "the sets differ");
         let listed = nft(&["list", "set", "inet", "tortie", "sel4-big"]).expect("list");
-        assert_eq!(listed.matches(",").count(), 99_999);
+        assert_eq!(listed.matches(',').count(), 99_999);
     });
 }
 
@@ -273,6 +274,10 @@ fn refused(kernel: &mut Netfilter, operations: Vec<Operation>) -> (String, Optio
 }
 
 #[test]
+#[expect(
+    clippy::too_many_lines,
+    reason = "one refusal after the other on the same table"
+)]
 fn a_refusal_names_the_object() {
     in_namespace(|| {
         let mut kernel = open(TableOwner::Auto);
@@ -410,7 +415,7 @@ fn a_table_is_ours_until_we_end_and_then_adopted() {
                     Some(std::process::id())
                 );
             }
-            other => panic!("{other:?}"),
+            other @ (Ownership::None | Ownership::Ours | Ownership::Orphan) => panic!("{other:?}"),
         }
         match second.commit(&plan(vec![Operation::AddTable])) {
             Err(CommitError::ForeignOwner { owner, .. }) => {

@@ -39,7 +39,7 @@ fn what_was_understood_is_shown_so_that_it_is_understood_again() {
             let again = &decoded.objects[0];
             match key.form {
                 Form::V1 => {
-                    assert_eq!((again.key.kind, &*again.key.name), (key.kind, &*name(&key)))
+                    assert_eq!((again.key.kind, &*again.key.name), (key.kind, &*name(&key)));
                 }
                 Form::V3 => {
                     assert_eq!(again.key, key);

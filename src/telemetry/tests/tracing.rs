@@ -91,7 +91,10 @@ fn a_line_for_people_reads_as_felix_writes_it() {
 
 #[test]
 fn times_are_local_with_milliseconds() {
-    let origin = info_span!("x").metadata().expect("metadata");
+    // Without a subscriber a span is nobody's and has no metadata.
+    let origin = ::tracing::subscriber::with_default(tracing_subscriber::registry(), || {
+        info_span!("x").metadata().expect("metadata")
+    });
     let values = Values::default();
     let time = "2024-02-29T22:30:00.0079Z".parse().expect("a time");
     let line = Line {
