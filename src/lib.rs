@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! datastore ─┐
-//! links ─────┼─> agent loop ─> calc ─> changes ─> render ─> objects ─> plan ─> one transaction
+//! links ─────┼─> agent loop ─> calc ─> changes ─> render ─> objects ─> plans ─> transactions
 //! config ────┘                                                           ^          │
 //!                                                    observed state ─────┴── kernel <┘
 //! ```

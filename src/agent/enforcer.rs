@@ -1,8 +1,8 @@
-//! What is wanted, what is in the kernel, and the next transaction between them.
+//! What is wanted, what is in the kernel, and the next transactions between them.
 
 use crate::calc::{Calc, LinkUpdate, Settings as CalcSettings};
 use crate::model::{Place, PolicyKind, Problem, Severity, Update};
-use crate::nft::{Catalog, CatalogDelta, Extent, Operation, Plan, PlanError, plan};
+use crate::nft::{Catalog, CatalogDelta, Extent, PlanError, Plans, plan};
 use crate::render::{Renderer, Settings as RenderSettings};
 
 /// What the loop is to do next.
@@ -12,8 +12,8 @@ pub enum Step {
     Nothing,
     /// The kernel's state must be read before anything can be planned.
     Observe,
-    /// This transaction is to be committed.
-    Commit(Plan),
+    /// These transactions are to be committed.
+    Commit(Plans),
 }
 
 /// How much the enforcer trusts its picture of the kernel.
@@ -29,8 +29,9 @@ enum Knowledge {
 
 /// Holds the desired state, follows the kernel's, and plans transactions.
 ///
-/// At most one transaction is in flight: between [`Enforcer::next_step`] returning [`Step::Commit`] and a call of
-/// [`Enforcer::committed`] or [`Enforcer::doubt`], updates may be folded in but `next_step` must not be called.
+/// At most one change, of one or two transactions, is in flight: between [`Enforcer::next_step`] returning
+/// [`Step::Commit`] and a call of [`Enforcer::committed`] or [`Enforcer::doubt`], updates may be folded in but
+/// `next_step` must not be called.
 #[derive(Debug)]
 pub struct Enforcer {
     calc: Calc,
@@ -130,29 +131,28 @@ impl Enforcer {
                 (plan(&catalog, &objects, Extent::Part)?, catalog)
             }
         };
-        let (mut plan, delta) = planned;
+        let (mut plans, delta) = planned;
         self.knowledge = Knowledge::Followed(catalog);
-        let makes_table = plan.operations.contains(&Operation::AddTable);
-        if std::mem::take(&mut self.adopt) && !makes_table {
-            plan.operations.insert(0, Operation::AddTable);
+        if std::mem::take(&mut self.adopt) {
+            plans.adopt();
         }
-        if plan.is_empty() {
+        if plans.is_empty() {
             self.follow(delta);
             return Ok(Step::Nothing);
         }
         self.in_flight = Some(delta);
-        Ok(Step::Commit(plan))
+        Ok(Step::Commit(plans))
     }
 
-    /// Takes in that the transaction in flight is in force.
+    /// Takes in that all transactions in flight are in force.
     pub fn committed(&mut self) {
         if let Some(delta) = self.in_flight.take() {
             self.follow(delta);
         }
     }
 
-    /// Takes in that the transaction in flight was refused, or that its fate is unknown: the kernel is read
-    /// again before the next one.
+    /// Takes in that a transaction in flight was refused, or that its fate is unknown: the kernel is read
+    /// again before the next one, also for what an earlier transaction prepared.
     pub fn doubt(&mut self) {
         self.in_flight = None;
         self.knowledge = Knowledge::None;

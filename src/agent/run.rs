@@ -372,9 +372,9 @@ impl Agent {
                 Ok(())
             }
             Ok(Step::Observe) => self.writer.observe(),
-            Ok(Step::Commit(plan)) => {
+            Ok(Step::Commit(plans)) => {
                 self.committing = std::mem::take(&mut self.cause);
-                self.writer.commit(plan)
+                self.writer.commit(plans)
             }
             Err(cause) => {
                 error!("{}; what is in the kernel stays", ErrorChain(&cause));

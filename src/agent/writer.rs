@@ -10,14 +10,14 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc as channel;
 
 use crate::kernel::{CommitError, Kernel, KernelError, Observed};
-use crate::nft::Plan;
+use crate::nft::Plans;
 
 /// What the writer is asked to do.
 enum Request {
     /// Read what the kernel holds.
     Observe,
-    /// Commit a transaction.
-    Commit(Plan),
+    /// Commit transactions, up to the first that fails.
+    Commit(Plans),
 }
 
 /// What came of a request.
@@ -25,7 +25,7 @@ enum Request {
 pub(super) enum Reply {
     /// What the kernel holds.
     Observed(Result<Observed, KernelError>),
-    /// Whether the transaction is in force, how many operations it had, and how long it took.
+    /// Whether the transactions are in force, how many operations they had, and how long they took.
     Committed {
         /// The outcome.
         outcome: Result<(), CommitError>,
@@ -85,9 +85,9 @@ impl Writer {
         self.request(Request::Observe)
     }
 
-    /// Asks for a transaction.
-    pub(super) fn commit(&mut self, plan: Plan) -> Result<(), WriterGone> {
-        self.request(Request::Commit(plan))
+    /// Asks for transactions.
+    pub(super) fn commit(&mut self, plans: Plans) -> Result<(), WriterGone> {
+        self.request(Request::Commit(plans))
     }
 
     fn request(&mut self, request: Request) -> Result<(), WriterGone> {
@@ -108,12 +108,13 @@ impl Writer {
 fn serve(kernel: &mut dyn Kernel, request: Request) -> Reply {
     match request {
         Request::Observe => Reply::Observed(kernel.observe()),
-        Request::Commit(plan) => {
+        Request::Commit(plans) => {
             let begun = Instant::now();
-            let outcome = kernel.commit(&plan).map(|_| ());
+            let mut transactions = plans.transactions();
+            let outcome = transactions.try_for_each(|plan| kernel.commit(plan).map(|_| ()));
             Reply::Committed {
                 outcome,
-                operations: plan.operations.len(),
+                operations: plans.operations().count(),
                 elapsed: begun.elapsed(),
             }
         }

@@ -44,13 +44,13 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     warn(&offline);
     let mut kernel = reader(&offline.configuration)?;
     let observed = kernel.observe().context("read what the kernel holds")?;
-    let (plan, _) = plan(&observed.catalog, &offline.objects, Extent::Whole)
+    let (plans, _) = plan(&observed.catalog, &offline.objects, Extent::Whole)
         .context("compare what is wanted with what the kernel holds")?;
-    if plan.is_empty() {
+    if plans.is_empty() {
         output::note(format_args!("no difference"));
         return Ok(ExitCode::SUCCESS);
     }
-    output::data(&plan_text(&plan, Elements::All))?;
+    output::data(&plan_text(&plans, Elements::All))?;
     Ok(ExitCode::FAILURE)
 }
 

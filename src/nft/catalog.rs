@@ -137,6 +137,14 @@ impl Catalog {
         }
     }
 
+    /// Tells whether an object is there.
+    pub(super) fn contains(&self, key: &ObjectKey) -> bool {
+        match key {
+            ObjectKey::Set(name) => self.sets.contains_key(name),
+            ObjectKey::Chain(name) => self.chains.contains_key(name),
+        }
+    }
+
     /// Returns the names of all objects.
     pub(super) fn keys(&self) -> impl Iterator<Item = ObjectKey> {
         let sets = self.sets.keys().cloned().map(ObjectKey::Set);

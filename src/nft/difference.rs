@@ -1,4 +1,4 @@
-//! The difference between what is wanted and what is there, as a plan.
+//! The difference between what is wanted and what is there, as plans.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -8,14 +8,14 @@ use super::elements::{self, Difference, Digest, Verdicts};
 use super::graph::targets_of;
 use super::{
     BaseChain, Catalog, CatalogDelta, Chain, ChainName, ChainRecord, Element, ElementKey, Extent,
-    Fingerprint, ObjectChange, ObjectChanges, ObjectKey, Operation, Plan, PlanError, SetName,
-    SetSpec, Verdict, check,
+    Fingerprint, ObjectChange, ObjectChanges, ObjectKey, Operation, PlanError, Plans, SetName,
+    SetSpec, Verdict, check, prepare,
 };
 
-/// Makes the plan that leads from what the kernel holds to what is wanted, and what the catalogue has to take
-/// over once it is committed.
+/// Makes the plans that lead from what the kernel holds to what is wanted, and what the catalogue has to take
+/// over once both are committed.
 ///
-/// The plan is checked: what it leads to has no missing reference, no loop, and no path too deep. The cost
+/// The plans are checked: what they lead to has no missing reference, no loop, and no path too deep. The cost
 /// depends on the changes, not on the size of the catalogue, as long as the extent is [`Extent::Part`].
 ///
 /// # Errors
@@ -24,7 +24,7 @@ pub fn plan(
     catalog: &Catalog,
     changes: &ObjectChanges,
     extent: Extent,
-) -> Result<(Plan, CatalogDelta), PlanError> {
+) -> Result<(Plans, CatalogDelta), PlanError> {
     let nothing = Catalog::default();
     let current = match (catalog.undecodable, extent) {
         (true, Extent::Part) => return Err(PlanError::Undecodable),
@@ -342,11 +342,30 @@ impl<'a> Draft<'a> {
         self.delta.overlay.remove(graph, key);
     }
 
-    /// Empties the chains whose rules stand in the way of what goes or is made anew.
-    fn make_room(&mut self, changes: &ObjectChanges) -> Result<(), PlanError> {
+    /// Returns the objects that go and are made anew.
+    fn replaced(&self) -> BTreeSet<ObjectKey> {
         let sets = self.replaced_sets.keys().cloned().map(ObjectKey::Set);
         let chains = self.replaced_chains.keys().cloned().map(ObjectKey::Chain);
-        let replaced: BTreeSet<ObjectKey> = sets.chain(chains).collect();
+        sets.chain(chains).collect()
+    }
+
+    /// Returns the chains that elements lead to which are added to maps that are there.
+    fn entries(&self) -> BTreeSet<ObjectKey> {
+        let is_there = |set: &SetSpec| {
+            self.current.sets.contains_key(&set.name) && !self.replaced_sets.contains_key(&set.name)
+        };
+        self.added_elements
+            .iter()
+            .filter(|(set, _)| set.verdicts && is_there(set))
+            .flat_map(|(_, elements)| elements.iter())
+            .filter_map(|element| element.verdict.as_ref().and_then(Verdict::chain))
+            .map(|chain| ObjectKey::Chain(chain.clone()))
+            .collect()
+    }
+
+    /// Empties the chains whose rules stand in the way of what goes or is made anew.
+    fn make_room(&mut self, changes: &ObjectChanges) -> Result<(), PlanError> {
+        let replaced = self.replaced();
         let graph = &self.current.committed.graph;
         for name in &self.removed_chains {
             let key = ObjectKey::Chain(name.clone());
@@ -398,7 +417,9 @@ impl<'a> Draft<'a> {
     }
 
     /// Puts the steps in order: what is used is made before its users and goes after them.
-    fn finish(self, anew: bool) -> (Plan, CatalogDelta) {
+    fn finish(self, anew: bool) -> (Plans, CatalogDelta) {
+        let overlay = &self.delta.overlay;
+        let prepared = prepare::objects(self.current, overlay, self.entries(), &self.replaced());
         let mut steps: Vec<Operation> = Vec::new();
         steps.extend(self.new_sets.into_iter().map(Operation::AddSet));
         let add_chain = |(name, base)| Operation::AddChain { name, base };
@@ -430,17 +451,24 @@ impl<'a> Draft<'a> {
         steps.extend(removed_chains.map(Operation::DeleteChain));
         steps.extend(self.removed_sets.into_iter().map(Operation::DeleteSet));
 
-        let mut operations = Vec::new();
+        let (first, second): (Vec<_>, Vec<_>) = steps.into_iter().partition(|step| {
+            !prepared.is_empty() && step.object().is_some_and(|key| prepared.contains(&key))
+        });
+        let mut plans = Plans::default();
+        if !first.is_empty() {
+            plans.prepare.operations.push(Operation::AddTable);
+            plans.prepare.operations.extend(first);
+        }
         if anew {
-            operations.push(Operation::DeleteTable);
+            plans.enforce.operations.push(Operation::DeleteTable);
         }
-        if anew || !steps.is_empty() {
-            operations.push(Operation::AddTable);
+        if anew || !second.is_empty() {
+            plans.enforce.operations.push(Operation::AddTable);
         }
-        operations.extend(steps);
+        plans.enforce.operations.extend(second);
         let mut delta = self.delta;
         delta.anew = anew;
-        delta.table = !operations.is_empty();
-        (Plan { operations }, delta)
+        delta.table = !plans.is_empty();
+        (plans, delta)
     }
 }

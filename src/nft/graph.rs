@@ -202,7 +202,7 @@ impl Overlay {
     }
 
     /// Returns what an object refers to after the plan.
-    fn targets<'a>(
+    pub(super) fn targets<'a>(
         &'a self,
         graph: &'a Graph,
         key: &'a ObjectKey,

@@ -1,8 +1,8 @@
 //! The `nft` room: nftables as data, and the difference between what is wanted and what is there.
 //!
-//! In: objects that are wanted, by name; what the kernel was seen to hold. Out: a plan, which is an ordered
-//! list of operations for one transaction; text in the manner of `nft`; a table in memory that takes plans as
-//! strictly as the kernel. May touch: `net`, `ipnet`, `sha2`. Absent: Calico, netlink bytes, I/O.
+//! In: objects that are wanted, by name; what the kernel was seen to hold. Out: plans, each an
+//! ordered list of operations for one transaction; text in the manner of `nft`; a table in memory that takes
+//! plans as strictly as the kernel. May touch: `net`, `ipnet`, `sha2`. Absent: Calico, netlink bytes, I/O.
 
 mod apply;
 mod catalog;
@@ -17,6 +17,7 @@ mod graph;
 mod name;
 mod object;
 mod plan;
+mod prepare;
 mod ruleset;
 mod text;
 
@@ -34,7 +35,7 @@ pub use object::{
     BaseChain, Chain, ChainType, Element, ElementKey, Hook, KeyType, Object, ObjectKey, Rule,
     SetSpec,
 };
-pub use plan::{Operation, Plan};
+pub use plan::{Operation, Plan, Plans};
 pub use ruleset::Ruleset;
 pub use text::{Elements, chain_text, plan_text, ruleset_text, set_text};
 

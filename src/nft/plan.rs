@@ -1,4 +1,4 @@
-//! A plan: what one transaction does, in the order in which it does it.
+//! A plan: what one transaction does, in the order in which it does it, and the two plans of a change.
 
 use std::fmt;
 use std::sync::Arc;
@@ -102,5 +102,47 @@ impl Plan {
     /// Tells whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
         self.operations.is_empty()
+    }
+}
+
+/// The transactions that lead to what is wanted, each committed after the one before it.
+///
+/// Where the second is refused after the first was committed, nothing that packets see has changed; what was
+/// prepared is used or removed by the next plan of [`Extent::Whole`](super::Extent::Whole).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Plans {
+    /// Makes new objects that nothing refers to yet; mostly empty.
+    pub prepare: Plan,
+    /// Does everything else, and is what packets see.
+    pub enforce: Plan,
+}
+
+impl Plans {
+    /// Tells whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.prepare.is_empty() && self.enforce.is_empty()
+    }
+
+    /// Returns the plans that do something, in order.
+    pub fn transactions(&self) -> impl Iterator<Item = &Plan> {
+        let plans = [&self.prepare, &self.enforce].into_iter();
+        plans.filter(|plan| !plan.is_empty())
+    }
+
+    /// Returns all steps, in order.
+    pub fn operations(&self) -> impl Iterator<Item = &Operation> {
+        self.transactions().flat_map(|plan| &plan.operations)
+    }
+
+    /// Lets the first transaction adopt the table, even where there is nothing else to do.
+    pub fn adopt(&mut self) {
+        let first = if self.prepare.is_empty() {
+            &mut self.enforce
+        } else {
+            &mut self.prepare
+        };
+        if !first.operations.contains(&Operation::AddTable) {
+            first.operations.insert(0, Operation::AddTable);
+        }
     }
 }

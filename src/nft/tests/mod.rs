@@ -1,6 +1,7 @@
 //! Tests of the room as a whole.
 
 mod plan;
+mod prepare;
 mod random;
 mod refusal;
 mod text;
@@ -133,20 +134,24 @@ impl Host {
         host
     }
 
-    /// Plans and commits; the kernel must take what was planned.
-    fn change(&mut self, changes: &ObjectChanges, extent: Extent) -> Result<Plan, PlanError> {
-        let (plan, delta) = super::plan(&self.catalog, changes, extent)?;
-        if let Err(error) = self.kernel.commit(&plan) {
-            panic!("{error}\n{plan:#?}");
+    /// Plans and commits; the kernel must take what was planned, and packets must not see what is prepared.
+    fn change(&mut self, changes: &ObjectChanges, extent: Extent) -> Result<Plans, PlanError> {
+        let (plans, delta) = super::plan(&self.catalog, changes, extent)?;
+        let before = self.kernel.clone();
+        for plan in plans.transactions() {
+            if let Err(error) = self.kernel.commit(plan) {
+                panic!("{error}\n{plans:#?}");
+            }
         }
+        prepare::check(&before, &plans, &self.kernel);
         self.catalog.apply(delta);
-        Ok(plan)
+        Ok(plans)
     }
 
     fn part(&mut self, changes: &[(ObjectKey, ObjectChange)]) -> Result<String, PlanError> {
         let changes = changes.iter().cloned().collect();
-        let plan = self.change(&changes, Extent::Part)?;
-        Ok(plan_text(&plan, Elements::All))
+        let plans = self.change(&changes, Extent::Part)?;
+        Ok(plan_text(&plans, Elements::All))
     }
 
     fn put(&mut self, objects: &[Object]) -> Result<String, PlanError> {

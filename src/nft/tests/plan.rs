@@ -50,8 +50,7 @@ fn a_load_from_nothing_makes_what_is_used_before_its_users() {
     let changes = Ruleset::of(example()).changes();
     let (plan, _) = super::super::plan(&Catalog::default(), &changes, Extent::Part).unwrap();
     let kinds: Vec<&str> = plan
-        .operations
-        .iter()
+        .operations()
         .map(|operation| match operation {
             Operation::DeleteTable => "delete table",
             Operation::AddTable => "table",
@@ -209,7 +208,8 @@ fn an_unreadable_table_is_replaced_as_a_whole() {
         Err(PlanError::Undecodable)
     );
     let plan = host.change(&changes, Extent::Whole).unwrap();
-    let start = &plan.operations[..2];
+    assert!(plan.prepare.is_empty());
+    let start = &plan.enforce.operations[..2];
     assert_eq!(start, [Operation::DeleteTable, Operation::AddTable]);
     assert_eq!(host.kernel.ruleset(), Ruleset::of(example()));
     assert!(!host.catalog.undecodable && host.catalog.references_known());

@@ -237,6 +237,20 @@ proptest! {
     }
 
     #[test]
+    fn what_was_prepared_in_vain_is_used_or_removed(a in shape(), b in shape(), back: bool) {
+        let (a, b) = (a.ruleset(), b.ruleset());
+        let mut host = Host::default();
+        host.change(&a.changes(), Extent::Whole).unwrap();
+        let (plans, _) = super::super::plan(&host.catalog, &b.changes(), Extent::Whole).unwrap();
+        host.kernel.commit(&plans.prepare).unwrap();
+        host.restart();
+        let wanted = if back { a } else { b };
+        let plans = host.change(&wanted.changes(), Extent::Whole).unwrap();
+        prop_assert!(plans.prepare.is_empty());
+        check_known(&host, &wanted);
+    }
+
+    #[test]
     fn parts_add_up_to_the_whole(
         shapes in vec(shape(), 2..6),
         coarse: bool,

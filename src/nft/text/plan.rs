@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::object::{Elements, line, set_type};
-use crate::nft::{BaseChain, Element, ObjectKey, Operation, Plan, SetName, SetSpec};
+use crate::nft::{BaseChain, Element, ObjectKey, Operation, Plans, SetName, SetSpec};
 
 /// What happens to one object.
 #[derive(Default)]
@@ -15,11 +15,11 @@ struct Section {
     lines: Vec<String>,
 }
 
-/// Shows a plan by object: `+` for what is made, `-` for what goes, `~` for what stays and changes.
-pub fn plan_text(plan: &Plan, shown: Elements) -> String {
+/// Shows plans as one change, by object: `+` for what is made, `-` for what goes, `~` for what stays and changes.
+pub fn plan_text(plans: &Plans, shown: Elements) -> String {
     let mut text = String::new();
     let mut sections: BTreeMap<ObjectKey, Section> = BTreeMap::new();
-    for operation in &plan.operations {
+    for operation in plans.operations() {
         match operation {
             Operation::DeleteTable => text.push_str("- table\n"),
             Operation::AddTable => {}
