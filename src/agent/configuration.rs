@@ -107,9 +107,30 @@ impl Configuration {
         relevant
     }
 
-    /// Reads the file and the environment again.
-    pub fn reload(&mut self) {
-        self.layers = local_layers(&self.file, self.directory.as_deref());
+    /// Reads the file and the environment again; the host keeps its name until the next start.
+    ///
+    /// # Errors
+    /// Returns all problems if a daemon could not start with what is read; what was read before then stays.
+    pub fn reload(&mut self) -> Result<(), Vec<ConfigProblem>> {
+        let mut layers = local_layers(&self.file, self.directory.as_deref());
+        let found = resolve(&layers, Some(&self.resolution));
+        if found.fatal {
+            return Err(found.problems);
+        }
+        let hostname = &self.resolution.config.hostname;
+        if found.config.hostname != *hostname {
+            layers.problems.push(ConfigProblem {
+                severity: Severity::Warning,
+                subject: None,
+                place: format!("FelixHostname={}", found.config.hostname),
+                reason: format!("takes effect at the next start; until then it is {hostname}"),
+            });
+            layers
+                .command_line
+                .insert("FelixHostname".to_owned(), hostname.clone());
+        }
+        self.layers = layers;
+        Ok(())
     }
 
     /// Works out the configuration anew, and returns what changed and the problems that are new.
@@ -239,4 +260,47 @@ fn local_layers(file: &Path, directory: Option<&Path>) -> Layers {
         layers.set_directory(directory);
     }
     layers
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn what_a_daemon_could_not_start_with_is_not_read_again() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = directory.path().join("felix.cfg");
+        fs::write(&file, "FelixHostname = one\nLogPrefix = a\n").expect("a file");
+        let mut configuration = Configuration::load(&file, None);
+        for bad in ["garbage", "FailsafeInboundHostPorts = ssh"] {
+            fs::write(&file, format!("{bad}\nLogPrefix = b\n")).expect("a file");
+            let problems = configuration.reload().expect_err("a refusal");
+            assert!(!problems.is_empty());
+            let (changes, _) = configuration.resolve();
+            assert!(changes.is_empty(), "{bad}");
+        }
+        fs::write(&file, "FelixHostname = one\nLogPrefix = c\n").expect("a file");
+        configuration.reload().expect("a good file");
+        configuration.resolve();
+        assert_eq!(configuration.config().policy.log_prefix, "c");
+    }
+
+    #[test]
+    fn a_running_daemon_keeps_its_name() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = directory.path().join("felix.cfg");
+        fs::write(&file, "FelixHostname = one\n").expect("a file");
+        let mut configuration = Configuration::load(&file, None);
+        fs::write(&file, "FelixHostname = two\n").expect("a file");
+        configuration.reload().expect("a good file");
+        let (changes, problems) = configuration.resolve();
+        assert!(changes.is_empty());
+        assert_eq!(configuration.config().hostname, "one");
+        assert_eq!(
+            problems[0].to_string(),
+            "FelixHostname=two: takes effect at the next start; until then it is one"
+        );
+    }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::time::{Instant as TokioInstant, sleep_until};
+use tokio::time::{Instant as TokioInstant, Interval, MissedTickBehavior, interval, sleep_until};
 use tracing::{error, info, warn};
 
 use super::configuration::Configuration;
@@ -13,7 +13,7 @@ use super::enforcer::{Enforcer, Step};
 use super::writer::{Reply, Writer};
 use super::{calc_settings, log_settings, render_settings, writer_settings};
 use crate::calc::LinkUpdate;
-use crate::config::{DatastoreKind, Room};
+use crate::config::{ConfigProblem, DatastoreKind, Room, Severity};
 use crate::datastore::{DirectorySource, Event as SourceEvent};
 use crate::kernel::{
     CommitError, LOCK_DIRECTORY, LockError, NamespaceLock, Netfilter, Observed, Ownership,
@@ -103,9 +103,7 @@ struct Agent {
 pub async fn run(configuration: Configuration, logs: LogHandle) -> ExitReason {
     info!(version = crate::VERSION, "starting");
     info!("{}", configuration.resolution().hostname_line());
-    for problem in &configuration.resolution().problems {
-        warn!("{problem}");
-    }
+    configuration.resolution().problems.iter().for_each(say);
     let config = configuration.config();
     if config.datastore.kind != DatastoreKind::Directory {
         error!(
@@ -214,6 +212,14 @@ impl Signals {
     }
 }
 
+/// Returns the clock of the lines that say what the agent waits for; what it missed while nobody waited is not
+/// made up for.
+fn waiting() -> Interval {
+    let mut waiting = interval(WAITING);
+    waiting.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    waiting
+}
+
 impl Agent {
     /// Runs the loop.
     async fn serve(
@@ -222,7 +228,7 @@ impl Agent {
         mut links: LinkWatch,
         mut signals: Signals,
     ) -> ExitReason {
-        let mut waiting = tokio::time::interval(WAITING);
+        let mut waiting = waiting();
         loop {
             let in_sync = self.is_in_sync();
             let retry_at = self.retry_at;
@@ -277,8 +283,13 @@ impl Agent {
             }
             Asked::Reload => {
                 info!("reading the configuration again");
-                self.configuration.reload();
-                self.reconfigure();
+                match self.configuration.reload() {
+                    Ok(()) => self.reconfigure(),
+                    Err(problems) => {
+                        problems.iter().for_each(say);
+                        error!("the configuration cannot be used; the one in force stays");
+                    }
+                }
                 None
             }
         }
@@ -330,9 +341,7 @@ impl Agent {
     /// Works out the configuration anew and applies what changed.
     fn reconfigure(&mut self) {
         let (changed, problems) = self.configuration.resolve();
-        for problem in problems {
-            warn!("{problem}");
-        }
+        problems.iter().for_each(say);
         if changed.is_empty() {
             return;
         }
@@ -500,6 +509,15 @@ impl Agent {
             warn!("{problem}");
         }
         self.known_problems = problems;
+    }
+}
+
+/// Logs what is wrong with the configuration, at its level.
+fn say(problem: &ConfigProblem) {
+    match problem.severity {
+        Severity::Note => info!("{problem}"),
+        Severity::Warning => warn!("{problem}"),
+        Severity::Error | Severity::Fatal => error!("{problem}"),
     }
 }
 

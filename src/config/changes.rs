@@ -55,8 +55,8 @@ impl ConfigChanges {
 
 /// Compares two configurations.
 ///
-/// The host's name, the datastore and the ownership of the table are fixed when the daemon starts;
-/// everything else can be applied to a running one.
+/// The host's name, the datastore, the ownership of the table and the time that the kernel is given
+/// are fixed when the daemon starts; everything else can be applied to a running one.
 pub fn changes(old: &Config, new: &Config) -> ConfigChanges {
     let differs = [
         (Room::Hostname, old.hostname != new.hostname),
@@ -79,13 +79,14 @@ pub fn changes(old: &Config, new: &Config) -> ConfigChanges {
         .filter(|(_, differs)| *differs)
         .map(|(room, _)| room)
         .collect();
-    let owner_differs = old.kernel.table_owner != new.kernel.table_owner;
+    let writer_differs = old.kernel.table_owner != new.kernel.table_owner
+        || old.kernel.netlink_timeout != new.kernel.netlink_timeout;
     let restart = changed
         .iter()
         .copied()
         .filter(|room| match room {
             Room::Hostname | Room::Datastore => true,
-            Room::Kernel => owner_differs,
+            Room::Kernel => writer_differs,
             Room::Log
             | Room::Policy
             | Room::Links

@@ -132,7 +132,7 @@ fn text(field: &str, row: Option<&Row>, value: &Value) -> Result<Option<String>,
             Some(Unit::Milliseconds) => (seconds(text)? * 1000.0).to_string(),
             Some(Unit::None) | None => text.clone(),
         },
-        Value::Array(items) if is_failsafe(field) => failsafe_ports(items)?,
+        Value::Array(items) if is_failsafe(field) => failsafe_ports(items),
         Value::Array(items) => joined(items.iter().map(item))?,
         Value::Object(map) => object(map)?,
     };
@@ -194,35 +194,25 @@ fn object(map: &Map<String, Value>) -> Result<String, String> {
     )
 }
 
-fn failsafe_ports(items: &[Value]) -> Result<String, String> {
+/// Joins failsafe ports; what is no port keeps its text, so that the option refuses it by its own rule.
+fn failsafe_ports(items: &[Value]) -> String {
     if items.is_empty() {
-        return Ok("none".to_owned());
+        return "none".to_owned();
     }
-    joined(items.iter().map(|item| {
-        let field = |name: &str| item.get(name).filter(|value| !value.is_null());
-        let port = field("port")
-            .and_then(Value::as_u64)
-            .ok_or("a port has no number")?;
-        let protocol = field("protocol")
-            .map(scalar)
-            .transpose()?
-            .unwrap_or_default();
-        // Felix's protocol is mandatory; a list entry without one has always meant TCP.
-        let protocol = if protocol.is_empty() {
-            "tcp".to_owned()
-        } else {
-            protocol.to_lowercase()
+    let ports = items.iter().map(|item| {
+        let field = |name: &str| match item.get(name)? {
+            Value::Null => None,
+            Value::String(text) if name != "port" => Some(text.clone()).filter(|t| !t.is_empty()),
+            value => Some(value.to_string()),
         };
-        Ok(
-            match field("net")
-                .map(scalar)
-                .transpose()?
-                .filter(|net| !net.is_empty())
-            {
-                None => format!("{protocol}:{port}"),
-                Some(net) if net.contains(':') => format!("{protocol}:[{net}]:{port}"),
-                Some(net) => format!("{protocol}:{net}:{port}"),
-            },
-        )
-    }))
+        let port = field("port").unwrap_or_default();
+        // Felix's protocol is mandatory; a list entry without one has always meant TCP.
+        let protocol = field("protocol").map_or_else(|| "tcp".to_owned(), |p| p.to_lowercase());
+        match field("net") {
+            None => format!("{protocol}:{port}"),
+            Some(net) if net.contains(':') => format!("{protocol}:[{net}]:{port}"),
+            Some(net) => format!("{protocol}:{net}:{port}"),
+        }
+    });
+    ports.collect::<Vec<_>>().join(",")
 }

@@ -84,7 +84,7 @@ table! {
         |c, v| c.policy.interface_exclude = v,
         "Interfaces that are left alone: names, and regular expressions between slashes, which \
          may match anywhere in a name.";
-    "InterfaceRefreshInterval": Interval = "90", Interfaces, NONE, Works,
+    "InterfaceRefreshInterval": Interval = "90", Interfaces, NONE, Planned,
         |c, v| c.links.refresh_interval = v,
         "Time between two full listings of interfaces and addresses, beside the changes that the \
          kernel reports at once.";
@@ -105,10 +105,10 @@ table! {
         |c, v| c.policy.host_chain_accept = v,
         "What to do about INPUT and FORWARD chains of the host that drop by default and so undo \
          what policy allows: name the rule to add in the log, or insert it. Not Felix's.";
-    "NftablesRefreshInterval" | "IptablesRefreshInterval": Interval = "180", Kernel, NONE, Works,
+    "NftablesRefreshInterval" | "IptablesRefreshInterval": Interval = "180", Kernel, NONE, Planned,
         |c, v| c.kernel.refresh_interval = v,
         "Time between two comparisons of the rules with what the kernel holds.";
-    "IpsetsRefreshInterval": Interval = "90", Kernel, NONE, Works,
+    "IpsetsRefreshInterval": Interval = "90", Kernel, NONE, Planned,
         |c, v| c.kernel.sets_refresh_interval = v,
         "Time between two comparisons of the members of sets with what the kernel holds.";
     "NetlinkTimeoutSecs": Interval = "10", Kernel, NONE, Works,

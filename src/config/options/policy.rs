@@ -22,7 +22,7 @@ table! {
          of Calico.";
     "NftablesFilterAllowAction" | "IptablesFilterAllowAction": OneOf<AllowAction> =
         "ACCEPT",
-        Policy, DIE_NON_ZERO, Works,
+        Policy, DIE_NON_ZERO, Planned,
         |c, v| c.policy.filter_allow_action = v,
         "What happens to a packet that policy allows: accepted at once, or left to the host's own \
          rules.";

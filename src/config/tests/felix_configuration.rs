@@ -173,10 +173,6 @@ fn fields_of_a_wrong_type_are_left_out() {
             "field `netlinkTimeout`: `10` is not a duration, as `90s`; the field is ignored",
         ),
         (
-            json!({ "failsafeInboundHostPorts": [{ "protocol": "tcp" }] }),
-            "field `failsafeInboundHostPorts`: a port has no number; the field is ignored",
-        ),
-        (
             json!({ "externalNodesList": [["10.0.0.1"]] }),
             "field `externalNodesList`: expected a text, a number or a boolean; the field is ignored",
         ),
@@ -223,4 +219,27 @@ fn cluster_information_is_four_options() {
     })
     .config;
     assert!(config.openstack_active());
+}
+
+#[test]
+fn a_failsafe_port_that_is_none_leaves_the_option_to_refuse_it() {
+    for item in [
+        json!({ "protocol": "tcp" }),
+        json!({ "protocol": "tcp", "port": "22" }),
+        json!({ "protocol": ["tcp"], "port": 22 }),
+        json!({ "protocol": "tcp", "port": 22, "net": 10 }),
+        json!("tcp:22"),
+        json!(22),
+    ] {
+        let spec = json!({ "failsafeInboundHostPorts": [{ "protocol": "tcp", "port": 80 }, item] });
+        let (raw, problems) = converted(&spec, &[]);
+        assert_eq!(problems, Vec::<String>::new());
+        let mut layers = host1();
+        layers.datastore_global = map(&[("FailsafeInboundHostPorts", "none")]);
+        let in_force = clean(&layers);
+        layers.datastore_global = raw;
+        let found = resolve(&layers, Some(&in_force));
+        assert_eq!(found.config.policy.failsafe_in, [], "{spec}");
+        assert_eq!(found.problems.len(), 1, "{spec}");
+    }
 }

@@ -348,7 +348,8 @@ fn changes_name_the_rooms() {
     for (setting, room, restart) in [
         (("LogPrefix", "x"), Room::Policy, false),
         (("InterfaceExclude", "/x/"), Room::Policy, false),
-        (("NetlinkTimeoutSecs", "1"), Room::Kernel, false),
+        (("NetlinkTimeoutSecs", "1"), Room::Kernel, true),
+        (("NftablesRefreshInterval", "1"), Room::Kernel, false),
         (("TableOwner", "Disabled"), Room::Kernel, true),
         (("FelixHostname", "host2"), Room::Hostname, true),
         (("DatastorePath", "/x"), Room::Datastore, true),
