@@ -170,7 +170,7 @@ impl RuleContext<'_> {
         conditions: &mut Vec<Expr>,
     ) {
         if asked.not_ports.len() > MAX_LISTED {
-            let set = self.set(SetRef::Ports(asked.not_ports.as_slice().into()));
+            let set = self.set(SetRef::Ports((*asked.not_ports).into()));
             conditions.push(Expr::InSet(vec![Key::Port(side)], Comparison::IsNot, set));
         } else {
             let not = |range: &PortRange| Expr::Port(side, Comparison::IsNot, *range);
@@ -478,8 +478,8 @@ fn ports(
     }
     Some(Dimension::Ports {
         side,
-        ports: asked.ports.clone(),
-        named: asked.named_ports.clone(),
+        ports: asked.ports.to_vec(),
+        named: asked.named_ports.to_vec(),
         any_protocol: protocol.is_none(),
         disjoint: action == Action::Log,
     })
@@ -538,6 +538,12 @@ fn product(before: &[Expr], dimensions: &[Alternatives], after: &[Expr]) -> Vec<
     }
     combined
         .into_iter()
-        .map(|parts| parts.into_iter().chain([after]).collect::<Vec<_>>().concat())
+        .map(|parts| {
+            parts
+                .into_iter()
+                .chain([after])
+                .collect::<Vec<_>>()
+                .concat()
+        })
         .collect()
 }
