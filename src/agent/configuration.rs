@@ -15,6 +15,9 @@ const GLOBAL: &str = "default";
 /// What precedes a node's name in the name of the resource that configures it alone.
 const PER_NODE: &str = "node.";
 
+/// The option that holds this host's name.
+const HOSTNAME: &str = "FelixHostname";
+
 /// Keeps the layers of the configuration and what they come to.
 #[derive(Debug)]
 pub struct Configuration {
@@ -43,7 +46,7 @@ impl Configuration {
     pub fn set_hostname(&mut self, hostname: &str) {
         self.layers
             .command_line
-            .insert("FelixHostname".to_owned(), hostname.to_owned());
+            .insert(HOSTNAME.to_owned(), hostname.to_owned());
         self.resolve();
     }
 
@@ -107,30 +110,49 @@ impl Configuration {
         relevant
     }
 
-    /// Reads the file and the environment again; the host keeps its name until the next start.
+    /// Reads the file and the environment again, and returns what a person should know of it.
+    ///
+    /// The host keeps its name: whose policy is enforced is settled by a start alone.
     ///
     /// # Errors
-    /// Returns all problems if a daemon could not start with what is read; what was read before then stays.
-    pub fn reload(&mut self) -> Result<(), Vec<ConfigProblem>> {
+    /// Fails with what is wrong where the daemon could not start with what they say now; then nothing changes.
+    pub fn reload(&mut self) -> Result<Vec<ConfigProblem>, Vec<ConfigProblem>> {
         let mut layers = local_layers(&self.file, self.directory.as_deref());
-        let found = resolve(&layers, Some(&self.resolution));
-        if found.fatal {
-            return Err(found.problems);
+        let read = resolve(&layers, Some(&self.resolution));
+        if read.fatal {
+            let fatal = |problem: &ConfigProblem| problem.severity == Severity::Fatal;
+            return Err(read.problems.into_iter().filter(fatal).collect());
         }
         let hostname = &self.resolution.config.hostname;
-        if found.config.hostname != *hostname {
-            layers.problems.push(ConfigProblem {
+        let mut problems = Vec::new();
+        if read.config.hostname != *hostname {
+            problems.push(ConfigProblem {
                 severity: Severity::Warning,
-                subject: None,
-                place: format!("FelixHostname={}", found.config.hostname),
-                reason: format!("takes effect at the next start; until then it is {hostname}"),
+                subject: Some(HOSTNAME.to_owned()),
+                place: read
+                    .provenance
+                    .get(HOSTNAME)
+                    .map_or_else(String::new, |p| p.origin.to_string()),
+                reason: format!("`{}` takes effect at the next start", read.config.hostname),
             });
             layers
                 .command_line
-                .insert("FelixHostname".to_owned(), hostname.clone());
+                .insert(HOSTNAME.to_owned(), hostname.clone());
         }
         self.layers = layers;
-        Ok(())
+        Ok(problems)
+    }
+
+    /// Works out the configuration anew for a running daemon, as [`Configuration::resolve`] does; one that a
+    /// daemon could not start with is not gone over to.
+    pub fn renew(&mut self) -> (ConfigChanges, Vec<ConfigProblem>) {
+        let before = self.resolution.clone();
+        let (changed, problems) = self.resolve();
+        if self.resolution.fatal {
+            self.resolution = before;
+            return (ConfigChanges::default(), problems);
+        }
+        (changed, problems)
     }
 
     /// Works out the configuration anew, and returns what changed and the problems that are new.
@@ -264,43 +286,55 @@ fn local_layers(file: &Path, directory: Option<&Path>) -> Layers {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
+    use crate::config::Room;
 
-    #[test]
-    fn what_a_daemon_could_not_start_with_is_not_read_again() {
-        let directory = tempfile::tempdir().expect("a directory");
-        let file = directory.path().join("felix.cfg");
-        fs::write(&file, "FelixHostname = one\nLogPrefix = a\n").expect("a file");
-        let mut configuration = Configuration::load(&file, None);
-        for bad in ["garbage", "FailsafeInboundHostPorts = ssh"] {
-            fs::write(&file, format!("{bad}\nLogPrefix = b\n")).expect("a file");
-            let problems = configuration.reload().expect_err("a refusal");
-            assert!(!problems.is_empty());
-            let (changes, _) = configuration.resolve();
-            assert!(changes.is_empty(), "{bad}");
-        }
-        fs::write(&file, "FelixHostname = one\nLogPrefix = c\n").expect("a file");
-        configuration.reload().expect("a good file");
-        configuration.resolve();
-        assert_eq!(configuration.config().policy.log_prefix, "c");
+    fn configuration(name: &str, text: &str) -> (PathBuf, Configuration) {
+        let path = std::env::temp_dir().join(format!("tortie-agent-{}-{name}", std::process::id()));
+        std::fs::write(&path, text).unwrap();
+        let configuration = Configuration::load(&path, None);
+        assert!(!configuration.resolution().fatal);
+        (path, configuration)
     }
 
     #[test]
-    fn a_running_daemon_keeps_its_name() {
-        let directory = tempfile::tempdir().expect("a directory");
-        let file = directory.path().join("felix.cfg");
-        fs::write(&file, "FelixHostname = one\n").expect("a file");
-        let mut configuration = Configuration::load(&file, None);
-        fs::write(&file, "FelixHostname = two\n").expect("a file");
-        configuration.reload().expect("a good file");
-        let (changes, problems) = configuration.resolve();
-        assert!(changes.is_empty());
-        assert_eq!(configuration.config().hostname, "one");
-        assert_eq!(
-            problems[0].to_string(),
-            "FelixHostname=two: takes effect at the next start; until then it is one"
+    fn a_file_that_cannot_be_used_when_read_again_changes_nothing() {
+        for (name, bad) in [
+            (
+                "syntax",
+                "[global]\nFailsafeInboundHostPorts = 2222\nnonsense\n",
+            ),
+            ("value", "[global]\nFailsafeInboundHostPorts = ssh\n"),
+        ] {
+            let good = "[global]\nFailsafeInboundHostPorts = 2222\nLogPrefix = x\n";
+            let (path, mut configuration) = configuration(name, good);
+            let before = configuration.config().clone();
+            std::fs::write(&path, bad).unwrap();
+            assert!(configuration.reload().is_err(), "{name}");
+            let (changed, _) = configuration.renew();
+            assert!(changed.is_empty(), "{name}: {changed:?}");
+            assert_eq!(*configuration.config(), before);
+            std::fs::write(&path, "[global]\nFailsafeInboundHostPorts = 2223\n").unwrap();
+            assert_eq!(configuration.reload(), Ok(Vec::new()));
+            let (changed, _) = configuration.renew();
+            assert!(changed.changed.contains(&Room::Policy));
+            std::fs::remove_file(&path).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_running_daemon_keeps_its_host_name() {
+        let (path, mut configuration) = configuration("name", "[global]\nFelixHostname = a\n");
+        std::fs::write(&path, "[global]\nFelixHostname = b\nLogPrefix = y\n").unwrap();
+        let problems = configuration.reload().unwrap();
+        assert!(
+            problems[0]
+                .to_string()
+                .contains("`b` takes effect at the next start")
         );
+        let (changed, _) = configuration.renew();
+        assert!(changed.changed.contains(&Room::Policy));
+        assert_eq!(configuration.config().hostname, "a");
+        std::fs::remove_file(&path).unwrap();
     }
 }

@@ -165,3 +165,180 @@ impl Enforcer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use nix::errno::Errno;
+
+    use super::*;
+    use crate::agent::{calc_settings, render_settings};
+    use crate::config::Config;
+    use crate::datastore::read_directory;
+    use crate::kernel::Kernel as _;
+    use crate::kernel::fake::{Fake, Fault};
+    use crate::nft::Operation;
+    use crate::render::table_name;
+
+    /// The host that the examples are for.
+    const HOSTNAME: &str = "my-host";
+
+    fn examples() -> Vec<Update> {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
+        let objects = read_directory(&path).unwrap().objects;
+        let update = |(key, value)| Update {
+            key,
+            value: Some(value),
+        };
+        objects.into_iter().map(update).collect()
+    }
+
+    fn settings(change: impl Fn(&mut Config)) -> (CalcSettings, RenderSettings) {
+        let mut config = Config::default_for(HOSTNAME);
+        change(&mut config);
+        (calc_settings(&config), render_settings(&config).unwrap())
+    }
+
+    fn enforcer(change: impl Fn(&mut Config)) -> Enforcer {
+        let (calc, render) = settings(change);
+        Enforcer::new(calc, render)
+    }
+
+    /// Takes steps until nothing is left; at most so many transactions may fail.
+    fn settle(enforcer: &mut Enforcer, kernel: &mut Fake, mut failures: usize) {
+        for _ in 0..32 {
+            match enforcer.next_step().unwrap() {
+                Step::Nothing => return,
+                Step::Observe => {
+                    let observed = kernel.observe().unwrap();
+                    enforcer.observed(observed.catalog, observed.needs_adoption);
+                }
+                Step::Commit(plans) => commit(enforcer, kernel, &plans, &mut failures),
+            }
+        }
+        panic!("does not settle");
+    }
+
+    fn commit(enforcer: &mut Enforcer, kernel: &mut Fake, plans: &Plans, failures: &mut usize) {
+        let outcome = plans
+            .transactions()
+            .try_for_each(|plan| kernel.commit(plan).map(|_| ()));
+        match outcome {
+            Ok(()) => enforcer.committed(),
+            Err(error) => {
+                assert!(*failures > 0, "{error}");
+                *failures -= 1;
+                enforcer.doubt();
+            }
+        }
+    }
+
+    /// Returns what the table holds where a start finds nothing.
+    fn from_scratch(updates: &[Update], change: impl Fn(&mut Config)) -> crate::nft::Catalog {
+        let mut kernel = Fake::new(table_name(), true);
+        let mut enforcer = enforcer(change);
+        updates
+            .iter()
+            .cloned()
+            .for_each(|update| enforcer.update(update));
+        settle(&mut enforcer, &mut kernel, 0);
+        kernel.observe().unwrap().catalog
+    }
+
+    fn reject(config: &mut Config) {
+        config.policy.filter_deny_action = crate::config::DenyAction::Reject;
+    }
+
+    #[test]
+    fn a_transaction_that_fails_in_any_way_is_made_up_for() {
+        let updates = examples();
+        let (first, second) = updates.split_at(updates.len() / 2);
+        let wanted = from_scratch(&updates, |_| {});
+        let refusal = Fault::Refuse {
+            operation: 0,
+            errno: Errno::ENOMEM,
+        };
+        for fault in [refusal, Fault::Lost, Fault::AnswerLost] {
+            for number in 0..4 {
+                let mut kernel = Fake::new(table_name(), true);
+                kernel.fail_commit(number, fault.clone());
+                let mut enforcer = enforcer(|_| {});
+                for half in [first, second] {
+                    half.iter()
+                        .cloned()
+                        .for_each(|update| enforcer.update(update));
+                    settle(&mut enforcer, &mut kernel, 1);
+                }
+                let held = kernel.observe().unwrap().catalog;
+                assert_eq!(held, wanted, "{fault:?} at {number}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_changes_while_a_transaction_is_in_flight_is_not_lost() {
+        let updates = examples();
+        for (index, change) in [(0, false), (1, false), (0, true), (1, true)] {
+            let (first, second) = updates.split_at(updates.len() / 2);
+            let mut kernel = Fake::new(table_name(), true);
+            let mut enforcer = enforcer(|_| {});
+            first
+                .iter()
+                .cloned()
+                .for_each(|update| enforcer.update(update));
+            assert!(matches!(enforcer.next_step(), Ok(Step::Observe)));
+            let happen = |enforcer: &mut Enforcer| {
+                second
+                    .iter()
+                    .cloned()
+                    .for_each(|update| enforcer.update(update));
+                if change {
+                    let (calc, render) = settings(reject);
+                    enforcer.reconfigure(calc, render);
+                }
+            };
+            if index == 0 {
+                happen(&mut enforcer);
+            }
+            let observed = kernel.observe().unwrap();
+            enforcer.observed(observed.catalog, observed.needs_adoption);
+            let Ok(Step::Commit(plans)) = enforcer.next_step() else {
+                panic!("nothing to commit");
+            };
+            if index == 1 {
+                happen(&mut enforcer);
+            }
+            commit(&mut enforcer, &mut kernel, &plans, &mut 0);
+            settle(&mut enforcer, &mut kernel, 0);
+            let wanted = if change {
+                from_scratch(&updates, reject)
+            } else {
+                from_scratch(&updates, |_| {})
+            };
+            assert_eq!(
+                kernel.observe().unwrap().catalog,
+                wanted,
+                "{index} {change}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_unchanged_start_adopts_the_table_and_writes_nothing_else() {
+        let updates = examples();
+        let mut kernel = Fake::new(table_name(), true);
+        for _ in 0..2 {
+            kernel.release();
+            let mut enforcer = enforcer(|_| {});
+            updates
+                .iter()
+                .cloned()
+                .for_each(|update| enforcer.update(update));
+            settle(&mut enforcer, &mut kernel, 0);
+        }
+        let plans = kernel.plans();
+        let adoption = plans.last().unwrap();
+        assert_eq!(adoption.operations, [Operation::AddTable]);
+    }
+}

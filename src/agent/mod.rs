@@ -6,6 +6,7 @@
 
 mod configuration;
 mod enforcer;
+mod retry;
 mod run;
 mod translate;
 mod writer;

@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::time::{Instant as TokioInstant, Interval, MissedTickBehavior, interval, sleep_until};
+use tokio::time::{Instant as TokioInstant, MissedTickBehavior, sleep_until};
 use tracing::{error, info, warn};
 
 use super::configuration::Configuration;
 use super::enforcer::{Enforcer, Step};
+use super::retry::Retry;
 use super::writer::{Reply, Writer};
 use super::{calc_settings, log_settings, render_settings, writer_settings};
 use crate::calc::LinkUpdate;
@@ -28,8 +29,6 @@ const HANDOVER: Duration = Duration::from_secs(10);
 const HANDOVER_POLL: Duration = Duration::from_millis(100);
 /// How often the log says that the agent is waiting.
 const WAITING: Duration = Duration::from_secs(5);
-/// The first and the longest pause before a refused transaction is tried again.
-const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
 
 /// Why the daemon ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,8 +92,7 @@ struct Agent {
     cause: Cause,
     committing: Cause,
     started: Instant,
-    retry_at: Option<TokioInstant>,
-    backoff: Duration,
+    retry: Retry,
     sequence: u64,
     known_problems: BTreeSet<Problem>,
 }
@@ -148,8 +146,7 @@ pub async fn run(configuration: Configuration, logs: LogHandle) -> ExitReason {
         cause: Cause::new("start"),
         committing: Cause::default(),
         started: Instant::now(),
-        retry_at: None,
-        backoff: RETRY.0,
+        retry: Retry::new(),
         sequence: 0,
         known_problems: BTreeSet::new(),
     };
@@ -212,14 +209,6 @@ impl Signals {
     }
 }
 
-/// Returns the clock of the lines that say what the agent waits for; what it missed while nobody waited is not
-/// made up for.
-fn waiting() -> Interval {
-    let mut waiting = interval(WAITING);
-    waiting.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    waiting
-}
-
 impl Agent {
     /// Runs the loop.
     async fn serve(
@@ -228,10 +217,12 @@ impl Agent {
         mut links: LinkWatch,
         mut signals: Signals,
     ) -> ExitReason {
-        let mut waiting = waiting();
+        let mut waiting = tokio::time::interval(WAITING);
+        // What was missed while all was in sync is not made up for.
+        waiting.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let in_sync = self.is_in_sync();
-            let retry_at = self.retry_at;
+            let retry_at = self.retry.at();
             let ended = tokio::select! {
                 biased;
                 asked = signals.next() => self.heed(asked),
@@ -245,7 +236,7 @@ impl Agent {
                 event = source.next() => { self.take_resources(event); None }
                 event = links.next() => { self.take_links(event); None }
                 () = sleep_until(retry_at.unwrap_or_else(TokioInstant::now)), if retry_at.is_some() => {
-                    self.retry_at = None;
+                    self.retry.over();
                     self.cause.add("retry");
                     None
                 }
@@ -284,10 +275,14 @@ impl Agent {
             Asked::Reload => {
                 info!("reading the configuration again");
                 match self.configuration.reload() {
-                    Ok(()) => self.reconfigure(),
-                    Err(problems) => {
+                    Ok(problems) => {
                         problems.iter().for_each(say);
-                        error!("the configuration cannot be used; the one in force stays");
+                        self.reconfigure();
+                    }
+                    Err(problems) => {
+                        for problem in problems {
+                            error!("{problem}; the configuration stays as it is");
+                        }
                     }
                 }
                 None
@@ -311,7 +306,7 @@ impl Agent {
                     info!("resync: the datastore has been read");
                     self.datastore_in_sync = true;
                 }
-                self.cause.add("directory");
+                self.news("directory");
             }
             SourceEvent::Lost { reason } => {
                 warn!(reason, "the datastore is lost; what is in the kernel stays");
@@ -335,12 +330,12 @@ impl Agent {
             });
         }
         self.links_in_sync |= event.in_sync;
-        self.cause.add("links");
+        self.news("links");
     }
 
     /// Works out the configuration anew and applies what changed.
     fn reconfigure(&mut self) {
-        let (changed, problems) = self.configuration.resolve();
+        let (changed, problems) = self.configuration.renew();
         problems.iter().for_each(say);
         if changed.is_empty() {
             return;
@@ -361,7 +356,7 @@ impl Agent {
                     || changed.changed.contains(&Room::Policy);
                 if rules_change {
                     self.enforcer.reconfigure(settings, render);
-                    self.cause.add("config");
+                    self.news("config");
                 }
             }
             Err(cause) => error!("{}; the rules stay as they are", ErrorChain(&cause)),
@@ -370,12 +365,13 @@ impl Agent {
 
     /// Asks the kernel's writer for the next step, if it is free and there may be one.
     fn advance(&mut self) -> Result<(), ExitReason> {
-        let waits = self.writer.is_busy() || self.retry_at.is_some();
+        let waits = self.writer.is_busy() || self.retry.at().is_some();
         if waits || self.cause.is_none() || !self.is_in_sync() {
             return Ok(());
         }
         let asked = match self.enforcer.next_step() {
             Ok(Step::Nothing) => {
+                self.retry.succeeded();
                 let cause = std::mem::take(&mut self.cause);
                 self.report("no change", &cause, 0, Duration::ZERO);
                 Ok(())
@@ -413,7 +409,7 @@ impl Agent {
                 elapsed,
             } => {
                 self.enforcer.committed();
-                self.backoff = RETRY.0;
+                self.retry.succeeded();
                 let cause = std::mem::take(&mut self.committing);
                 self.report("applied", &cause, operations, elapsed);
                 None
@@ -448,7 +444,7 @@ impl Agent {
             error!(%owner, "the table belongs to another process");
             return Some(ExitReason::Occupied);
         }
-        self.retry_at = Some(TokioInstant::now() + HANDOVER_POLL);
+        self.retry.wait(TokioInstant::now() + HANDOVER_POLL);
         None
     }
 
@@ -459,7 +455,11 @@ impl Agent {
         self.cause.triggers.extend(committing.triggers);
         self.cause.since = committing.since.or(self.cause.since);
         match cause {
-            CommitError::Unknown { .. } => warn!("{}; reading back", ErrorChain(cause)),
+            CommitError::Unknown { .. } => {
+                warn!("{}; reading back", ErrorChain(cause));
+                self.retry.doubted(TokioInstant::now());
+                self.cause.add("retry");
+            }
             CommitError::Encode(_)
             | CommitError::Send(_)
             | CommitError::Refused { .. }
@@ -472,9 +472,14 @@ impl Agent {
 
     /// Pauses before the next attempt, longer each time.
     fn retry_later(&mut self) {
-        self.retry_at = Some(TokioInstant::now() + self.backoff);
-        self.backoff = (self.backoff * 2).min(RETRY.1);
+        self.retry.failed(TokioInstant::now());
         self.cause.add("retry");
+    }
+
+    /// Notes that there is something new to apply.
+    fn news(&mut self, trigger: &'static str) {
+        self.retry.hasten(TokioInstant::now());
+        self.cause.add(trigger);
     }
 
     /// Logs the end of one round, and what is newly wrong with the resources taken together.

@@ -69,25 +69,27 @@ pub struct SetSize {
 }
 
 /// What one end of the traffic must be, with selectors resolved to sets.
+///
+/// There are two for each rule in force, so that the lists have no room to grow.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct SideMatch {
     /// Prefixes, one of which must hold the address; none asked where empty.
-    pub nets: Vec<IpNet>,
+    pub nets: Box<[IpNet]>,
     /// Prefixes none of which may hold the address.
-    pub not_nets: Vec<IpNet>,
+    pub not_nets: Box<[IpNet]>,
     /// Sets each of which must hold the address. A selector that stands beside named ports alone is not
     /// here: it is part of those ports' own sets.
-    pub sets: Vec<SetId>,
+    pub sets: Box<[SetId]>,
     /// Sets none of which may hold the address.
-    pub not_sets: Vec<SetId>,
+    pub not_sets: Box<[SetId]>,
     /// Ports, one of which must be the packet's, unless a named one is; merged and ascending.
-    pub ports: Vec<PortRange>,
+    pub ports: Box<[PortRange]>,
     /// Named ports, one of which must be the packet's, unless a numbered one is.
-    pub named_ports: Vec<SetId>,
+    pub named_ports: Box<[SetId]>,
     /// Ports none of which may be the packet's; merged and ascending.
-    pub not_ports: Vec<PortRange>,
+    pub not_ports: Box<[PortRange]>,
     /// Named ports none of which may be the packet's.
-    pub not_named_ports: Vec<SetId>,
+    pub not_named_ports: Box<[SetId]>,
 }
 
 /// A rule with selectors resolved to sets.

@@ -82,7 +82,7 @@ fn side(entity: &EntityMatch, protocol: Option<Protocol>) -> SideMatch {
         let mut sets: Vec<SetId> = names.iter().map(named_set).collect();
         sets.sort_unstable();
         sets.dedup();
-        sets
+        sets.into_boxed_slice()
     };
     SideMatch {
         nets: maximal(&entity.nets),
@@ -95,8 +95,8 @@ fn side(entity: &EntityMatch, protocol: Option<Protocol>) -> SideMatch {
             .into_iter()
             .collect(),
         not_sets: not_selector.map(SetId::Addresses).into_iter().collect(),
-        ports,
-        not_ports,
+        ports: ports.into(),
+        not_ports: not_ports.into(),
     }
 }
 
@@ -114,9 +114,9 @@ fn split(ports: &[PortMatch]) -> (Vec<PortRange>, Vec<PortName>) {
 }
 
 /// Leaves out what another prefix covers, and repetitions; the rest ascends.
-fn maximal(nets: &[IpNet]) -> Vec<IpNet> {
+fn maximal(nets: &[IpNet]) -> Box<[IpNet]> {
     if nets.len() < 2 {
-        return nets.to_vec();
+        return nets.into();
     }
     let mut v4 = Prefixes::new();
     let mut v6 = Prefixes::new();

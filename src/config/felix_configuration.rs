@@ -203,7 +203,11 @@ fn failsafe_ports(items: &[Value]) -> String {
         let field = |name: &str| match item.get(name)? {
             Value::Null => None,
             Value::String(text) if name != "port" => Some(text.clone()).filter(|t| !t.is_empty()),
-            value => Some(value.to_string()),
+            value @ (Value::Bool(_)
+            | Value::Number(_)
+            | Value::String(_)
+            | Value::Array(_)
+            | Value::Object(_)) => Some(value.to_string()),
         };
         let port = field("port").unwrap_or_default();
         // Felix's protocol is mandatory; a list entry without one has always meant TCP.

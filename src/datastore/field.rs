@@ -234,7 +234,7 @@ impl<'a> Field<'a> {
     }
 
     /// Reads a list.
-    pub(super) fn items(&self) -> impl Iterator<Item = Field<'_>> {
+    pub(super) fn items(&self) -> impl ExactSizeIterator<Item = Field<'_>> {
         let items = match &self.node.value {
             Value::Sequence(items) => items.as_slice(),
             Value::Null | Value::Scalar(..) | Value::Mapping(_) => {

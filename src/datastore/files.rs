@@ -286,7 +286,8 @@ impl Files {
             self.dirty.insert(object.key.clone());
             self.holders
                 .entry(object.key.clone())
-                .or_default()
+                // Hardly any key has a second one.
+                .or_insert_with(|| Vec::with_capacity(1))
                 .push(Holder {
                     standing: Standing::Present,
                     path: path.clone(),

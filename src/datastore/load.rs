@@ -1,7 +1,9 @@
 //! From a file to its resources: all that can be done without knowing the other files.
 
+use std::collections::BTreeMap;
+use std::iter;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use super::decode::{Decoded, Origin, decode_file};
@@ -10,6 +12,8 @@ use crate::model::{Place, Problem, Severity};
 
 /// How many files make it worth while to share them among threads.
 const MANY: usize = 64;
+/// How many files a thread takes at a time.
+const SHARE: usize = 8;
 /// How many threads share them at most.
 const MAX_THREADS: usize = 4;
 
@@ -74,26 +78,27 @@ pub(super) fn load_all(paths: &[Arc<Path>], origin: Origin) -> Vec<Loaded> {
     if paths.len() < MANY || threads == 1 {
         return all(paths);
     }
-    let shares = paths.chunks(paths.len().div_ceil(threads));
-    thread::scope(|scope| {
-        let workers: Vec<_> = shares
-            .clone()
-            .map(|share| {
-                (
-                    share,
-                    thread::Builder::new().spawn_scoped(scope, move || all(share)),
-                )
-            })
-            .collect();
-        workers
-            .into_iter()
-            .flat_map(|(share, worker)| {
-                // What a thread could not do, for want of one, is done here.
-                worker
-                    .ok()
-                    .and_then(|worker| worker.join().ok())
-                    .unwrap_or_else(|| all(share))
-            })
+    // Files differ in size, so that each thread takes a few more when it has done the last ones.
+    let left = Mutex::new(paths.chunks(SHARE).enumerate());
+    let next = || left.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let work = || -> BTreeMap<usize, Vec<Loaded>> {
+        iter::from_fn(next)
+            .map(|(place, share)| (place, all(share)))
             .collect()
-    })
+    };
+    let mut done = thread::scope(|scope| {
+        let others: Vec<_> = (1..threads)
+            .filter_map(|_| thread::Builder::new().spawn_scoped(scope, work).ok())
+            .collect();
+        let mut done = work();
+        let joined = others.into_iter().filter_map(|other| other.join().ok());
+        done.extend(joined.flatten());
+        done
+    });
+    paths
+        .chunks(SHARE)
+        .enumerate()
+        // What a thread took and did not finish is done here.
+        .flat_map(|(place, share)| done.remove(&place).unwrap_or_else(|| all(share)))
+        .collect()
 }

@@ -269,7 +269,9 @@ fn read_regular(path: &Path) -> io::Result<Reading> {
             "larger than {MAX_FILE_SIZE} bytes"
         )));
     }
-    let mut bytes = Vec::new();
+    // One byte more than there is, so that the end is found without growing.
+    let expected = usize::try_from(metadata.len()).unwrap_or_default();
+    let mut bytes = Vec::with_capacity(expected + 1);
     file.take(MAX_FILE_SIZE + 1).read_to_end(&mut bytes)?;
     Ok(Reading::Bytes(bytes, Stamp::of(&metadata)))
 }

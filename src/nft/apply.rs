@@ -114,7 +114,7 @@ impl Applied {
             Object::Chain(Arc::new(Chain {
                 name: name.clone(),
                 base: body.base,
-                rules: body.rules.iter().map(|rule| (**rule).clone()).collect(),
+                rules: body.rules.clone(),
             }))
         });
         let sets = self.state.sets.values().map(|body| {

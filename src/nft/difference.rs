@@ -440,7 +440,7 @@ impl<'a> Draft<'a> {
             for rule in chain.rules.iter().skip(first) {
                 steps.push(Operation::AddRule {
                     chain: name.clone(),
-                    rule: Arc::new(rule.clone()),
+                    rule: rule.clone(),
                 });
             }
         }

@@ -4,6 +4,7 @@
 //! no more than that.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::{Expr, ObjectKey, PlanError, Rule, Verdict};
 
@@ -395,7 +396,7 @@ impl Expr {
 }
 
 /// Returns the objects that rules refer to.
-pub(super) fn targets_of(rules: &[Rule]) -> BTreeSet<ObjectKey> {
+pub(super) fn targets_of(rules: &[Arc<Rule>]) -> BTreeSet<ObjectKey> {
     rules
         .iter()
         .flat_map(|rule| &rule.exprs)

@@ -60,8 +60,8 @@ pub struct Chain {
     pub name: ChainName,
     /// Present where the chain is a base chain.
     pub base: Option<BaseChain>,
-    /// The rules, in order.
-    pub rules: Vec<Rule>,
+    /// The rules, in order; a plan shares them.
+    pub rules: Vec<Arc<Rule>>,
 }
 
 /// The type of one field of a set's key.
@@ -131,6 +131,14 @@ pub enum Object {
     /// A set or map and all its elements; the elements are in ascending order, without duplicates, and in
     /// interval sets without overlap.
     Set(Arc<SetSpec>, Arc<Vec<Element>>),
+}
+
+impl Chain {
+    /// Makes a chain of rules that nothing else shares yet.
+    pub fn new(name: ChainName, base: Option<BaseChain>, rules: Vec<Rule>) -> Self {
+        let rules = rules.into_iter().map(Arc::new).collect();
+        Self { name, base, rules }
+    }
 }
 
 impl ObjectKey {

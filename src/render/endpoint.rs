@@ -62,11 +62,7 @@ pub(super) fn chain(
             vec![deny(refusal)],
         ));
     }
-    Arc::new(Chain {
-        name: names::endpoint(path, id),
-        base: None,
-        rules,
-    })
+    Arc::new(Chain::new(names::endpoint(path, id), None, rules))
 }
 
 /// What a packet can meet behind a tier.

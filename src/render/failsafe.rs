@@ -28,11 +28,7 @@ pub(super) fn chain(direction: Direction, settings: &Settings) -> Arc<Chain> {
     if settings.ipv6 && settings.neighbor_discovery == NeighborDiscovery::Allow {
         rules.extend(neighbor_discovery());
     }
-    Arc::new(Chain {
-        name: failsafe_chain(direction),
-        base: None,
-        rules,
-    })
+    Arc::new(Chain::new(failsafe_chain(direction), None, rules))
 }
 
 /// Makes the rule for one failsafe port; `side` is where the other end of the traffic stands.

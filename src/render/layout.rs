@@ -90,11 +90,7 @@ impl Base {
             hook,
             priority,
         };
-        Arc::new(Chain {
-            name: self.name(),
-            base: Some(base),
-            rules,
-        })
+        Arc::new(Chain::new(self.name(), Some(base), rules))
     }
 }
 

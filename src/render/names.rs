@@ -15,22 +15,32 @@ const READABLE: usize = 48;
 /// How long a name may be that is made of an object's own name; the kernel's limit is 255.
 const LONGEST: usize = 200;
 
-/// Returns the first eight hexadecimal digits of a hash of `text`.
-fn short_hash(text: &str) -> String {
+/// How many hexadecimal digits of a hash a name carries: two objects of one name would be one object to the
+/// kernel, so that whoever may write policies must not be able to search for two texts of one hash.
+const HASH_DIGITS: usize = 32;
+
+/// Returns the first [`HASH_DIGITS`] hexadecimal digits of a hash of `text`.
+fn hash_of(text: &str) -> String {
     let digest = Sha256::digest(text.as_bytes());
-    let mut hash = String::with_capacity(8);
-    for byte in &digest[..4] {
+    let mut hash = String::with_capacity(HASH_DIGITS);
+    for byte in digest.iter().take(HASH_DIGITS / 2) {
         // Writing to a `String` cannot fail.
         let _ = write!(hash, "{byte:02x}");
     }
     hash
 }
 
+/// Tells whether a text ends as a name does that carries a hash.
+fn seems_hashed(text: &str) -> bool {
+    let hash = text.rsplit_once("--").map_or("", |(_, hash)| hash);
+    hash.len() == HASH_DIGITS && hash.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
 /// Joins a prefix and an object's own name; what `nft` cannot read is replaced, and a hash then keeps
-/// different names different.
+/// different names different, also from one that its author has given the form of such a name.
 fn fitted(prefix: &str, text: &str) -> String {
     let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '-' | '_' | '.');
-    if text.len() <= LONGEST && text.chars().all(legal) {
+    if text.len() <= LONGEST && text.chars().all(legal) && !seems_hashed(text) {
         return format!("{prefix}{text}");
     }
     let kept: String = text
@@ -38,7 +48,7 @@ fn fitted(prefix: &str, text: &str) -> String {
         .take(READABLE)
         .map(|c| if legal(c) { c } else { '_' })
         .collect();
-    format!("{prefix}{kept}--{}", short_hash(text))
+    format!("{prefix}{kept}--{}", hash_of(text))
 }
 
 /// Makes the readable part of a name from any text: runs of other characters become one `-`.
@@ -78,11 +88,13 @@ pub(super) fn set(text: &str) -> SetName {
         .expect("a name made in `names` is one that nft accepts")
 }
 
-/// The name of an object as policy authors know it: `namespace/name`, and `v1/` in front of the v1 form.
+/// The name of an object as policy authors know it: `namespace/name`, and `v1/` in front of the v1 form; a
+/// namespace of that name has `v3/` in front.
 fn object(key: &ResourceKey) -> String {
     match key.form {
         Form::V1 => format!("v1/{}", key.name),
         Form::V3 if key.scope.is_empty() => key.name.to_string(),
+        Form::V3 if key.scope.as_ref() == "v1" => format!("v3/v1/{}", key.name),
         Form::V3 => format!("{}/{}", key.scope, key.name),
     }
 }
@@ -120,7 +132,7 @@ pub(super) fn tier(path: Path, tier: &TierName, policies: &[PolicyId]) -> ChainN
     chain(&format!(
         "{}--{}",
         fitted(&format!("tier-{path}-"), &slug(tier.as_str())),
-        short_hash(&content)
+        hash_of(&content)
     ))
 }
 
@@ -144,17 +156,17 @@ pub(super) fn members_stem(id: &SetId, family: Family) -> String {
     };
     let slug = slug(&readable);
     let dash = if slug.is_empty() { "" } else { "-" };
-    format!("{prefix}{version}-{slug}{dash}-{}.", short_hash(&content))
+    format!("{prefix}{version}-{slug}{dash}-{}.", hash_of(&content))
 }
 
 /// Names a set of prefixes that stands in rules, by its content.
 pub(super) fn nets(family: Family, content: &str) -> SetName {
-    set(&format!("nets{}-{}", family.version(), short_hash(content)))
+    set(&format!("nets{}-{}", family.version(), hash_of(content)))
 }
 
 /// Names a set of ports that stands in rules, by its content.
 pub(super) fn ports(content: &str) -> SetName {
-    set(&format!("ports-{}", short_hash(content)))
+    set(&format!("ports-{}", hash_of(content)))
 }
 
 #[cfg(test)]
@@ -203,6 +215,26 @@ mod tests {
                 .len()
                 < 255
         );
+    }
+
+    #[test]
+    fn no_author_can_give_an_object_the_chain_of_another() {
+        let named = |name: &str| profile(Path::In, &ProfileId::new(name));
+        for victim in ["a b".to_owned(), "x".repeat(253)] {
+            let chain = named(&victim);
+            let imitation = chain.as_str().strip_prefix("prof-in-").unwrap();
+            assert_ne!(named(imitation), chain);
+        }
+        let old = ResourceKey::v1(Kind::GlobalNetworkPolicy, "", "web");
+        let local = ResourceKey::v3(Kind::NetworkPolicy, "v1", "web");
+        let (old, local) = (policy_id("default", old), policy_id("default", local));
+        assert_ne!(policy(Path::In, &old), policy(Path::In, &local));
+    }
+
+    #[test]
+    fn hashes_are_too_long_to_search_for_two_texts_of_one() {
+        let name = nets(Family::V4, "10.0.0.0/8");
+        assert!(name.as_str().len() >= "nets4-".len() + 32, "{name}");
     }
 
     #[test]

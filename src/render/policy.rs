@@ -122,11 +122,8 @@ pub(super) fn policy_chain(
         id.key.name,
         word(path.direction())
     );
-    Chain {
-        name: names::policy(path, id),
-        base: None,
-        rules: rule_list(&what, rules, context),
-    }
+    let rules = rule_list(&what, rules, context);
+    Chain::new(names::policy(path, id), None, rules)
 }
 
 /// Makes the chain of a profile.
@@ -138,11 +135,8 @@ pub(super) fn profile_chain(
 ) -> Chain {
     debug_assert_eq!(context.pass, PassAction::LeaveProfile);
     let what = format!("profile {id} {}", word(path.direction()));
-    Chain {
-        name: names::profile(path, id),
-        base: None,
-        rules: rule_list(&what, rules, context),
-    }
+    let rules = rule_list(&what, rules, context);
+    Chain::new(names::profile(path, id), None, rules)
 }
 
 /// Renders rules in order, each with a comment that names its owner and number.
@@ -183,9 +177,5 @@ pub(super) fn tier_chain(
             });
         }
     }
-    Arc::new(Chain {
-        name: name.clone(),
-        base: None,
-        rules,
-    })
+    Arc::new(Chain::new(name.clone(), None, rules))
 }

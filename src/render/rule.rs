@@ -73,8 +73,7 @@ impl RuleContext<'_> {
             if *family == Some(Family::V6) && !self.settings.ipv6 {
                 continue;
             }
-            for mut exprs in self.matches(rule, *family) {
-                exprs.extend(action.iter().cloned());
+            for exprs in self.exprs(rule, *family, &action) {
                 rules.push(Rule {
                     exprs,
                     comment: Some(Arc::clone(&comment)),
@@ -112,9 +111,14 @@ impl RuleContext<'_> {
         }
     }
 
-    /// Returns the matches of a rule in one family, each list being one resulting rule; empty where no
-    /// packet of the family can meet the rule.
-    fn matches(&mut self, rule: &MatchRule, family: Option<Family>) -> Vec<Vec<Expr>> {
+    /// Returns the expressions of a rule in one family, each list being one resulting rule and ending in the
+    /// action; empty where no packet of the family can meet the rule.
+    fn exprs(
+        &mut self,
+        rule: &MatchRule,
+        family: Option<Family>,
+        action: &[Expr],
+    ) -> Vec<Vec<Expr>> {
         if rule.ip_version.is_some() && rule.ip_version != family {
             return Vec::new();
         }
@@ -153,6 +157,7 @@ impl RuleContext<'_> {
             }
         }
         let alternatives = self.alternatives(dimensions, family);
+        conditions.extend_from_slice(action);
         product(&common, &alternatives, &conditions)
     }
 
@@ -165,7 +170,7 @@ impl RuleContext<'_> {
         conditions: &mut Vec<Expr>,
     ) {
         if asked.not_ports.len() > MAX_LISTED {
-            let set = self.set(SetRef::Ports(asked.not_ports.as_slice().into()));
+            let set = self.set(SetRef::Ports((*asked.not_ports).into()));
             conditions.push(Expr::InSet(vec![Key::Port(side)], Comparison::IsNot, set));
         } else {
             let not = |range: &PortRange| Expr::Port(side, Comparison::IsNot, *range);
@@ -473,8 +478,8 @@ fn ports(
     }
     Some(Dimension::Ports {
         side,
-        ports: asked.ports.clone(),
-        named: asked.named_ports.clone(),
+        ports: asked.ports.to_vec(),
+        named: asked.named_ports.to_vec(),
         any_protocol: protocol.is_none(),
         disjoint: action == Action::Log,
     })
@@ -518,21 +523,27 @@ fn negated(expr: &Expr) -> Option<Expr> {
     }
 }
 
-/// Multiplies the alternatives out: one list of matches for each combination.
-fn product(common: &[Expr], dimensions: &[Alternatives], conditions: &[Expr]) -> Vec<Vec<Expr>> {
-    let mut combined = vec![common.to_vec()];
+/// Multiplies the alternatives out: one list of expressions for each combination, with what they have in
+/// common before and after.
+fn product(before: &[Expr], dimensions: &[Alternatives], after: &[Expr]) -> Vec<Vec<Expr>> {
+    let mut combined: Vec<Vec<&[Expr]>> = vec![vec![before]];
     for alternatives in dimensions {
         combined = combined
             .iter()
             .flat_map(|start| {
-                alternatives
-                    .iter()
-                    .map(move |more| [start.as_slice(), more.as_slice()].concat())
+                let more = alternatives.iter().map(Vec::as_slice);
+                more.map(move |more| start.iter().copied().chain([more]).collect())
             })
             .collect();
     }
-    for exprs in &mut combined {
-        exprs.extend(conditions.iter().cloned());
-    }
     combined
+        .into_iter()
+        .map(|parts| {
+            parts
+                .into_iter()
+                .chain([after])
+                .collect::<Vec<_>>()
+                .concat()
+        })
+        .collect()
 }

@@ -184,14 +184,14 @@ fn side(with_ports: bool) -> impl Strategy<Value = SideMatch> {
         .prop_map(
             |(nets, not_nets, sets, not_sets, ports, named_ports, not_ports, not_named_ports)| {
                 SideMatch {
-                    nets,
-                    not_nets,
-                    sets,
-                    not_sets,
-                    ports,
-                    named_ports,
-                    not_ports,
-                    not_named_ports,
+                    nets: nets.into(),
+                    not_nets: not_nets.into(),
+                    sets: sets.into(),
+                    not_sets: not_sets.into(),
+                    ports: ports.into(),
+                    named_ports: named_ports.into(),
+                    not_ports: not_ports.into(),
+                    not_named_ports: not_named_ports.into(),
                 }
             },
         )

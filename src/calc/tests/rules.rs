@@ -69,7 +69,7 @@ fn a_selector_becomes_a_set() {
         },
         None,
         SideMatch {
-            sets: vec![addresses("a == 'x'")],
+            sets: vec![addresses("a == 'x'")].into(),
             ..SideMatch::default()
         },
     );
@@ -84,7 +84,7 @@ fn a_negated_selector_alone_becomes_a_negated_set() {
         },
         None,
         SideMatch {
-            not_sets: vec![addresses("a == 'x'")],
+            not_sets: vec![addresses("a == 'x'")].into(),
             ..SideMatch::default()
         },
     );
@@ -102,7 +102,7 @@ fn a_selector_and_a_negated_one_become_one_set() {
         both,
         None,
         SideMatch {
-            sets: vec![SetId::Addresses(merged)],
+            sets: vec![SetId::Addresses(merged)].into(),
             ..SideMatch::default()
         },
     );
@@ -121,7 +121,8 @@ fn named_ports_alone_take_the_selector_in() {
             named_ports: vec![
                 named("a == 'x'", "dns", Some(Protocol::TCP)),
                 named("a == 'x'", "http", Some(Protocol::TCP)),
-            ],
+            ]
+            .into(),
             ..SideMatch::default()
         },
     );
@@ -137,9 +138,9 @@ fn named_ports_beside_numbered_ones_leave_the_selector_standing() {
         },
         Some(Protocol::UDP),
         SideMatch {
-            sets: vec![addresses("a == 'x'")],
-            ports: vec![PortRange::new(80, 81).unwrap(), PortRange::single(9000)],
-            named_ports: vec![named("a == 'x'", "http", Some(Protocol::UDP))],
+            sets: vec![addresses("a == 'x'")].into(),
+            ports: vec![PortRange::new(80, 81).unwrap(), PortRange::single(9000)].into(),
+            named_ports: vec![named("a == 'x'", "http", Some(Protocol::UDP))].into(),
             ..SideMatch::default()
         },
     );
@@ -154,7 +155,7 @@ fn named_ports_without_selector_or_protocol_are_anyones() {
         },
         None,
         SideMatch {
-            named_ports: vec![named("all()", "http", None)],
+            named_ports: vec![named("all()", "http", None)].into(),
             ..SideMatch::default()
         },
     );
@@ -170,9 +171,9 @@ fn negated_named_ports_are_filtered_by_the_positive_selector() {
         },
         Some(Protocol::TCP),
         SideMatch {
-            sets: vec![addresses("a == 'x'")],
-            not_ports: vec![PortRange::single(22)],
-            not_named_ports: vec![named("a == 'x'", "http", Some(Protocol::TCP))],
+            sets: vec![addresses("a == 'x'")].into(),
+            not_ports: vec![PortRange::single(22)].into(),
+            not_named_ports: vec![named("a == 'x'", "http", Some(Protocol::TCP))].into(),
             ..SideMatch::default()
         },
     );
@@ -184,8 +185,8 @@ fn negated_named_ports_are_filtered_by_the_positive_selector() {
         },
         None,
         SideMatch {
-            not_sets: vec![addresses("a == 'x'")],
-            not_named_ports: vec![named("all()", "http", None)],
+            not_sets: vec![addresses("a == 'x'")].into(),
+            not_named_ports: vec![named("all()", "http", None)].into(),
             ..SideMatch::default()
         },
     );
@@ -209,9 +210,9 @@ fn nets_stand_beside_selectors_without_what_others_cover() {
         },
         None,
         SideMatch {
-            nets: nets(&["10.0.0.0/8", "192.0.2.0/24", "2001:db8::/32"]),
-            not_nets: nets(&["198.51.100.1", "::/0"]),
-            sets: vec![addresses("all()")],
+            nets: nets(&["10.0.0.0/8", "192.0.2.0/24", "2001:db8::/32"]).into(),
+            not_nets: nets(&["198.51.100.1", "::/0"]).into(),
+            sets: vec![addresses("all()")].into(),
             ..SideMatch::default()
         },
     );

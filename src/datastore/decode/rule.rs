@@ -20,6 +20,12 @@ pub(super) const NAMESPACE_PREFIX: &str = "pcns.";
 pub(super) const SERVICE_ACCOUNT_PREFIX: &str = "pcsa.";
 /// The largest ICMP type that a rule may name; 255 is reserved.
 const MAX_ICMP_TYPE: i64 = 254;
+/// The most pairs of a source's and a destination's named port that a rule may have: each pair is a rule of
+/// its own to the kernel, so that two long lists would exhaust the memory.
+const MAX_NAMED_PAIRS: usize = 1024;
+/// The most named ports that a rule may ask of one packet: each is a look-up, and the kernel has room for 4,095
+/// bytes of expressions in a rule (`dlen` of `struct nft_rule`); beyond that it would refuse the transaction.
+const MAX_NAMED_TOGETHER: usize = 24;
 /// The largest ICMP code.
 const MAX_ICMP_CODE: i64 = 255;
 
@@ -72,6 +78,7 @@ fn rule(field: &Field<'_>, scope: Scope<'_>) -> Option<Rule> {
         check_ports(&object, end, entity, protocol);
     }
     check_families(&object, [&source, &destination]);
+    check_named_ports(&object, action, [&source, &destination]);
     match scope.context.form {
         Form::V3 => {
             if let Some(http) = object.get("http") {
@@ -207,6 +214,43 @@ fn check_ports(rule: &Object<'_>, end: &str, entity: &EntityMatch, protocol: Opt
                 "a port needs the rule's protocol to be tcp, udp or sctp",
             );
         }
+    }
+}
+
+/// Keeps the named ports of a rule to what the kernel can hold, for what it refuses keeps all else back.
+fn check_named_ports(rule: &Object<'_>, action: Option<Action>, entities: [&EntityMatch; 2]) {
+    let named = |ports: &[PortMatch]| {
+        let is_named = |port: &&PortMatch| match port {
+            PortMatch::Named(_) => true,
+            PortMatch::Range(_) => false,
+        };
+        ports.iter().filter(is_named).count()
+    };
+    let wanted = entities.map(|entity| named(&entity.ports));
+    let pairs = wanted
+        .iter()
+        .map(|count| (*count).max(1))
+        .product::<usize>();
+    if pairs > MAX_NAMED_PAIRS {
+        rule.field().reject(format!(
+            "its named ports make {pairs} pairs of source and destination; at most {MAX_NAMED_PAIRS} are possible"
+        ));
+    }
+    let excluded: usize = entities.iter().map(|entity| named(&entity.not_ports)).sum();
+    // A packet is logged once, so that each named port excludes those before it.
+    let (together, what) = match action {
+        Some(Action::Log) => (
+            excluded + wanted.iter().sum::<usize>(),
+            "ports by name in a rule that logs",
+        ),
+        Some(Action::Allow | Action::Deny | Action::Pass) | None => {
+            (excluded, "negated ports by name")
+        }
+    };
+    if together > MAX_NAMED_TOGETHER {
+        rule.field().reject(format!(
+            "has {together} {what}; at most {MAX_NAMED_TOGETHER} are possible"
+        ));
     }
 }
 

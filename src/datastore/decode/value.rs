@@ -148,6 +148,9 @@ pub(super) fn port_match(field: &Field<'_>) -> Option<PortMatch> {
     Some(PortMatch::Named(PortName::new(text)))
 }
 
+/// For how many values room is made before any of them has been found to be good.
+const USUAL_LENGTH: usize = 64;
+
 /// Reads a list of values, leaving out the bad ones, which are reported.
 pub(super) fn list<T>(
     object: &Object<'_>,
@@ -157,7 +160,12 @@ pub(super) fn list<T>(
     let Some(field) = object.get(name) else {
         return Vec::new();
     };
-    field.items().filter_map(|field| item(&field)).collect()
+    let items = field.items();
+    // Resources are kept for long, so that their lists have no room to spare.
+    let mut good = Vec::with_capacity(items.len().min(USUAL_LENGTH));
+    good.extend(items.filter_map(|field| item(&field)));
+    good.shrink_to_fit();
+    good
 }
 
 /// Reads the names of an endpoint's profiles.

@@ -384,3 +384,31 @@ fn a_name_that_looks_like_a_range_is_doubted() {
         ]
     );
 }
+
+#[test]
+fn named_ports_are_no_more_than_the_kernel_can_hold() {
+    let names = |prefix: &str, count: usize| {
+        let names: Vec<String> = (0..count).map(|n| format!("{prefix}{n}")).collect();
+        names.join(", ")
+    };
+    let (source, destination) = (names("s", 32), names("d", 32));
+    good(&v3(&format!(
+        "{{action: Allow, source: {{ports: [{source}]}}, destination: {{ports: [{destination}]}}}}"
+    )));
+    bad(
+        &v3(&format!(
+            "{{action: Allow, source: {{ports: [{source}]}}, destination: {{ports: [{destination}, d]}}}}"
+        )),
+        "5 spec.ingress[0]: its named ports make 1056 pairs",
+    );
+    for (action, field) in [("Deny", "notPorts"), ("Log", "ports"), ("Log", "notPorts")] {
+        let rule = |count| {
+            let names = names("n", count);
+            v3(&format!(
+                "{{action: {action}, protocol: TCP, destination: {{{field}: [{names}]}}}}"
+            ))
+        };
+        good(&rule(24));
+        bad(&rule(25), "5 spec.ingress[0]: has 25 ");
+    }
+}

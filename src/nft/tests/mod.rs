@@ -46,11 +46,8 @@ fn input() -> BaseChain {
 }
 
 fn chain_of(name: &str, base: Option<BaseChain>, rules: &[Rule]) -> Object {
-    Object::Chain(Arc::new(Chain {
-        name: name.parse().unwrap(),
-        base,
-        rules: rules.to_vec(),
-    }))
+    let name = name.parse().unwrap();
+    Object::Chain(Arc::new(Chain::new(name, base, rules.to_vec())))
 }
 
 /// Makes a chain whose rules have one expression each.

@@ -343,7 +343,7 @@ fn kernel_takes(ruleset: &Ruleset) -> bool {
         operations.push(Operation::AddChain { name, base });
         rules.extend(chain.rules.iter().map(|rule| Operation::AddRule {
             chain: chain.name.clone(),
-            rule: Arc::new(rule.clone()),
+            rule: rule.clone(),
         }));
     }
     operations.extend(rules);
