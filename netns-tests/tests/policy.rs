@@ -475,12 +475,11 @@ both_ways! {
             names.join(", ")
         };
         let side = |field: &str, names: &str| {
-            format!(
-                "{{selector: \"has(w)\", notSelector: \"has(x)\", ports: [\"1:2\", \"4:5\", \"7:8\"], \
+            "{selector: \"has(w)\", notSelector: \"has(x)\", ports: [\"1:2\", \"4:5\", \"7:8\"], \
                   nets: [\"fd65::/64\", \"fd66::/64\", \"fd67::/64\"], \
-                  notNets: [\"fd65::5/128\", \"fd65::6/128\", \"fd65::7/127\"], \
-                  notPorts: [\"2:4\", \"6:8\", \"10:12\"]}}"
-            ).replace(&format!("{field}: ["), &format!("{field}: [{names}, "))
+                  notNets: [\"fd65::5/128\", \"fd65::6/128\", \"fd65::9/127\"], \
+                  notPorts: [\"2:4\", \"6:8\", \"10:12\"]}"
+                .replace(&format!("{field}: ["), &format!("{field}: [{names}, "))
         };
         let rule = |action: &str, field: &str| {
             format!(
