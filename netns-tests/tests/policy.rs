@@ -468,6 +468,38 @@ both_ways! {
         assert!(logs.iter().all(|log| log["prefix"] == "calico-packet: "), "{logs:?}");
     }
 
+    fn the_longest_rule_fits_the_kernel(owner) {
+        let (world, agent) = start(owner);
+        let names = |count: usize| {
+            let names: Vec<String> = (0..count).map(|n| format!("n{n}")).collect();
+            names.join(", ")
+        };
+        let side = |field: &str, names: &str| {
+            "{selector: \"has(w)\", notSelector: \"has(x)\", ports: [\"1:2\", \"4:5\", \"7:8\"], \
+                  nets: [\"fd65::/64\", \"fd66::/64\", \"fd67::/64\"], \
+                  notNets: [\"fd65::5/128\", \"fd65::6/128\", \"fd65::9/127\"], \
+                  notPorts: [\"2:4\", \"6:8\", \"10:12\"]}"
+                .replace(&format!("{field}: ["), &format!("{field}: [{names}, "))
+        };
+        let rule = |action: &str, field: &str| {
+            format!(
+                "{{action: {action}, protocol: TCP, notProtocol: UDP, source: {}, destination: {}}}",
+                side(field, &names(6)),
+                side(field, &names(6)),
+            )
+        };
+        let rules = [rule("Log", "ports"), rule("Log", "notPorts"), rule("Deny", "notPorts")];
+        agent.apply(&documents(&[
+            eth0(),
+            ingress("long", 10, &rules.join(", ")),
+            ingress("good", 20, "{action: Allow, protocol: TCP, destination: {ports: [8055]}}"),
+        ]));
+        world.expect("what else the transaction held", [
+            tcp(EXT, HOST0, 8055, Open),
+            tcp(EXT, HOST0, 8056, Dropped),
+        ]);
+    }
+
     fn scenario_90_the_prefix_and_the_rate_of_logs(owner) {
         let world = World::serving(SERVICES);
         let settings = [("FELIX_LOGPREFIX", "denied"), ("FELIX_LOGACTIONRATELIMIT", "10/minute")];

@@ -329,6 +329,11 @@ impl DirectorySource {
             self.lose("an empty directory stands in place of the resource directory".to_owned());
             return false;
         }
+        if let Some((path, reason)) = found.failed.first_key_value().filter(|_| !self.in_sync) {
+            // Nothing is known of what it holds, and a first snapshot without that would remove it.
+            self.lose(format!("{}: {reason}", path.display()));
+            return false;
+        }
         if self.lost.take().is_some() {
             tracing::info!(path = %self.root.display(), "the resource directory can be read again");
             self.queue.push_back(Event::Recovered);
@@ -437,4 +442,40 @@ pub fn read_directory(path: &Path) -> Result<Snapshot, Error> {
         problems: files.problems().cloned().collect(),
         skipped: files.skipped().cloned().collect(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_start_waits_for_directories_that_cannot_be_listed() {
+        let root = std::env::temp_dir().join(format!("tortie-unlisted-{}", std::process::id()));
+        let within = root.join("within");
+        std::fs::create_dir_all(&within).unwrap();
+        let found = walk(&root, &mut |_| {}).unwrap();
+        let mut unlisted = walk(&root, &mut |_| {}).unwrap();
+        unlisted
+            .failed
+            .insert(within.into(), "input/output error".to_owned());
+        let mut source = DirectorySource::open(&root);
+        let mut told = |found: &Walk| {
+            source.take(found, Haste::Now);
+            source.deliver();
+            source.queue.drain(..).collect::<Vec<_>>()
+        };
+        let events = told(&unlisted);
+        assert!(matches!(events[..], [Event::Lost { .. }]), "{events:?}");
+        let events = told(&found);
+        assert!(
+            matches!(events[..], [Event::Recovered, Event::Batch(_)]),
+            "{events:?}"
+        );
+        // Later it is a problem, and what is known stays.
+        let [Event::Batch(batch)] = &told(&unlisted)[..] else {
+            panic!("no batch");
+        };
+        assert!(batch.updates.is_empty() && batch.problems.len() == 1);
+        std::fs::remove_dir_all(&root).unwrap();
+    }
 }

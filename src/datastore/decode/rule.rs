@@ -23,9 +23,10 @@ const MAX_ICMP_TYPE: i64 = 254;
 /// The most pairs of a source's and a destination's named port that a rule may have: each pair is a rule of
 /// its own to the kernel, so that two long lists would exhaust the memory.
 const MAX_NAMED_PAIRS: usize = 1024;
-/// The most named ports that a rule may ask of one packet: each is a look-up, and the kernel has room for 4,095
-/// bytes of expressions in a rule (`dlen` of `struct nft_rule`); beyond that it would refuse the transaction.
-const MAX_NAMED_TOGETHER: usize = 24;
+/// The most named ports that a rule may ask of one packet: each takes four of the 128 expressions that a rule can
+/// have (`NFT_RULE_MAXEXPRS` of `net/netfilter/nf_tables_api.c`), and all other criteria together up to 74; a rule
+/// with more would have the kernel refuse the transaction.
+const MAX_NAMED_TOGETHER: usize = 12;
 /// The largest ICMP code.
 const MAX_ICMP_CODE: i64 = 255;
 

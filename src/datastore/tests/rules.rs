@@ -408,7 +408,7 @@ fn named_ports_are_no_more_than_the_kernel_can_hold() {
                 "{{action: {action}, protocol: TCP, destination: {{{field}: [{names}]}}}}"
             ))
         };
-        good(&rule(24));
-        bad(&rule(25), "5 spec.ingress[0]: has 25 ");
+        good(&rule(12));
+        bad(&rule(13), "5 spec.ingress[0]: has 13 ");
     }
 }
