@@ -80,25 +80,6 @@ pub fn felix_configuration(
     (raw, problems)
 }
 
-/// Converts the spec of a `ClusterInformation` to raw texts by option.
-pub fn cluster_information(spec: &Map<String, Value>) -> BTreeMap<String, String> {
-    [
-        ("clusterGUID", "ClusterGUID"),
-        ("clusterType", "ClusterType"),
-        ("calicoVersion", "CalicoVersion"),
-        ("variant", "Variant"),
-    ]
-    .into_iter()
-    .filter_map(|(field, option)| {
-        let value = spec
-            .get(field)?
-            .as_str()
-            .filter(|value| !value.is_empty())?;
-        Some((option.to_owned(), value.to_owned()))
-    })
-    .collect()
-}
-
 /// Finds the row of a field and the name (its own, or an alias) that the field stands for.
 fn find(field: &str) -> Option<(&'static Row, &'static str)> {
     let lower = field.to_ascii_lowercase();

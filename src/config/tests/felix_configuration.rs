@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::{clean, host1, map, problems};
-use crate::config::felix_configuration::{cluster_information, felix_configuration};
+use crate::config::felix_configuration::felix_configuration;
 use crate::config::layers::Layers;
 use crate::config::resolve::resolve;
 
@@ -206,15 +206,9 @@ fn sctp_failsafe_ports_pass_conversion_and_are_refused_later() {
 }
 
 #[test]
-fn cluster_information_is_four_options() {
-    let spec = json!({ "clusterGUID": "abc", "clusterType": "openstack", "datastoreReady": true, "variant": "" });
-    let raw = cluster_information(spec.as_object().unwrap());
-    assert_eq!(
-        raw,
-        map(&[("ClusterGUID", "abc"), ("ClusterType", "openstack")])
-    );
+fn the_type_of_a_cluster_turns_openstack_on() {
     let config = clean(&Layers {
-        datastore_global: raw,
+        datastore_global: map(&[("ClusterType", "k8s,OpenStack")]),
         ..host1()
     })
     .config;
