@@ -49,6 +49,11 @@ name_type! {
     TierName
 }
 
+name_type! {
+    /// The name of a port that endpoints declare.
+    PortName
+}
+
 /// The kinds of resource that mean something to this agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {

@@ -16,10 +16,10 @@ mod sets;
 pub use endpoint::{
     EndpointPort, HostEndpoint, HostInterface, LabelMap, NatMapping, WorkloadEndpoint,
 };
-pub use id::{Form, Kind, NodeName, ProfileId, ResourceKey, TierName};
+pub use id::{Form, Kind, NodeName, PortName, ProfileId, ResourceKey, TierName};
 pub use policy::{DEFAULT_TIER, EndOfTier, Order, Policy, PolicyKind, PolicyTypes, Tier};
 pub use problem::{Place, Problem, Severity};
 pub use profile::{DEFAULT_ALLOW_PROFILE, Profile};
 pub use resource::{ClusterInformation, FelixConfiguration, IpPool, Node, Resource, Update};
-pub use rule::{Action, Direction, EntityMatch, IcmpMatch, PortMatch, PortName, Rule};
+pub use rule::{Action, Direction, EntityMatch, IcmpMatch, PortMatch, Rule};
 pub use sets::NetworkSet;

@@ -1,10 +1,8 @@
 //! Rules of policies and profiles, as written.
 
-use std::fmt;
-use std::sync::Arc;
-
 use ipnet::IpNet;
 
+use super::PortName;
 use crate::net::{Family, PortRange, Protocol};
 use crate::selector::Selector;
 
@@ -33,34 +31,6 @@ pub enum Action {
     Log,
     /// Leaves the tier: the next tier is asked, after the last the profiles.
     Pass,
-}
-
-/// The name of a port that endpoints declare.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct PortName(Arc<str>);
-
-impl PortName {
-    /// Makes the name from text that its decoder has checked.
-    pub fn new(text: &str) -> Self {
-        Self(text.into())
-    }
-
-    /// Returns the name as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for PortName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl fmt::Debug for PortName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.0, f)
-    }
 }
 
 /// One entry of a rule's port list.

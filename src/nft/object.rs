@@ -133,6 +133,16 @@ pub enum Object {
     Set(Arc<SetSpec>, Arc<Vec<Element>>),
 }
 
+impl Rule {
+    /// Makes a rule with a comment.
+    pub fn new(comment: &str, exprs: Vec<Expr>) -> Self {
+        Self {
+            exprs,
+            comment: Some(comment.into()),
+        }
+    }
+}
+
 impl Chain {
     /// Makes a chain of rules that nothing else shares yet.
     pub fn new(name: ChainName, base: Option<BaseChain>, rules: Vec<Rule>) -> Self {

@@ -75,14 +75,6 @@ pub(super) fn write_map_changes(
     }
 }
 
-/// Makes a rule with a comment.
-fn rule(comment: &str, exprs: Vec<Expr>) -> Rule {
-    Rule {
-        exprs,
-        comment: Some(comment.into()),
-    }
-}
-
 /// Makes a base chain; `any` is the endpoint of all interfaces that have none of their own.
 pub(super) fn base_chain(base: Base, any: Option<&EndpointId>, settings: &Settings) -> Arc<Chain> {
     let (path, side) = match base {
@@ -93,17 +85,20 @@ pub(super) fn base_chain(base: Base, any: Option<&EndpointId>, settings: &Settin
     let mut rules = Vec::new();
     let accept = || Expr::Verdict(Verdict::Accept);
     if !settings.ipv6 {
-        rules.push(rule(
+        rules.push(Rule::new(
             "IPv6 is not policed (Ipv6Support)",
             vec![Expr::NetworkFamily(Family::V6), accept()],
         ));
     }
     if base == Base::OutputDnat {
-        rules.push(rule("forwarded", vec![Expr::HasInputInterface, accept()]));
+        rules.push(Rule::new(
+            "forwarded",
+            vec![Expr::HasInputInterface, accept()],
+        ));
     }
     for prefix in &settings.workload_prefixes {
         let matched = InterfaceMatch::Prefix(prefix.clone());
-        rules.push(rule(
+        rules.push(Rule::new(
             "workload interfaces have no host endpoint",
             vec![Expr::Interface(side, Comparison::Is, matched), accept()],
         ));
@@ -113,7 +108,7 @@ pub(super) fn base_chain(base: Base, any: Option<&EndpointId>, settings: &Settin
     let guard = match base {
         Base::InputPolicy => None,
         Base::Output => {
-            rules.push(rule(
+            rules.push(Rule::new(
                 "judged after routing, by its final interface",
                 vec![translated, accept()],
             ));
@@ -123,11 +118,14 @@ pub(super) fn base_chain(base: Base, any: Option<&EndpointId>, settings: &Settin
     };
     let map = Expr::VerdictMap(vec![Key::Interface(side)], interface_map(path));
     let lookup = guard.iter().cloned().chain([map]).collect();
-    rules.push(rule("the interface's host endpoint", lookup));
+    rules.push(Rule::new("the interface's host endpoint", lookup));
     if let Some(id) = any {
         let goto = Expr::Verdict(Verdict::Goto(names::endpoint(path, id)));
         let exprs = guard.into_iter().chain([goto]).collect();
-        rules.push(rule("the host endpoint of all other interfaces", exprs));
+        rules.push(Rule::new(
+            "the host endpoint of all other interfaces",
+            exprs,
+        ));
     }
     base.chain(settings.position, rules)
 }

@@ -11,14 +11,6 @@ use crate::calc::{EndpointId, EndpointPolicies, TierPolicies};
 use crate::model::EndOfTier;
 use crate::nft::{Chain, Comparison, Expr, Rule, Verdict, ct_state};
 
-/// Makes a rule with a comment.
-fn rule(comment: &str, exprs: Vec<Expr>) -> Rule {
-    Rule {
-        exprs,
-        comment: Some(comment.into()),
-    }
-}
-
 /// Makes a rule that asks another chain.
 fn jump(chain: crate::nft::ChainName) -> Rule {
     Rule {
@@ -39,12 +31,12 @@ pub(super) fn chain(
 ) -> Arc<Chain> {
     let direction = path.direction();
     let known = ct_state::ESTABLISHED | ct_state::RELATED;
-    let mut rules = vec![rule(
+    let mut rules = vec![Rule::new(
         "connections that policy has accepted",
         vec![Expr::CtState(known), Expr::Verdict(Verdict::Accept)],
     )];
     if settings.drop_invalid {
-        rules.push(rule(
+        rules.push(Rule::new(
             "packets of no connection",
             vec![Expr::CtState(ct_state::INVALID), deny(refusal)],
         ));
@@ -57,7 +49,7 @@ pub(super) fn chain(
     if !ended {
         let profiles = policies.profiles.iter();
         rules.extend(profiles.map(|profile| jump(names::profile(path, profile))));
-        rules.push(rule(
+        rules.push(Rule::new(
             "no policy or profile has accepted",
             vec![deny(refusal)],
         ));
@@ -107,7 +99,7 @@ fn tier_rules(
                 exprs.push(Expr::MarkBits(Comparison::IsNot, bit));
             }
             exprs.push(deny(refusal));
-            rules.push(rule(&format!("end of tier {}", tier.tier), exprs));
+            rules.push(Rule::new(&format!("end of tier {}", tier.tier), exprs));
             if passes {
                 AfterTier::More
             } else {
