@@ -62,21 +62,13 @@ impl Configuration {
 
     /// Tells whether the cluster says that its datastore must not be used yet.
     pub fn datastore_refuses(&self) -> bool {
-        self.resources
-            .values()
-            .any(|resource| match resource.as_ref() {
-                Resource::ClusterInformation(cluster) => cluster.datastore_ready == Some(false),
-                Resource::HostEndpoint(_)
-                | Resource::WorkloadEndpoint(_)
-                | Resource::Policy(_)
-                | Resource::StagedPolicy
-                | Resource::Tier(_)
-                | Resource::Profile(_)
-                | Resource::NetworkSet(_)
-                | Resource::Node(_)
-                | Resource::IpPool(_)
-                | Resource::FelixConfiguration(_) => false,
-            })
+        self.resources.values().any(|resource| {
+            if let Resource::ClusterInformation(cluster) = resource.as_ref() {
+                cluster.datastore_ready == Some(false)
+            } else {
+                false
+            }
+        })
     }
 
     /// Takes in a resource; tells whether it can bear on the configuration.
@@ -208,19 +200,10 @@ impl Configuration {
     /// Returns a configuration resource by name.
     fn felix(&self, name: &str) -> Option<&FelixConfiguration> {
         let key = ResourceKey::v3(Kind::FelixConfiguration, "", name);
-        match self.resources.get(&key)?.as_ref() {
-            Resource::FelixConfiguration(felix) => Some(felix),
-            Resource::HostEndpoint(_)
-            | Resource::WorkloadEndpoint(_)
-            | Resource::Policy(_)
-            | Resource::StagedPolicy
-            | Resource::Tier(_)
-            | Resource::Profile(_)
-            | Resource::NetworkSet(_)
-            | Resource::Node(_)
-            | Resource::IpPool(_)
-            | Resource::ClusterInformation(_) => None,
-        }
+        let Resource::FelixConfiguration(felix) = self.resources.get(&key)?.as_ref() else {
+            return None;
+        };
+        Some(felix)
     }
 
     /// Returns the values of a configuration resource.
