@@ -23,6 +23,14 @@ pub fn calc_settings(config: &Config) -> calc::Settings {
         node: NodeName::new(&config.hostname),
         interface_prefixes: config.policy.interface_prefixes.clone(),
         interface_exclude: config.policy.interface_exclude.clone(),
+        spoofed_sources: match config.workload.source_spoofing {
+            config::SourceSpoofing::Disabled => calc::SpoofedSources::Refused,
+            config::SourceSpoofing::Any => calc::SpoofedSources::Allowed,
+        },
+        floating_ips: match config.nat.floating_ips {
+            config::FloatingIps::Disabled => calc::FloatingIps::OpenStack,
+            config::FloatingIps::Enabled => calc::FloatingIps::All,
+        },
     }
 }
 
