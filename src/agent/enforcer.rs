@@ -1,7 +1,7 @@
 //! What is wanted, what is in the kernel, and the next transactions between them.
 
 use crate::calc::{Calc, LinkUpdate, Settings as CalcSettings};
-use crate::model::{Place, PolicyKind, Problem, Severity, Update};
+use crate::model::Update;
 use crate::nft::{Catalog, CatalogDelta, Extent, PlanError, Plans, plan};
 use crate::render::{Renderer, Settings as RenderSettings};
 
@@ -85,25 +85,6 @@ impl Enforcer {
     pub fn observed(&mut self, catalog: Catalog, adopt: bool) {
         self.knowledge = Knowledge::Observed(catalog);
         self.adopt = adopt;
-    }
-
-    /// Returns a problem for each policy in use that this version does not enforce, or not everywhere.
-    pub fn unenforced(&self) -> impl Iterator<Item = Problem> + '_ {
-        self.renderer.unenforced().map(|(id, kind)| Problem {
-            place: Place::Calculated,
-            object: Some(id.key.clone()),
-            field: String::new(),
-            reason: match kind {
-                PolicyKind::Normal | PolicyKind::ApplyOnForward => {
-                    "this version does not apply policy to forwarded traffic: it holds for traffic \
-                     that ends or begins on this host"
-                }
-                PolicyKind::Untracked => "this version does not enforce doNotTrack policy",
-                PolicyKind::PreDnat => "this version does not enforce preDNAT policy",
-            }
-            .to_owned(),
-            severity: Severity::Warning,
-        })
     }
 
     /// Returns the next step towards what is wanted.

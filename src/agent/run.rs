@@ -503,13 +503,7 @@ impl Agent {
             self.announced = true;
             info!("in-sync");
         }
-        let problems: BTreeSet<Problem> = self
-            .enforcer
-            .calc()
-            .problems()
-            .into_iter()
-            .chain(self.enforcer.unenforced())
-            .collect();
+        let problems: BTreeSet<Problem> = self.enforcer.calc().problems().into_iter().collect();
         for problem in problems.difference(&self.known_problems) {
             warn!("{problem}");
         }

@@ -1,15 +1,18 @@
 //! The configuration, in each room's own words.
 
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use crate::calc;
 use crate::config::{self, Config};
 use crate::kernel;
 use crate::model::NodeName;
-use crate::net::{InterfaceName, Protocol};
-use crate::nft::{Limit, LimitUnit};
+use crate::net::{InterfaceName, PortRange, Protocol};
+use crate::nft::{InterfaceMatch, Limit, LimitUnit};
 use crate::render::{
-    ChainPosition, DenyAction, Failsafe, MarkError, Marks, NeighborDiscovery, Settings, table_name,
+    AllowAction, ChainPosition, DenyAction, Encapsulation, Failsafe, MarkError, Marks,
+    NatExclusions, NatOutgoing, NeighborDiscovery, OpenStack, Refused, Settings, ToHostAction,
+    table_name,
 };
 use crate::telemetry;
 
@@ -75,7 +78,57 @@ pub fn render_settings(config: &Config) -> Result<Settings, MarkError> {
             config::ChainInsertMode::Insert => ChainPosition::Insert,
             config::ChainInsertMode::Append => ChainPosition::Append,
         },
+        allow: match policy.filter_allow_action {
+            config::AllowAction::Accept => AllowAction::Accept,
+            config::AllowAction::Return => AllowAction::Return,
+        },
+        to_host: match policy.endpoint_to_host_action {
+            config::EndpointToHostAction::Drop => ToHostAction::Drop,
+            config::EndpointToHostAction::Accept => ToHostAction::Accept,
+            config::EndpointToHostAction::Return => ToHostAction::Return,
+        },
+        openstack: config.openstack_active().then(|| OpenStack {
+            metadata: metadata(&config.workload),
+        }),
+        encapsulation: Encapsulation {
+            refused_vxlan: (!config.workload.allow_vxlan).then_some(config.workload.vxlan_port),
+            ipip: if config.workload.allow_ipip {
+                Refused::No
+            } else {
+                Refused::Yes
+            },
+        },
+        nat: nat_outgoing(&config.nat),
     })
+}
+
+/// Returns where workloads find the metadata service of `OpenStack`: translation needs an address of it.
+fn metadata(workload: &config::WorkloadConfig) -> Option<(Ipv4Addr, u16)> {
+    let address = workload.metadata_addr.as_deref()?.parse().ok()?;
+    (workload.metadata_port != 0).then_some((address, workload.metadata_port))
+}
+
+/// Translates how sources are translated that leave the pools.
+fn nat_outgoing(nat: &config::NatConfig) -> NatOutgoing {
+    let interface = nat.outgoing_interface.as_deref().and_then(|text| {
+        let (name, matched): (&str, fn(InterfaceName) -> InterfaceMatch) =
+            match text.strip_suffix('+') {
+                Some(prefix) => (prefix, InterfaceMatch::Prefix),
+                None => (text, InterfaceMatch::Name),
+            };
+        name.parse().ok().map(matched)
+    });
+    NatOutgoing {
+        ports: nat
+            .port_range
+            .and_then(|span| PortRange::new(span.first, span.last).ok()),
+        address: nat.outgoing_address,
+        exclusions: match nat.outgoing_exclusions {
+            config::NatExclusions::PoolsOnly => NatExclusions::Pools,
+            config::NatExclusions::PoolsAndHosts => NatExclusions::PoolsAndHosts,
+        },
+        interface,
+    }
 }
 
 /// Translates one failsafe port.

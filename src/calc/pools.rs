@@ -64,7 +64,12 @@ impl Pools {
         NatPools {
             masqueraded: masqueraded.map(|(net, _)| *net).collect(),
             all: by_net.keys().copied().collect(),
-            hosts: self.hosts.values().flatten().copied().collect::<BTreeSet<_>>(),
+            hosts: self
+                .hosts
+                .values()
+                .flatten()
+                .copied()
+                .collect::<BTreeSet<_>>(),
         }
     }
 }

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use super::active::Active;
 use super::binding::Bindings;
+use super::pools::Pools;
 use super::sets::Sets;
 use super::settings::Settings;
-use super::pools::Pools;
 use super::settings::SpoofedSources;
 use super::tracker::Tracker;
 use super::workloads::{Workloads, interface_of};
@@ -165,7 +165,11 @@ impl Calc {
         }
         for endpoint in self.withheld.keys() {
             let reason = "WorkloadSourceSpoofing does not allow it: the endpoint counts as absent";
-            warn(endpoint, "spec.allowSpoofedSourcePrefixes", reason.to_owned());
+            warn(
+                endpoint,
+                "spec.allowSpoofedSourcePrefixes",
+                reason.to_owned(),
+            );
         }
         for (profile, endpoint) in self.active.missing_profiles() {
             let reason = format!("profile `{profile}` does not exist and denies all traffic");
@@ -361,7 +365,8 @@ impl Calc {
             .is_some_and(|endpoint| !endpoint.allow_spoofed_sources.is_empty());
         match self.settings.spoofed_sources {
             SpoofedSources::Refused if asks => {
-                self.withheld.extend(resource.map(|held| (key.clone(), held)));
+                self.withheld
+                    .extend(resource.map(|held| (key.clone(), held)));
                 None
             }
             SpoofedSources::Refused | SpoofedSources::Allowed => resource,

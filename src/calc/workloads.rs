@@ -110,9 +110,7 @@ impl Workloads {
                 .by_interface
                 .get(interface)
                 .filter(|_| settings.is_workload(interface));
-            let winner = ranks
-                .and_then(BTreeSet::first)
-                .map(|rank| rank.key.clone());
+            let winner = ranks.and_then(BTreeSet::first).map(|rank| rank.key.clone());
             let old = match &winner {
                 Some(winner) => self.owners.insert(interface.clone(), winner.clone()),
                 None => self.owners.remove(interface),

@@ -279,7 +279,11 @@ fn node(node: &Node) -> Fields {
     let mut spec = Fields::new();
     let mut bgp = Fields::new();
     for address in &node.addresses {
-        let name = if address.is_ipv4() { "ipv4Address" } else { "ipv6Address" };
+        let name = if address.is_ipv4() {
+            "ipv4Address"
+        } else {
+            "ipv6Address"
+        };
         bgp.insert(name.to_owned(), json!(address.to_string()));
     }
     if !bgp.is_empty() {
