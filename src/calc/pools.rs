@@ -12,7 +12,7 @@ use crate::model::{IpPool, ResourceKey};
 /// What is stored of pools and hosts.
 #[derive(Debug, Default)]
 pub(super) struct Pools {
-    pools: BTreeMap<ResourceKey, IpPool>,
+    by_key: BTreeMap<ResourceKey, IpPool>,
     hosts: BTreeMap<ResourceKey, Vec<IpAddr>>,
     changed: bool,
     told: Arc<NatPools>,
@@ -22,8 +22,8 @@ impl Pools {
     /// Stores a pool, or forgets it.
     pub(super) fn set_pool(&mut self, key: &ResourceKey, pool: Option<&IpPool>) {
         let old = match pool {
-            Some(pool) => self.pools.insert(key.clone(), pool.clone()),
-            None => self.pools.remove(key),
+            Some(pool) => self.by_key.insert(key.clone(), pool.clone()),
+            None => self.by_key.remove(key),
         };
         self.changed |= old.as_ref() != pool;
     }
@@ -57,7 +57,7 @@ impl Pools {
     fn now(&self) -> NatPools {
         // Of several pools with one CIDR the first by name counts.
         let mut by_net: BTreeMap<IpNet, &IpPool> = BTreeMap::new();
-        for pool in self.pools.values() {
+        for pool in self.by_key.values() {
             by_net.entry(pool.cidr).or_insert(pool);
         }
         let masqueraded = by_net.iter().filter(|(_, pool)| pool.nat_outgoing);

@@ -41,11 +41,14 @@ impl Dispatch {
 
     /// Stores where packets of all other interfaces go at a place; tells whether that is new.
     pub(super) fn set_others(&mut self, place: Place, verdict: Option<Verdict>) -> bool {
-        let before = match verdict.clone() {
+        if self.others.get(&place) == verdict.as_ref() {
+            return false;
+        }
+        match verdict {
             Some(verdict) => self.others.insert(place, verdict),
             None => self.others.remove(&place),
         };
-        before != verdict
+        true
     }
 
     /// Stores whether any workload may use sources that are not its own; tells whether that is new.

@@ -455,15 +455,12 @@ impl Renderer {
         if self.written.get(&name) == chain.as_ref() {
             return;
         }
-        match chain {
-            Some(chain) => {
-                self.written.insert(name, Arc::clone(&chain));
-                write_chain(chain, out);
-            }
-            None => {
-                self.written.remove(&name);
-                out.insert(ObjectKey::Chain(name), ObjectChange::Absent);
-            }
+        if let Some(chain) = chain {
+            self.written.insert(name, Arc::clone(&chain));
+            write_chain(chain, out);
+        } else {
+            self.written.remove(&name);
+            out.insert(ObjectKey::Chain(name), ObjectChange::Absent);
         }
     }
 }

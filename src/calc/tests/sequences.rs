@@ -104,29 +104,7 @@ fn resource(slot: usize, seed: u64) -> (ResourceKey, Resource) {
         }
         6..9 => {
             let key = ResourceKey::v3(Kind::WorkloadEndpoint, "ns", ["x", "y", "z"][slot - 6]);
-            let mut made = wep(&choices.some(&ADDRESSES), choices.of(&LABELS));
-            made.profiles = profiles(choices.of(&PROFILES));
-            made.ports = choices
-                .some(&["http tcp 80", "http tcp 81"])
-                .into_iter()
-                .map(port)
-                .collect();
-            made.node = NodeName::new(choices.of(&["here", "here", "there"]));
-            made.interface = interface(choices.of(&["cali1", "cali2", "tap1"]));
-            made.orchestrator = choices.of(&["k8s", "openstack"]).to_owned();
-            made.active = choices.below(4) != 0;
-            if choices.below(3) == 0 {
-                made.allow_spoofed_sources = made.nets.clone();
-            }
-            made.nat = made
-                .nets
-                .iter()
-                .map(|net| NatMapping {
-                    internal: net.addr(),
-                    external: net.addr(),
-                })
-                .collect();
-            (key, Resource::WorkloadEndpoint(made))
+            (key, Resource::WorkloadEndpoint(workload(&mut choices)))
         }
         9..12 => {
             let key = v3(Kind::GlobalNetworkSet, ["n1", "n2", "n3"][slot - 9]);
@@ -191,6 +169,32 @@ fn resource(slot: usize, seed: u64) -> (ResourceKey, Resource) {
             )
         }
     }
+}
+
+fn workload(choices: &mut Choices) -> WorkloadEndpoint {
+    let mut made = wep(&choices.some(&ADDRESSES), choices.of(&LABELS));
+    made.profiles = profiles(choices.of(&PROFILES));
+    made.ports = choices
+        .some(&["http tcp 80", "http tcp 81"])
+        .into_iter()
+        .map(port)
+        .collect();
+    made.node = NodeName::new(choices.of(&["here", "here", "there"]));
+    made.interface = interface(choices.of(&["cali1", "cali2", "tap1"]));
+    made.orchestrator = choices.of(&["k8s", "openstack"]).to_owned();
+    made.active = choices.below(4) != 0;
+    if choices.below(3) == 0 {
+        made.allow_spoofed_sources = made.nets.clone();
+    }
+    made.nat = made
+        .nets
+        .iter()
+        .map(|net| NatMapping {
+            internal: net.addr(),
+            external: net.addr(),
+        })
+        .collect();
+    made
 }
 
 fn rules(choices: &mut Choices) -> Vec<Rule> {
