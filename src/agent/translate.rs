@@ -1,5 +1,6 @@
 //! The configuration, in each room's own words.
 
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
@@ -14,11 +15,13 @@ use crate::render::{
     NatExclusions, NatOutgoing, NeighborDiscovery, OpenStack, Refused, Settings, ToHostAction,
     table_name,
 };
-use crate::telemetry;
+use crate::{routes, telemetry};
 
 /// How long an answer is awaited where `NetlinkTimeout` sets no limit: the kernel answers while it is asked, so a
 /// longer silence is a fault.
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(3_600);
+/// The priority of routes to workloads, as Felix has it.
+const ROUTE_PRIORITY: u32 = 1024;
 
 /// Returns what calc is told of the configuration.
 pub fn calc_settings(config: &Config) -> calc::Settings {
@@ -128,6 +131,53 @@ fn nat_outgoing(nat: &config::NatConfig) -> NatOutgoing {
             config::NatExclusions::PoolsAndHosts => NatExclusions::PoolsAndHosts,
         },
         interface,
+    }
+}
+
+/// Returns what the wiring of workload interfaces is told of the configuration.
+pub fn routes_settings(config: &Config) -> routes::Settings {
+    let route = &config.route;
+    routes::Settings {
+        protocol: route.protocol,
+        priority: ROUTE_PRIORITY,
+        source_v4: route.source_v4,
+        source_v6: route.source_v6,
+        external: if route.remove_external {
+            routes::ExternalRoutes::Removed
+        } else {
+            routes::ExternalRoutes::Kept
+        },
+        refresh: route.refresh_interval,
+        forwarding: match config.links.ip_forwarding {
+            config::IpForwarding::Enabled => routes::Forwarding::Enabled,
+            config::IpForwarding::Disabled => routes::Forwarding::LeftAlone,
+        },
+        ipv6: if config.policy.ipv6_support {
+            routes::Ipv6::Enabled
+        } else {
+            routes::Ipv6::Disabled
+        },
+        workload_prefixes: config.policy.interface_prefixes.clone(),
+    }
+}
+
+/// Returns what the interface of a workload is given; one that is down has no addresses.
+pub fn wiring(workload: &calc::WorkloadInterface) -> routes::Wiring {
+    let addresses = match workload.state {
+        calc::AdminState::Up => {
+            let floating = workload.floating.iter().map(|mapping| mapping.external);
+            workload.addresses.iter().copied().chain(floating).collect()
+        }
+        calc::AdminState::Down => BTreeSet::new(),
+    };
+    routes::Wiring {
+        addresses,
+        mac: workload.mac,
+        spoofing: if workload.spoofable.is_empty() {
+            routes::SpoofedSources::Refused
+        } else {
+            routes::SpoofedSources::Allowed
+        },
     }
 }
 
