@@ -14,4 +14,6 @@ mod writer;
 pub use configuration::Configuration;
 pub use enforcer::{Enforcer, Step};
 pub use run::{ExitReason, run};
-pub use translate::{calc_settings, log_settings, render_settings, writer_settings};
+pub use translate::{
+    calc_settings, explain_settings, log_settings, render_settings, writer_settings,
+};
