@@ -462,6 +462,53 @@ fn explain_finds_interfaces_or_asks_for_them() {
 }
 
 #[test]
+fn explain_knows_the_interfaces_of_workloads() {
+    let workload = |name: &str, number: u8| {
+        format!(
+            "---\napiVersion: projectcalico.org/v3\nkind: WorkloadEndpoint\n\
+             metadata: {{name: host-k8s-{name}-eth0, namespace: default}}\n\
+             spec:\n  interfaceName: cali{number}\n  ipNetworks: [10.65.0.{number}/32]\n  \
+             profiles: [projectcalico-default-allow]\n"
+        )
+    };
+    let text = workload("a", 1) + &workload("b", 2);
+    let directory = Directory::with("workloads", &[("a.yaml", &text)]);
+    let explain = |words: &str| {
+        let mut arguments = vec!["explain", "--directory", directory.path()];
+        arguments.extend(["--hostname", "host", "--proto", "tcp", "--port", "80"]);
+        arguments.extend(words.split_whitespace());
+        tortie(&arguments)
+    };
+    for (words, code, begins) in [
+        (
+            "--from 10.65.0.1 --to 10.65.0.2",
+            0,
+            "in by cali1, out by cali2, new",
+        ),
+        (
+            "--from 10.65.0.1 --to 192.0.2.1 --dnat 10.65.0.2:8080",
+            0,
+            "(translated to 10.65.0.2 port 8080), in by cali1, out by cali2, new",
+        ),
+        (
+            "--from 10.65.0.1 --to 192.0.2.1 --out host",
+            1,
+            "in by cali1, for this host, new",
+        ),
+        (
+            "--from 10.65.0.2 --to 192.0.2.1 --in cali1 --out eth0",
+            1,
+            "in by cali1, out by eth0, new",
+        ),
+    ] {
+        let found = explain(words);
+        let first = found.stdout.lines().next().unwrap_or_default();
+        assert_eq!(found.code, Some(code), "{words}\n{found:?}");
+        assert!(first.ends_with(begins), "{words}\n{first}");
+    }
+}
+
+#[test]
 fn version_and_help_go_to_stdout() {
     let version = format!("tortie {}\n", env!("CARGO_PKG_VERSION"));
     assert_eq!(plain(&["version"]).stdout, version);
