@@ -79,6 +79,23 @@ impl Host {
         self.tiers_and_profiles(packet, subject, direction)
     }
 
+    /// Asks a host endpoint of the v1 form about traffic that passes through: as about its own, save that neighbour
+    /// discovery is a matter of one link and passes through nothing.
+    pub(super) fn host_forward_as_own(
+        &self,
+        packet: &Packet,
+        subject: &Subject<'_>,
+        direction: Direction,
+    ) -> Answer {
+        if let Some(answer) = self.by_state(packet) {
+            return answer;
+        }
+        if let Some(reason) = self.failsafe(packet, direction) {
+            return Answer::new(Outcome::Allow, reason);
+        }
+        self.tiers_and_profiles(packet, subject, direction)
+    }
+
     /// Asks a host endpoint of the v3 form about traffic that passes through.
     pub(super) fn host_forward(
         &self,

@@ -386,7 +386,7 @@ impl Way<'_> {
         } else if other_is_workload {
             Answer::new(Outcome::Continue, Reason::LeftToWorkload)
         } else {
-            host.host_normal(&self.packet, &subject, direction)
+            host.host_forward_as_own(&self.packet, &subject, direction)
         };
         self.answer(hook, interface, Some(key), answer)
     }
