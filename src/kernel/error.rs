@@ -84,9 +84,9 @@ pub enum KernelError {
         #[source]
         source: Errno,
     },
-    /// Others changed the ruleset each time a chain of the host's own firewall was to be changed.
+    /// Others changed the ruleset each time a chain of the host's own firewall was to be read or changed.
     #[error(
-        "change our rule in the chain `{chain}`: the ruleset changed during each of {attempts} attempts"
+        "read or change our rule in the chain `{chain}`: the ruleset changed during each of {attempts} attempts"
     )]
     HostRuleUnsettled {
         /// The chain.

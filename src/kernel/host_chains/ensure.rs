@@ -114,6 +114,30 @@ impl HostChains {
         })
     }
 
+    /// Tells whether any chain of `iptables-nft` holds a rule of ours.
+    ///
+    /// # Errors
+    /// Fails where the kernel does not answer.
+    pub fn has_rules(&mut self) -> Result<bool, KernelError> {
+        for place in PLACES {
+            if self.has_rules_at(place)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn has_rules_at(&mut self, place: Place) -> Result<bool, KernelError> {
+        for _ in 0..ATTEMPTS {
+            match self.rules(place)? {
+                None => return Ok(false),
+                Some(Reading::Whole(seen)) => return Ok(seen.has_ours()),
+                Some(Reading::Interrupted) => {}
+            }
+        }
+        Err(unsettled(place))
+    }
+
     fn ensure_at(
         &mut self,
         place: Place,
@@ -150,10 +174,7 @@ impl HostChains {
                 }
             }
         }
-        Err(KernelError::HostRuleUnsettled {
-            chain: place,
-            attempts: ATTEMPTS,
-        })
+        Err(unsettled(place))
     }
 
     /// Reads the rules of a chain; `None` where there is no such chain of `iptables-nft`.
@@ -236,6 +257,13 @@ impl HostChains {
             None if acknowledged => Outcome::Committed,
             None => Outcome::Unknown,
         })
+    }
+}
+
+fn unsettled(chain: Place) -> KernelError {
+    KernelError::HostRuleUnsettled {
+        chain,
+        attempts: ATTEMPTS,
     }
 }
 
