@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use netns_tests::{EXT, EXT2, Family, HOST1, Namespace, Place, World};
 use nix::errno::Errno;
 use tortie::kernel::{
-    Accepted, Change, HostChains, HostFirewall as _, HostPolicy, Kernel as _, KernelError, Remedy,
-    Report, Wanted, advice,
+    Accepted, Advice, Change, HostChains, HostFirewall as _, HostPolicy, Kernel as _, KernelError,
+    Remedy, Report, Wanted, advice,
 };
 use tortie::nft::{BaseChain, ChainType, Expr, Hook, Operation};
 
@@ -319,7 +319,7 @@ fn the_advice_is_what_makes_a_chain_accept_the_mark() {
         open(TableOwner::Auto)
             .commit(&everything())
             .expect("commit");
-        let found = chains().survey().expect("survey");
+        let found = chains().survey(MARK).expect("survey");
         let shown: Vec<String> = found
             .iter()
             .map(|chain| format!("{chain} {} {:?}", chain.priority, chain.policy))
@@ -340,15 +340,14 @@ fn the_advice_is_what_makes_a_chain_accept_the_mark() {
             Hook::Input | Hook::Forward => true,
             Hook::Prerouting | Hook::Output | Hook::Postrouting => false,
         }));
-        let advice = advice(
-            &found,
-            Accepted {
-                mark: MARK,
-                priority: -7,
-            },
-        );
-        assert_eq!(advice.len(), 6);
-        for advice in advice {
+        let accepted = Accepted {
+            mark: MARK,
+            priority: -7,
+        };
+        // One chain accepts the mark, but only from one interface.
+        let given = advice(&found, accepted);
+        assert_eq!(given.len(), 6);
+        for advice in given {
             assert_eq!(advice.chain.policy, HostPolicy::Drop);
             match advice.remedy {
                 Remedy::Command(command) => drop(run(&command)),
@@ -365,6 +364,31 @@ fn the_advice_is_what_makes_a_chain_accept_the_mark() {
         let listed = nft(&["list", "chain", "inet", "fw", "in"]).expect("list");
         let rule = "meta mark & 0x00010000 == 0x00010000 accept";
         assert!(listed.contains(rule), "{listed}");
+
+        // Who followed the advice hears of it no more; neither who inserted the rule with comments and counters.
+        let early = |advice: &[Advice]| match advice {
+            [only] => only.chain.name == "early",
+            _ => false,
+        };
+        let after = advice(&chains().survey(MARK).expect("survey"), accepted);
+        assert!(early(&after), "{after:?}");
+        nft(&["flush chain inet fw in"]).expect("nft");
+        nft(&["add rule inet fw in meta mark & 0x10000 != 0 counter accept comment \"x\""])
+            .expect("nft");
+        for program in ["iptables", "ip6tables"] {
+            run(&format!("{program} -D INPUT 1"));
+            run(&format!(
+                "{program} -A INPUT -m comment --comment x -m mark --mark 0x10000/0x10000 -j ACCEPT"
+            ));
+            run(&format!("{program} -D FORWARD 1"));
+        }
+        let after = advice(&chains().survey(MARK).expect("survey"), accepted);
+        assert_eq!(after.len(), 3, "{after:?}");
+        ensure(&mut chains(), INSERTED);
+        let after = advice(&chains().survey(MARK).expect("survey"), accepted);
+        assert!(early(&after), "{after:?}");
+        let other = advice(&chains().survey(0x20000).expect("survey"), accepted);
+        assert_eq!(other.len(), 6, "{other:?}");
     });
 }
 

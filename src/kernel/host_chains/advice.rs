@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::chain::{HostChain, HostFamily, HostPolicy};
+use super::chain::{HostChain, HostFamily};
 
 /// How packets that policy accepted are known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,16 +33,14 @@ pub enum Remedy {
     NameCannotBeTyped,
 }
 
-/// Says for each chain that drops by default how it would accept what policy accepted.
+/// Says for each chain that drops by default, and does not accept the mark yet, how it would accept what policy
+/// accepted.
 ///
 /// A chain whose policy is accept can drop by its last rule; its rules are not read, so nothing is said of it.
 pub fn advice(found: &[HostChain], accepted: Accepted) -> Vec<Advice> {
     found
         .iter()
-        .filter(|chain| match chain.policy {
-            HostPolicy::Drop | HostPolicy::Unknown => true,
-            HostPolicy::Accept => false,
-        })
+        .filter(|chain| chain.drops_by_default() && !chain.accepts_mark)
         .map(|chain| Advice {
             chain: chain.clone(),
             remedy: remedy(chain, accepted),
@@ -112,6 +110,7 @@ impl fmt::Display for Advice {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernel::host_chains::HostPolicy;
     use crate::nft::Hook;
 
     const ACCEPTED: Accepted = Accepted {
@@ -127,6 +126,7 @@ mod tests {
             hook,
             priority: 0,
             policy: HostPolicy::Drop,
+            accepts_mark: false,
         }
     }
 
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_chain_that_passes_by_default_needs_no_advice() {
+    fn a_chain_that_passes_by_default_or_accepts_the_mark_needs_no_advice() {
         let passing = HostChain {
             policy: HostPolicy::Accept,
             ..chain(HostFamily::Ip, "filter", "INPUT", Hook::Input)
@@ -173,7 +173,11 @@ mod tests {
             policy: HostPolicy::Unknown,
             ..passing.clone()
         };
-        assert_eq!(advice(&[passing], ACCEPTED), []);
+        let told = HostChain {
+            accepts_mark: true,
+            ..doubtful.clone()
+        };
+        assert_eq!(advice(&[passing, told], ACCEPTED), []);
         assert_eq!(advice(&[doubtful], ACCEPTED).len(), 1);
     }
 

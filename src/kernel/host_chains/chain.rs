@@ -76,9 +76,20 @@ pub struct HostChain {
     pub priority: i32,
     /// What becomes of packets that no rule decides.
     pub policy: HostPolicy,
+    /// Whether one of its own rules accepts whatever carries the mark; only looked for where the policy is not
+    /// to accept.
+    pub accepts_mark: bool,
 }
 
 impl HostChain {
+    /// Tells whether packets that no rule decides do not pass, or that is in doubt.
+    pub fn drops_by_default(&self) -> bool {
+        match self.policy {
+            HostPolicy::Drop | HostPolicy::Unknown => true,
+            HostPolicy::Accept => false,
+        }
+    }
+
     /// Tells whether the chain is one that `iptables-nft` makes and lists.
     pub fn is_of_iptables(&self) -> bool {
         let name = match self.hook {

@@ -6,11 +6,9 @@ use nix::errno::Errno;
 
 use super::chain::{FILTER_TABLE, HostChain, HostFamily};
 use super::rules::Seen;
-use super::survey::{self, host_chain};
+use super::survey::{self, each_rule, host_chain};
 use crate::kernel::decode::Messages;
-use crate::kernel::encode::consts::attribute::{
-    NFTA_CHAIN_NAME, NFTA_CHAIN_TABLE, NFTA_RULE_CHAIN, NFTA_RULE_TABLE,
-};
+use crate::kernel::encode::consts::attribute::{NFTA_CHAIN_NAME, NFTA_CHAIN_TABLE};
 use crate::kernel::encode::consts::message;
 use crate::kernel::encode::host_rule::{Steps, Target, batch};
 use crate::kernel::error::KernelError;
@@ -81,11 +79,12 @@ pub struct Report {
 
 /// What the agent asks of the host's own firewall.
 pub trait HostFirewall: Send {
-    /// Lists the base chains of other tables that filter packets to or through this host.
+    /// Lists the base chains of other tables that filter packets to or through this host, and looks whether those
+    /// that drop by default accept what carries a mark.
     ///
     /// # Errors
     /// Fails where the kernel does not answer.
-    fn survey(&mut self) -> Result<Vec<HostChain>, KernelError>;
+    fn survey(&mut self, mark: u32) -> Result<Vec<HostChain>, KernelError>;
 
     /// Makes our rule be, or not be, at the head of the chains of `iptables-nft`. Changes nothing where all is
     /// as wanted, and never a rule that is not ours.
@@ -197,23 +196,12 @@ impl HostChains {
             return Ok(None);
         }
         let mut seen = Seen::default();
-        let dump = self.socket.dump(
-            "the rules of a chain of the host",
-            message::GETRULE,
-            family,
-            |buffer| {
-                buffer.text(NFTA_RULE_TABLE, FILTER_TABLE);
-                buffer.text(NFTA_RULE_CHAIN, place.chain);
-            },
-            |message| {
-                let attributes = message.attributes();
-                if message.family() == Some(family)
-                    && attributes.text(NFTA_RULE_TABLE) == Some(FILTER_TABLE)
-                    && attributes.text(NFTA_RULE_CHAIN) == Some(place.chain)
-                {
-                    seen.rule(attributes);
-                }
-            },
+        let dump = each_rule(
+            &mut self.socket,
+            place.family,
+            FILTER_TABLE,
+            place.chain,
+            |attributes| seen.rule(attributes),
         )?;
         Ok(Some(match dump {
             Dump::Complete => Reading::Whole(seen),
@@ -283,8 +271,8 @@ enum Outcome {
 }
 
 impl HostFirewall for HostChains {
-    fn survey(&mut self) -> Result<Vec<HostChain>, KernelError> {
-        survey::survey(&mut self.socket, &self.table)
+    fn survey(&mut self, mark: u32) -> Result<Vec<HostChain>, KernelError> {
+        survey::survey(&mut self.socket, &self.table, mark)
     }
 
     fn ensure(&mut self, wanted: Wanted) -> Result<Report, KernelError> {

@@ -2,9 +2,10 @@
 //!
 //! In: the mark that accepted packets carry. Out: which chains of other tables drop by default, and the command
 //! that makes each accept the mark; our one rule at the head of the chains of `iptables-nft`, where that is
-//! wanted. May touch: the netfilter socket. Absent: any change of what is not our rule; reading rules of
-//! other chains than those two of each family.
+//! wanted. May touch: the netfilter socket. Absent: any change of what is not our rule; reading the rules of
+//! chains that pass by default, save those of `iptables-nft`.
 
+mod acceptance;
 mod advice;
 mod chain;
 mod ensure;

@@ -98,9 +98,15 @@ fn is_our_comment(text: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::kernel::decode::Message;
     use crate::kernel::decode::Messages;
     use crate::kernel::encode::buffer::{Buffer, Header};
+    use crate::kernel::host_chains::acceptance::accepts;
+    use crate::kernel::host_chains::survey::host_chain;
 
     const MARK: u32 = 0x10000;
 
@@ -166,6 +172,25 @@ mod tests {
         Steps {
             delete: delete.to_vec(),
             insert,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_without_panic(bytes in vec(any::<u8>(), 0..200), attribute in 1_u16..8) {
+            let mut seen = Seen::default();
+            read(&mut seen, 1, |buffer| buffer.bytes(attribute, &bytes));
+            let _ = seen.steps(Some(MARK));
+            let attributes = Attributes(&bytes);
+            seen.rule(attributes);
+            let _ = accepts(attributes, MARK);
+            let message = Message {
+                kind: 0x0a03,
+                flags: 0,
+                sequence: 1,
+                payload: &bytes,
+            };
+            let _ = host_chain(message);
         }
     }
 
