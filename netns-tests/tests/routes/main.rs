@@ -126,9 +126,6 @@ fn what_others_take_away_or_change_comes_back_at_once() {
     if !privileged() {
         return;
     }
-    let mut host = Host::new();
-    host.ns.ip(&veth_up("cali0"));
-    host.wire("cali0", first());
     for drift in [
         format!("route delete {V4} dev cali0\n"),
         format!("route delete {V6} dev cali0\n"),
@@ -141,6 +138,10 @@ fn what_others_take_away_or_change_comes_back_at_once() {
         "route add 10.99.0.0/16 dev cali0\n".to_owned(),
         "neigh add 10.99.0.1 dev cali0 lladdr 02:00:00:00:00:09 nud permanent\n".to_owned(),
     ] {
+        // What is done on one interface again and again is done ever more rarely.
+        let mut host = Host::new();
+        host.ns.ip(&veth_up("cali0"));
+        host.wire("cali0", first());
         host.ns.ip(&drift);
         host.eventually(&format!("all is right after: {drift}"), |host| {
             host.is_wired("cali0") && !host.routes().contains("10.99.")
