@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::super::observed::{Fact, Link, Placed};
 use super::super::settings::{BOOT, Ipv6, SpoofedSources};
 use super::*;
@@ -492,4 +494,128 @@ fn a_source_that_goes_takes_its_routes_along() {
     world.settle();
     world.apply(Fact::AddressGone([192, 0, 2, 1].into()));
     assert_eq!(world.step(), ["add 10.0.0.1 via 5 at 1024"]);
+}
+
+/// One thing that happens to a host.
+#[derive(Debug, Clone)]
+enum Happening {
+    Link(u32, usize, LinkState),
+    Gone(u32),
+    Want(usize, Vec<usize>),
+    Unwant(usize),
+    Foreign(usize, u32, u32),
+    Lost(usize, u32),
+    Step,
+    Flushed,
+}
+
+const NAMES: [&str; 3] = ["cali0", "cali1", "eth0"];
+const ADDRESSES: [&str; 3] = ["10.0.0.1", "10.0.0.2", "fd00::1"];
+
+fn happening() -> impl Strategy<Value = Happening> {
+    let state = prop_oneof![
+        3 => Just(LinkState::Up),
+        1 => Just(LinkState::Dormant),
+        1 => Just(LinkState::Down)
+    ];
+    let (index, name, address) = (1..5_u32, 0..NAMES.len(), 0..ADDRESSES.len());
+    prop_oneof![
+        (index.clone(), name.clone(), state).prop_map(|(i, n, s)| Happening::Link(i, n, s)),
+        index.clone().prop_map(Happening::Gone),
+        (name.clone(), prop::collection::vec(address.clone(), 0..3))
+            .prop_map(|(n, a)| Happening::Want(n, a)),
+        name.prop_map(Happening::Unwant),
+        (
+            address.clone(),
+            index.clone(),
+            prop_oneof![Just(0), Just(1024)]
+        )
+            .prop_map(|(a, i, p)| Happening::Foreign(a, i, p)),
+        (address, index).prop_map(|(a, i)| Happening::Lost(a, i)),
+        Just(Happening::Step),
+        Just(Happening::Flushed),
+    ]
+}
+
+impl World {
+    fn happen(&mut self, happening: &Happening) {
+        match happening {
+            Happening::Link(index, name, state) => {
+                let taken = self.observed.named(&interface(NAMES[*name]));
+                if taken.is_none_or(|(owner, _)| owner == *index) {
+                    self.link(*index, NAMES[*name], *state);
+                }
+            }
+            Happening::Gone(index) => self.apply(Fact::LinkGone(*index)),
+            Happening::Want(name, addresses) => {
+                let addresses: Vec<&str> = addresses.iter().map(|a| ADDRESSES[*a]).collect();
+                self.want(NAMES[*name], &addresses);
+            }
+            Happening::Unwant(name) => self.unwant(NAMES[*name]),
+            Happening::Foreign(address, index, priority) => {
+                if self.observed.link(*index).is_some() {
+                    self.route(ADDRESSES[*address], *index, *priority, STATIC);
+                }
+            }
+            Happening::Lost(address, index) => {
+                let (key, _) = foreign(ADDRESSES[*address], *index, 1024, BOOT);
+                self.apply(Fact::RouteGone(key));
+            }
+            Happening::Step => {
+                self.check_order();
+                self.step();
+            }
+            Happening::Flushed => self.flushed(),
+        }
+    }
+
+    /// Checks that no address is routed to one link while its connections are those of another.
+    fn check_order(&mut self) {
+        for operation in self.plan().operations {
+            if let Operation::AddRoute(key, _) | Operation::ReplaceRoute(key, _) = operation {
+                let address = key.destination.addr();
+                let holder = self.ours.holders().get(&address);
+                assert!(holder.is_none_or(|holder| *holder == key.index));
+                assert!(!self.flushing.contains(&address));
+            }
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn whatever_happens_connections_go_first_and_each_address_has_one_route(
+        happenings in prop::collection::vec(happening(), 0..60)
+    ) {
+        let mut world = World::new(&[]);
+        for happening in &happenings {
+            world.happen(happening);
+        }
+        for _ in 0..4 {
+            world.check_order();
+            world.step();
+            world.flushed();
+        }
+        prop_assert_eq!(world.step(), [""; 0], "it does not settle");
+        for text in ADDRESSES {
+            let address = ip(text);
+            let wants = |(name, wiring): (&InterfaceName, &Wiring)| {
+                let (index, link) = world.observed.named(name)?;
+                let wanted = wiring.addresses.contains(&address);
+                (wanted && link.state == LinkState::Up).then_some(index)
+            };
+            let newest = world.wanted.iter().filter_map(wants).max();
+            let ours: Vec<u32> = world
+                .observed
+                .routes()
+                .iter()
+                .filter(|(key, _)| key.destination == host_net(address))
+                .filter(|(key, path)| {
+                    world.ours.owns(key, **path, &world.observed, &world.settings)
+                })
+                .map(|(key, _)| key.index)
+                .collect();
+            prop_assert_eq!(ours, Vec::from_iter(newest));
+        }
+    }
 }
