@@ -1,12 +1,13 @@
 //! A host whose interfaces are wired, in a namespace of its own.
 
+use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use netns_tests::ns::Namespace;
 use tokio::runtime::{Builder, Runtime};
 use tortie::net::InterfaceName;
-use tortie::routes::{Events, Handle, Outcome, Settings, SpoofedSources, Wiring, start};
+use tortie::routes::{Event, Events, Handle, Outcome, Settings, SpoofedSources, Wiring, start};
 
 /// How long anything may take before the test fails.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -26,8 +27,10 @@ pub(crate) struct Host {
     runtime: Runtime,
     handle: Handle,
     events: Events,
+    /// What was said of other interfaces than the one that was waited for.
+    unheard: VecDeque<Event>,
     /// The namespace.
-    pub ns: Namespace,
+    pub(crate) ns: Namespace,
 }
 
 impl Host {
@@ -45,6 +48,7 @@ impl Host {
             runtime,
             handle,
             events,
+            unheard: VecDeque::new(),
             ns,
         }
     }
@@ -62,6 +66,7 @@ impl Host {
             runtime,
             handle,
             mut events,
+            unheard: _,
             ns,
         } = self;
         drop(handle);
@@ -71,6 +76,7 @@ impl Host {
             runtime,
             handle,
             events,
+            unheard: VecDeque::new(),
             ns,
         }
     }
@@ -117,19 +123,28 @@ impl Host {
     ) {
         let interface = name(interface);
         let mut heard = Vec::new();
-        let events = &mut self.events;
+        let mut unheard = VecDeque::new();
+        let (events, earlier) = (&mut self.events, &mut self.unheard);
         let found = self.runtime.block_on(async {
             tokio::time::timeout(DEADLINE, async {
                 loop {
-                    let event = events.next().await.expect("the thread lives");
-                    if event.interface == interface && right(&event.outcome) {
+                    let event = match earlier.pop_front() {
+                        Some(event) => event,
+                        None => events.next().await.expect("the thread lives"),
+                    };
+                    if event.interface != interface {
+                        unheard.push_back(event);
+                    } else if right(&event.outcome) {
                         return;
+                    } else {
+                        heard.push(event);
                     }
-                    heard.push(event);
                 }
             })
             .await
         });
+        unheard.append(&mut self.unheard);
+        self.unheard = unheard;
         let state = self.ns.exec("ip", &["addr"], "");
         assert!(
             found.is_ok(),
