@@ -17,6 +17,7 @@ pub mod ns;
 pub mod probe;
 pub mod resources;
 pub mod server;
+pub mod stage;
 pub mod topology;
 pub mod track;
 pub mod watch;
@@ -28,6 +29,7 @@ pub use agent::{Agent, Directory, Owner, Trigger};
 pub use flow::Flow;
 pub use ns::Namespace;
 pub use probe::{Observation, Outcome, Row, icmp, ip_protocol, stray_ack, tcp, udp};
+pub use stage::stage;
 pub use topology::{
     A1, A2, A3, EXT, EXT2, EXTB, Family, HOST0, HOST0B, HOST1, Place, Site, W1, W2, W3, W4, WL0,
     WL1, WL2, World,

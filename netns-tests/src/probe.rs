@@ -158,6 +158,11 @@ impl Row {
         }
     }
 
+    /// Says whether the row is addressed to a place.
+    pub fn is_to(&self, place: Place) -> bool {
+        self.to == place
+    }
+
     /// Says where the request is delivered, if that is not the site it is addressed to.
     #[must_use]
     pub fn lands_at(self, site: Site) -> Self {
@@ -232,6 +237,20 @@ pub fn icmp_code(from: Place, to: Place, code: u8, expected: Outcome) -> Row {
         reply: 129,
     };
     Row::new(from, to, Packet::Icmp { v4, v6 }, expected)
+}
+
+/// Sends an `ICMPv6` message of a type to which nobody answers.
+pub fn icmpv6_type(from: Place, to: Place, icmp_type: u8) -> Row {
+    let message = Icmp {
+        request: icmp_type,
+        code: 0,
+        reply: 0,
+    };
+    let packet = Packet::Icmp {
+        v4: message,
+        v6: message,
+    };
+    Row::new(from, to, packet, Outcome::Dropped).v6()
 }
 
 /// Sends an ICMP timestamp request, which IPv4 alone has.
@@ -400,7 +419,14 @@ impl Sent {
             sorted[first..]
                 .iter()
                 .take_while(|it| (it.original.source, it.protocol) == key)
-                .any(|it| it.original.from == self.probe.from && it.original.to == self.probe.to)
+                .any(|it| {
+                    // Without numbers, two requests in opposite directions are one connection.
+                    let other_way = source.is_none().then_some(it.reply);
+                    [Some(it.original), other_way]
+                        .iter()
+                        .flatten()
+                        .any(|tuple| tuple.from == self.probe.from && tuple.to == self.probe.to)
+                })
         })
     }
 }

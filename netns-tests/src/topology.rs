@@ -332,6 +332,19 @@ impl World {
         }
     }
 
+    /// Returns a setting below `/proc/sys` of the host.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub fn setting(&self, path: &str) -> String {
+        let file = std::path::Path::new("/proc/sys").join(path);
+        self.host
+            .run(|| std::fs::read_to_string(&file))
+            .unwrap_or_else(|error| panic!("read {path}: {error}"))
+            .trim_end()
+            .to_owned()
+    }
+
     /// Forgets every neighbour at every site, so that the next packet needs discovery.
     pub fn forget_neighbours(&self) {
         for namespace in self.namespaces() {

@@ -63,15 +63,10 @@ impl World {
         for place in &WORKLOADS[..count] {
             let namespace = Namespace::new(place.name);
             prepare(&namespace);
-            self.host.ip(&format!(
-                "link add {interface} address {HOST_END} type veth peer name eth0 address {address} netns {peer}\n\
-                 link set {interface} up\n",
-                interface = interface(*place),
-                address = hardware_address(*place),
-                peer = namespace.name(),
-            ));
-            wire_inside(&namespace, *place);
+            // Who asks for the gateway asks in its own name, also where the packet has a borrowed address.
+            namespace.sysctl("net/ipv4/conf/all/arp_announce", "2");
             self.workloads.push(namespace);
+            self.join(*place);
             if let Some(services) = self.services {
                 self.serve(place.site, services);
             }
@@ -81,6 +76,31 @@ impl World {
             .ip(&format!("route replace default via {}\n", EXT.v4));
         self.route_through_host();
         self
+    }
+
+    /// Joins a workload to the host by a new pair of interfaces.
+    ///
+    /// # Panics
+    /// If it is joined already.
+    pub fn join(&self, place: Place) {
+        let namespace = self.site(place.site);
+        self.host.ip(&format!(
+            "link add {interface} address {HOST_END} type veth peer name eth0 address {address} netns {peer}\n\
+             link set {interface} up\n",
+            interface = interface(place),
+            address = hardware_address(place),
+            peer = namespace.name(),
+        ));
+        namespace.ip(&format!(
+            "link set eth0 up\n\
+             address add {v4}/32 dev eth0\n\
+             address add {v6}/128 dev eth0 nodad\n\
+             route add {GATEWAY4} dev eth0 scope link\n\
+             route add default via {GATEWAY4} dev eth0\n\
+             route add default via {GATEWAY6} dev eth0\n",
+            v4 = place.v4,
+            v6 = place.v6,
+        ));
     }
 
     /// Makes the routes and the settings that the daemon would make, for tests with rules of `nft` alone.
@@ -94,8 +114,8 @@ impl World {
             self.host
                 .sysctl(&format!("net/ipv4/neigh/{interface}/proxy_delay"), "0");
             self.host.ip(&format!(
-                "route replace {}/32 dev {interface} scope link\n\
-                 route replace {}/128 dev {interface}\n",
+                "route replace {}/32 dev {interface} scope link proto static\n\
+                 route replace {}/128 dev {interface} proto static\n",
                 place.v4, place.v6
             ));
         }
@@ -176,23 +196,15 @@ pub(crate) fn prepare(namespace: &Namespace) {
     for scope in ["all", "default"] {
         namespace.sysctl(&format!("net/ipv4/conf/{scope}/rp_filter"), "0");
     }
+    // What is sent back the way it came would teach the peers another way.
+    for scope in ["all", "default"] {
+        namespace.sysctl(&format!("net/ipv4/conf/{scope}/send_redirects"), "0");
+        for family in ["ipv4", "ipv6"] {
+            namespace.sysctl(&format!("net/{family}/conf/{scope}/accept_redirects"), "0");
+        }
+    }
     namespace.ip("link set lo up\n");
     // A rejected probe must be answered each time, not once a second.
     namespace.sysctl("net/ipv4/icmp_ratelimit", "0");
     namespace.sysctl("net/ipv6/icmp/ratelimit", "0");
-}
-
-fn wire_inside(namespace: &Namespace, place: Place) {
-    // Who asks for the gateway asks in its own name, also where the packet has a borrowed address.
-    namespace.sysctl("net/ipv4/conf/all/arp_announce", "2");
-    namespace.ip(&format!(
-        "link set eth0 up\n\
-         address add {v4}/32 dev eth0\n\
-         address add {v6}/128 dev eth0 nodad\n\
-         route add {GATEWAY4} dev eth0 scope link\n\
-         route add default via {GATEWAY4} dev eth0\n\
-         route add default via {GATEWAY6} dev eth0\n",
-        v4 = place.v4,
-        v6 = place.v6,
-    ));
 }
