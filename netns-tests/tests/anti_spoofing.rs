@@ -24,13 +24,13 @@ fn three() -> Vec<String> {
     [WL0, WL1, WL2].map(|place| local(place, ALLOW_ALL)).into()
 }
 
-/// An address that no interface has.
-fn nowhere(name: &'static str, net: u8) -> Place {
+/// An address of a net that no interface has.
+fn nowhere(name: &'static str, net: u8, number: u8) -> Place {
     Place {
         name,
         site: WL0.site,
-        v4: Ipv4Addr::new(10, net, 0, 1),
-        v6: Ipv6Addr::new(0xfd00 + u16::from(net), 0, 0, 0, 0, 0, 0, 1),
+        v4: Ipv4Addr::new(10, net, 0, number),
+        v6: Ipv6Addr::new(0xfd00 + u16::from(net), 0, 0, 0, 0, 0, 0, number.into()),
     }
 }
 
@@ -66,7 +66,7 @@ fn spoofing(owner: Owner) {
     let (world, _agent) = stage(owner, SERVICES, 3, &[ACCEPT], &three());
     without_the_kernels_check(&world);
     world.expect("its own name", in_its_own_name());
-    for place in [WL2, HOST0, EXT, A3, nowhere("nowhere", 99)] {
+    for place in [WL2, HOST0, EXT, A3, nowhere("nowhere", 99, 1)] {
         let borrowed = world.lend(WL0.site, place);
         // What it sends to that place itself does not leave it.
         let rows = in_the_name_of(borrowed)
@@ -103,10 +103,9 @@ both_ways! {
         let spec = format!("{ALLOW_ALL}, allowSpoofedSourcePrefixes: [10.77.0.0/16, \"fd4d::/16\"]");
         let resources = vec![local(WL0, &spec), local(WL1, ALLOW_ALL)];
         let (world, agent) = stage(owner, SERVICES, 2, &settings, &resources);
-        let inside = world.lend(WL0.site, nowhere("inside", 77));
-        let outside = world.lend(WL0.site, nowhere("outside", 78));
-        let other = world.lend(WL1.site, nowhere("inside", 77));
-        let other = Place { name: "inside, by the other", ..other };
+        let inside = world.lend(WL0.site, nowhere("inside", 77, 1));
+        let outside = world.lend(WL0.site, nowhere("outside", 78, 1));
+        let other = world.lend(WL1.site, nowhere("inside, by the other", 77, 2));
         world.expect("the prefix alone", in_the_name_of(inside).map(Row::delivered));
         world.expect("other sources", in_the_name_of(outside).map(Row::lost));
         world.expect("the other workload", [
@@ -134,7 +133,7 @@ both_ways! {
         let mark = agent.mark();
         agent.apply(&documents(&[local(WL0, &spec), local(WL1, ALLOW_ALL)]));
         agent.warned(&mark, "wl0");
-        let inside = world.lend(WL0.site, nowhere("inside", 77));
+        let inside = world.lend(WL0.site, nowhere("inside", 77, 1));
         world.expect("the endpoint is invalid and counts as absent", [
             udp(inside, EXT, 8055, Dropped).lost(),
             udp(WL0, EXT, 8055, Dropped).lost(),

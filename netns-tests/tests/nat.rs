@@ -45,6 +45,13 @@ fn floating() -> String {
     )
 }
 
+/// Drops what is sent to the net of floating addresses and is for none, in silence and without another way.
+fn without_another_way(world: &World) {
+    world
+        .host
+        .ip("route add blackhole 172.31.0.0/16\nroute add blackhole 2001:db8:77::/64\n");
+}
+
 /// Everything that reaches, or does not reach, the first workload by its floating address.
 fn by_the_floating_address(expected: netns_tests::Outcome) -> [Row; 6] {
     [
@@ -117,6 +124,7 @@ both_ways! {
         let resources = |spec: &str| [local(WL0, &format!("{ALLOW_ALL}{spec}")), local(WL1, ALLOW_ALL)];
         let with = resources(&format!(", {}", floating()));
         let (world, agent) = stage(owner, SERVICES, 2, &settings, &with);
+        without_another_way(&world);
         world.expect("by its floating address", by_the_floating_address(Open).map(Row::delivered));
         world.expect("by its own", [tcp(EXT, WL0, 8055, Open), tcp(WL1, WL0, 8055, Open)]);
         world.forget_flows();
@@ -139,6 +147,7 @@ both_ways! {
     fn floating_addresses_are_off_by_default(owner) {
         let resources = [local(WL0, &format!("{ALLOW_ALL}, {}", floating())), local(WL1, ALLOW_ALL)];
         let (world, _agent) = stage(owner, SERVICES, 2, &[], &resources);
+        without_another_way(&world);
         world.expect("the default", by_the_floating_address(Dropped).map(Row::lost));
         world.expect("its own", [tcp(EXT, WL0, 8055, Open)]);
     }
@@ -149,6 +158,7 @@ both_ways! {
             local(WL1, ALLOW_ALL),
         ];
         let (world, _agent) = stage(owner, SERVICES, 2, &[], &resources);
+        without_another_way(&world);
         world.expect("by its floating address", by_the_floating_address(Open).map(Row::delivered));
     }
 

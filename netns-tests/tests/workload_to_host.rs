@@ -239,7 +239,7 @@ fn discover(world: &netns_tests::World) {
     use nix::sys::socket::{setsockopt, sockopt};
     use socket2::{Domain, Protocol, Socket, Type};
     let namespace = world.site(WL0.site);
-    namespace.ip("-4 address flush dev eth0\n");
+    namespace.exec("ip", &["-4", "address", "flush", "dev", "eth0"], "");
     namespace.run(|| {
         let socket =
             Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP)).expect("open a socket");
