@@ -15,6 +15,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("config", &["net"]),
     ("datastore", &["model", "net", "selector"]),
     ("links", &["net"]),
+    ("routes", &["net"]),
     ("kernel", &["net", "nft"]),
     ("telemetry", &[]),
     ("agent", ALL),
@@ -34,6 +35,7 @@ const ALL: &[&str] = &[
     "net",
     "nft",
     "render",
+    "routes",
     "selector",
     "telemetry",
 ];
