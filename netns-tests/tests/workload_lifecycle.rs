@@ -3,7 +3,6 @@
 //! The numbers are those of the scenarios in the dataplane contract, section 7, F; section 4 says what is due.
 
 use std::net::IpAddr;
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use netns_tests::Outcome::{Dropped, Open};
@@ -62,6 +61,20 @@ fn neighbours(world: &World, interface: &str) -> String {
         &["-4", "neigh", "show", "dev", interface, "nud", "permanent"],
         "",
     )
+}
+
+/// Says whether the ruleset knows an interface.
+fn is_dispatched(world: &World, interface: &str) -> bool {
+    let maps = world.host.exec("nft", &["list", "maps"], "");
+    maps.contains(&format!("\"{interface}\""))
+}
+
+/// Gives the second workload's interface the first one's addresses too.
+fn give_to_the_second(world: &World) {
+    world.site(WL1.site).ip(&format!(
+        "address add {}/32 dev eth0\naddress add {}/128 dev eth0 nodad\n",
+        WL0.v4, WL0.v6
+    ));
 }
 
 /// What is due to an interface of a workload once it is up.
@@ -202,7 +215,7 @@ both_ways! {
             &format!("\"{}/32\"", WL1.v4),
             &format!("\"{}/32\", \"{}/32\", \"{}/128\"", WL1.v4, WL0.v4, WL0.v6),
         );
-        let _ = world.lend(WL1.site, WL0);
+        give_to_the_second(&world);
         agent.apply(&documents(&[local(WL0, ALLOW_ALL), both.clone()]));
         until("the newer interface wins", || leads_by(&world, WL0, "cali1"));
         world.expect("it lands there", [
@@ -258,7 +271,7 @@ both_ways! {
             .filter(|it| [it.original.to] == [IpAddr::from(WL0.v4)] || it.original.to == IpAddr::from(WL0.v6))
             .collect();
         assert_eq!(old.len(), 2, "{old:?}");
-        let _ = world.lend(WL1.site, WL0);
+        give_to_the_second(&world);
         let moved = local(WL1, ALLOW_ALL).replace(
             &format!("\"{}/32\"", WL1.v4),
             &format!("\"{}/32\", \"{}/32\", \"{}/128\"", WL1.v4, WL0.v4, WL0.v6),
@@ -343,12 +356,31 @@ both_ways! {
                 &format!("types: [Ingress], ingress: [{{action: Deny, protocol: TCP, source: {{nets: [10.200.{}.0/24]}}}}]", number % 250),
             ))
             .collect();
-        let monitor = Monitor::start(&world);
-        agent.apply(&documents(&[two(), many.clone()].concat()));
+        let all = documents(&[two(), many].concat());
+        for _ in 0..3 {
+            agent.directory().put("resources.yaml", &all);
+            until("the route comes", || leads_by(&world, WL0, "cali0"));
+            assert!(is_dispatched(&world, "cali0"), "the route is there, and policy is not");
+            world.routed(&[WL0, WL1], Routed::Yes);
+            agent.remove("resources.yaml");
+            world.routed(&[WL0, WL1], Routed::No);
+        }
+        if owner == Owner::Enabled {
+            return;
+        }
+        // The next transaction is refused, since what it changes is gone; until a later one is not, there is
+        // no policy and must be no route.
+        world.host.nft("delete table inet tortie\n");
+        agent.directory().put("resources.yaml", &all);
+        until("the route comes after all", || {
+            leads_by(&world, WL0, "cali0") || leads_by(&world, WL1, "cali1")
+        });
+        assert!(is_dispatched(&world, "cali0"), "the route is there, and policy is not");
         world.routed(&[WL0, WL1], Routed::Yes);
-        monitor.demand_policy_first();
-        agent.remove("resources.yaml");
-        world.routed(&[WL0, WL1], Routed::No);
+        world.expect("both work", [
+            tcp(WL0, WL1, 8055, Dropped),
+            tcp(HOST0, WL1, 8055, Open),
+        ]);
     }
 
     fn scenario_108_policies_change_places_at_once(owner) {
@@ -388,95 +420,5 @@ both_ways! {
         assert!(wrong.is_empty(), "some packets met no policy, or a part of it: {wrong:#?}");
         assert!(counts.iter().all(|count| count.sent > 1000), "{counts:#?}");
         assert!(witness::exists(&world.host));
-    }
-
-    fn settings_of_workloads_are_applied_to_what_is_there_already(owner) {
-        let (world, agent) = start(owner);
-        until("both interfaces", || configured(&world, "cali0") && configured(&world, "cali1"));
-        world.expect("both work", first_works());
-        agent.apply(&documents(&two()));
-        world.expect("nothing changes", [udp(EXT, WL0, 8055, Open), udp(EXT, WL1, 8055, Open)]);
-    }
-}
-
-/// Writes down in one order what changes in the host's routes and in its ruleset.
-struct Monitor {
-    route: std::process::Child,
-    rules: std::process::Child,
-    lines: std::sync::mpsc::Receiver<(std::time::Instant, String)>,
-}
-
-impl Monitor {
-    fn start(world: &World) -> Self {
-        let (sender, lines) = std::sync::mpsc::channel();
-        let watch = |program: &str, arguments: &[&str]| {
-            let mut command = Command::new(program);
-            command
-                .args(arguments)
-                .stdin(Stdio::null())
-                .stdout(Stdio::piped());
-            let mut child = world.host.run(|| command.spawn()).expect("start a monitor");
-            let output = child.stdout.take().expect("the output is a pipe");
-            let sender = sender.clone();
-            std::thread::spawn(move || {
-                use std::io::BufRead;
-                for line in std::io::BufReader::new(output)
-                    .lines()
-                    .map_while(Result::ok)
-                {
-                    if sender.send((std::time::Instant::now(), line)).is_err() {
-                        return;
-                    }
-                }
-            });
-            child
-        };
-        let route = watch("ip", &["-o", "monitor", "route"]);
-        let rules = watch("nft", &["monitor"]);
-        let monitor = Self {
-            route,
-            rules,
-            lines,
-        };
-        // Both listen once they report what is done for this alone.
-        until("the monitors listen", || {
-            world.host.ip("route replace 10.250.0.0/16 dev eth1\n");
-            world
-                .host
-                .nft("add table inet listening\ndelete table inet listening\n");
-            let seen: Vec<String> = monitor.lines.try_iter().map(|(_, line)| line).collect();
-            seen.iter().any(|line| line.contains("10.250.0.0"))
-        });
-        until("the monitors listen", || {
-            world
-                .host
-                .nft("add table inet listening\ndelete table inet listening\n");
-            monitor
-                .lines
-                .try_iter()
-                .any(|(_, line)| line.contains("listening"))
-        });
-        monitor
-    }
-
-    /// Demands that the endpoint's interface was in the ruleset before it was in a route.
-    fn demand_policy_first(mut self) {
-        let mut rules = None;
-        let mut route = None;
-        until("both are reported", || {
-            for (at, line) in self.lines.try_iter() {
-                if line.contains("inet tortie") && line.contains("cali0") {
-                    rules.get_or_insert(at);
-                } else if line.contains(&WL0.v4.to_string()) && line.contains("dev cali0") {
-                    route.get_or_insert(at);
-                }
-            }
-            rules.is_some() && route.is_some()
-        });
-        for child in [&mut self.route, &mut self.rules] {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-        assert!(rules < route, "rules at {rules:?}, route at {route:?}");
     }
 }

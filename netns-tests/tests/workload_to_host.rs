@@ -10,6 +10,7 @@ use netns_tests::resources::{
     ALLOW_ALL, documents, host_endpoint, ingress, local, policy_for, workload_policy,
 };
 use netns_tests::server::Services;
+use netns_tests::workloads::Routed;
 use netns_tests::{
     EXT, Family, Flow, HOST0, HOST1, Place, Row, Site, WL0, WL1, both_ways, icmp, ip_protocol,
     stage, tcp, udp,
@@ -81,6 +82,7 @@ both_ways! {
         let (world, agent) = stage(owner, SERVICES, 2, &[ACCEPT], &two());
         world.expect("the profile allows", to_host(Open));
         agent.apply(&two_and(&[deny_egress()]));
+        world.forget_flows();
         world.expect("scenario 31: policy denies", to_host(Dropped).map(Row::lost));
         world.expect("the other workload", [tcp(WL1, HOST0, 8055, Open)]);
         agent.apply(&two_and(&[policy_for(
@@ -118,6 +120,7 @@ both_ways! {
         ];
         world.expect("the host's rules decide", rows);
         agent.apply(&two_and(&[deny_egress()]));
+        world.forget_flows();
         world.expect("policy is asked first", to_host(Dropped).map(Row::lost));
         world.expect("the other workload", [tcp(WL1, HOST0, 8055, Open)]);
     }
@@ -144,7 +147,8 @@ both_ways! {
     }
 
     fn scenario_34_neighbours_are_discovered_whatever_policy_says(owner) {
-        let (world, agent) = stage(owner, SERVICES, 2, &[ACCEPT], &two_and_deny());
+        let settings = [ACCEPT, ("FELIX_REMOVEEXTERNALROUTES", "false")];
+        let (world, agent) = stage(owner, SERVICES, 2, &settings, &two_and_deny());
         let solicited = |from: Place| {
             [130, 131, 132, 133, 135, 136].map(|kind| icmpv6_type(from, HOST0, kind).delivered())
         };
@@ -164,6 +168,9 @@ both_ways! {
         world.forget_neighbours();
         world.expect("the host finds the workload", [icmp(HOST0, WL0, Open), tcp(HOST0, WL0, 8055, Open)]);
         agent.apply(&documents(&[local(WL1, ALLOW_ALL)]));
+        world.routed(&[WL0], Routed::No);
+        // Without a route, its packets would not even come from where they should.
+        world.wire_workloads();
         world.expect("an unknown interface has the exceptions too", solicited(WL0));
         world.expect("and nothing else", [
             icmpv6_type(WL0, HOST0, 128).lost(),
