@@ -279,6 +279,26 @@ both_ways! {
         ]);
     }
 
+    fn what_no_policy_decided_carries_no_mark(owner) {
+        let (world, agent) = stage(owner, SERVICES, 2, &[ACCEPT], &two());
+        world.host.nft(&dropping(ACCEPT_THE_BIT));
+        let rows = |through: netns_tests::Outcome| [
+            tcp(EXT, EXT2, 8055, through),
+            tcp(WL0, WL1, 8055, Open),
+            tcp(EXT2, HOST1, 8055, Dropped).lost(),
+        ];
+        let spec = "types: [Egress], egress: [{action: Allow}]";
+        agent.apply(&two_and(&[eth0(), forward("out", 10, spec)]));
+        world.expect("no policy for this direction", rows(Dropped));
+        world.expect("policy for the other", [tcp(EXT2, EXT, 8055, Open)]);
+        let spec = "types: [Ingress], ingress: [{action: Pass}]";
+        agent.apply(&two_and(&[eth0(), forward("pass", 10, spec)]));
+        world.expect("the last tier passes on", rows(Dropped));
+        let spec = "types: [Ingress], ingress: [{action: Allow}]";
+        agent.apply(&two_and(&[eth0(), forward("in", 10, spec)]));
+        world.expect("policy allows", rows(Open));
+    }
+
     fn return_leaves_what_policy_allows_to_the_hosts_rules(owner) {
         let (world, _agent) = accepting(owner, &[("FELIX_NFTABLESFILTERALLOWACTION", "Return")]);
         world.expect("no chain of the host's", allowed(Open));

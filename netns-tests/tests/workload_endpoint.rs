@@ -4,8 +4,8 @@
 
 use netns_tests::Outcome::{Dropped, Open, Reset};
 use netns_tests::resources::{
-    ALLOW_ALL, documents, local, local_v1, policy_for, policy_v1, profile, profile_v1, tier,
-    workload_policy,
+    ALLOW_ALL, documents, host_endpoint, local, local_v1, policy_for, policy_v1, profile,
+    profile_v1, tier, workload_policy,
 };
 use netns_tests::server::Services;
 use netns_tests::{
@@ -463,6 +463,70 @@ both_ways! {
         world.expect("the new one is smaller", rows(Dropped));
         agent.apply(&documents(&[local(WL0, ALLOW_ALL), local(WL1, ALLOW_ALL)]));
         world.expect("the first is back", rows(Open));
+    }
+
+    fn there_may_be_several_prefixes(owner) {
+        let settings = [("FELIX_INTERFACEPREFIX", "veth,cali")];
+        let (world, agent) = stage(owner, SERVICES, 2, &settings, &[local(WL0, ALLOW_ALL), local(WL1, ALLOW_ALL)]);
+        world.expect("the second prefix", [tcp(WL0, WL1, 8055, Open), tcp(WL0, HOST0, 8055, Dropped).lost()]);
+        world.host.ip("link set cali0 down\nlink set cali0 name veth0\nlink set veth0 up\n");
+        world.host.ip(&format!(
+            "route replace {}/32 dev veth0 proto static\nroute replace {}/128 dev veth0 proto static\n",
+            WL0.v4, WL0.v6
+        ));
+        world.host.sysctl("net/ipv4/conf/veth0/proxy_arp", "1");
+        world.expect("the first prefix, unknown", [
+            tcp(WL0, WL1, 8055, Dropped).lost(),
+            tcp(WL0, EXT, 8055, Dropped).lost(),
+            tcp(EXT, WL0, 8055, Dropped).lost(),
+            tcp(EXT, WL1, 8055, Open),
+        ]);
+        agent.apply(&documents(&[
+            local(WL0, ALLOW_ALL).replace("cali0", "veth0"),
+            local(WL1, ALLOW_ALL),
+        ]));
+        world.expect("known", [
+            tcp(WL0, WL1, 8055, Open),
+            tcp(EXT, WL0, 8055, Open),
+            tcp(WL0, HOST0, 8055, Dropped).lost(),
+        ]);
+    }
+
+    fn without_ipv6_support_ipv6_is_left_alone(owner) {
+        let settings = [("FELIX_IPV6SUPPORT", "false")];
+        let world = World::serving(SERVICES).with_workloads(2).watching();
+        world.wire_workloads();
+        let agent = Agent::with(&world.host, owner, &settings);
+        agent.apply(&documents(&[local(WL0, ""), local(WL1, ALLOW_ALL), host_endpoint("eth0", "interfaceName: eth0")]));
+        world.expect("IPv4 alone is judged", [
+            tcp(WL0, EXT, 8055, Dropped).v4().lost(),
+            tcp(EXT, WL0, 8055, Dropped).v4().lost(),
+            tcp(WL0, HOST0, 8055, Dropped).v4().lost(),
+            tcp(EXT, HOST0, 8055, Dropped).v4().lost(),
+            tcp(WL0, EXT, 8055, Open).v6(),
+            tcp(EXT, WL0, 8055, Open).v6(),
+            tcp(WL0, HOST0, 8055, Open).v6(),
+            tcp(EXT, HOST0, 8055, Open).v6(),
+            tcp(WL1, EXT, 8055, Open).v4(),
+        ]);
+    }
+
+    fn policy_may_come_after_the_hosts_own_rules(owner) {
+        let settings = [("FELIX_CHAININSERTMODE", "append")];
+        let (world, agent) = stage(owner, SERVICES, 3, &settings, &three());
+        agent.apply(&three_and(&[
+            for_w0("one", 10, "types: [Ingress], ingress: [{action: Allow, protocol: TCP, destination: {ports: [8055]}}]"),
+            host_endpoint("eth0", "interfaceName: eth0"),
+        ]));
+        world.expect("policy is the same", [
+            tcp(EXT, WL0, 8055, Open),
+            tcp(EXT, WL0, 8056, Dropped).lost(),
+            tcp(WL1, WL0, 8056, Dropped).lost(),
+            tcp(WL0, HOST0, 8055, Dropped).lost(),
+            tcp(EXT, HOST0, 8055, Dropped).lost(),
+            tcp(EXT, HOST0, 22, Open),
+            tcp(HOST0, WL0, 8056, Open),
+        ]);
     }
 
     fn an_interface_without_the_prefix_is_no_workload(owner) {

@@ -2,7 +2,9 @@
 //!
 //! The numbers are those of the scenarios in the dataplane contract, section 7, F; section 4 says what is due.
 
+use std::io::{BufRead, BufReader};
 use std::net::IpAddr;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use netns_tests::Outcome::{Dropped, Open};
@@ -14,7 +16,7 @@ use netns_tests::stage::until;
 use netns_tests::workloads::{Routed, hardware_address};
 use netns_tests::{
     Agent, EXT, EXT2, Family, Flow, HOST0, Owner, Place, WL0, WL1, World, both_ways, stage, tcp,
-    track, udp, witness,
+    track, witness,
 };
 
 const SERVICES: Services = Services {
@@ -288,6 +290,22 @@ both_ways! {
         ]);
     }
 
+    fn a_restart_leaves_the_routes_alone(owner) {
+        let (world, mut agent) = start(owner);
+        let mut flow = Flow::open(&world, EXT, WL0, Family::V4, 8055);
+        agent.terminate();
+        world.expect("nobody is there", first_works());
+        let mut changes = Changes::of_routes(&world);
+        let agent = Agent::on(&world.host, owner, &[], agent.directory());
+        agent.apply(&documents(&[local(WL0, ALLOW_ALL), local(WL1, "")]));
+        world.expect("a second daemon", first_works().into_iter().filter(|row| !row.is_to(WL1)).chain([
+            tcp(WL0, WL1, 8055, Dropped),
+        ]));
+        let seen = changes.so_far(&world);
+        assert!(!seen.contains("dev cali"), "the routes were touched: {seen}");
+        flow.echo();
+    }
+
     fn scenario_106_routes_of_others(owner) {
         let (world, agent) = start(owner);
         world.host.ip(
@@ -420,5 +438,54 @@ both_ways! {
         assert!(wrong.is_empty(), "some packets met no policy, or a part of it: {wrong:#?}");
         assert!(counts.iter().all(|count| count.sent > 1000), "{counts:#?}");
         assert!(witness::exists(&world.host));
+    }
+}
+
+/// Listens to changes of the host's routes.
+struct Changes {
+    monitor: std::process::Child,
+    lines: std::sync::mpsc::Receiver<String>,
+}
+
+impl Changes {
+    fn of_routes(world: &World) -> Self {
+        let mut command = Command::new("ip");
+        command
+            .args(["-o", "monitor", "route"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped());
+        let mut monitor = world.host.run(|| command.spawn()).expect("start a monitor");
+        let output = monitor.stdout.take().expect("the output is a pipe");
+        let (sender, lines) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(output).lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        let mut changes = Self { monitor, lines };
+        changes.so_far(world);
+        changes
+    }
+
+    /// Returns what was reported up to now.
+    fn so_far(&mut self, world: &World) -> String {
+        let mut seen = String::new();
+        until("the monitor reports what is done for this alone", || {
+            world
+                .host
+                .ip("route replace 10.250.0.0/16 dev eth1\nroute del 10.250.0.0/16 dev eth1\n");
+            seen.extend(self.lines.try_iter().map(|line| line + "\n"));
+            seen.contains("Deleted 10.250.0.0/16")
+        });
+        seen
+    }
+}
+
+impl Drop for Changes {
+    fn drop(&mut self) {
+        let _ = self.monitor.kill();
+        let _ = self.monitor.wait();
     }
 }
