@@ -7,7 +7,7 @@
 //!                                                    observed state ─────┴── kernel <┘
 //! ```
 //!
-//! Pure rooms (no I/O, no clock, no async): [`selector`], [`model`], [`calc`], [`nft`], [`render`] and
+//! Pure rooms (no I/O, no clock, no async): [`selector`], [`model`], [`calc`], [`explain`], [`nft`], [`render`] and
 //! [`config`] save its `load` file. Edges: [`datastore`], [`links`], [`routes`], [`kernel`], [`telemetry`],
 //! [`agent`], [`cli`].
 
@@ -16,6 +16,7 @@ pub mod calc;
 pub mod cli;
 pub mod config;
 pub mod datastore;
+pub mod explain;
 pub mod kernel;
 pub mod links;
 pub mod model;
