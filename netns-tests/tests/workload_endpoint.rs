@@ -171,7 +171,8 @@ both_ways! {
             WL0.v4, WL0.v6
         ));
         world.host.sysctl("net/ipv4/conf/cali9/proxy_arp", "1");
-        world.expect("an interface that came after the daemon's end", unknown);
+        // The link needs a moment until it carries.
+        world.eventually("an interface that came after the daemon's end", unknown);
     }
 
     fn scenario_6_ingress_policy_leaves_egress_to_the_profile(owner) {

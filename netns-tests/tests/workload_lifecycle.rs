@@ -389,7 +389,9 @@ both_ways! {
         // The next transaction is refused, since what it changes is gone; until a later one is not, there is
         // no policy and must be no route.
         world.host.nft("delete table inet tortie\n");
+        let mark = agent.mark();
         agent.directory().put("resources.yaml", &all);
+        agent.warned(&mark, "refused");
         until("the route comes after all", || {
             leads_by(&world, WL0, "cali0") || leads_by(&world, WL1, "cali1")
         });
