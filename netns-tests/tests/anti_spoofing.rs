@@ -7,9 +7,11 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use netns_tests::Outcome::{Dropped, Open};
 use netns_tests::resources::{ALLOW_ALL, documents, local, policy_for};
 use netns_tests::server::Services;
+use netns_tests::stage::until;
+use netns_tests::workloads::Routed;
 use netns_tests::{
-    A3, EXT, HOST0, Owner, Place, Row, WL0, WL1, WL2, World, both_ways, ip_protocol, stage, tcp,
-    udp,
+    A3, Agent, EXT, HOST0, Owner, Place, Row, WL0, WL1, WL2, World, both_ways, ip_protocol, stage,
+    tcp, udp,
 };
 
 const SERVICES: Services = Services {
@@ -90,10 +92,10 @@ both_ways! {
     fn scenario_25_the_kernels_check_is_on_too(owner) {
         let world = World::serving(SERVICES).with_workloads(1).watching();
         world.host.sysctl("net/ipv4/conf/default/rp_filter", "1");
-        let agent = netns_tests::Agent::with(&world.host, owner, &[ACCEPT]);
+        let agent = Agent::with(&world.host, owner, &[ACCEPT]);
         agent.apply(&documents(&[local(WL0, ALLOW_ALL)]));
-        world.routed(&[WL0], netns_tests::workloads::Routed::Yes);
-        netns_tests::stage::until("the default is the workload's", || {
+        world.routed(&[WL0], Routed::Yes);
+        until("the default is the workload's", || {
             world.setting("net/ipv4/conf/cali0/rp_filter") == "1"
         });
     }
@@ -124,6 +126,30 @@ both_ways! {
             udp(inside, HOST0, 8056, Dropped).lost(),
             udp(WL0, EXT, 8055, Open),
             udp(WL0, EXT, 8056, Dropped).lost(),
+        ]);
+    }
+
+    fn scenario_27_turns_the_kernels_check_off_for_that_workload_alone(owner) {
+        let world = World::serving(SERVICES).with_workloads(2).watching();
+        world.host.sysctl("net/ipv4/conf/default/rp_filter", "1");
+        let settings = [ACCEPT, ("FELIX_WORKLOADSOURCESPOOFING", "Any")];
+        let agent = Agent::with(&world.host, owner, &settings);
+        let spec = format!("{ALLOW_ALL}, allowSpoofedSourcePrefixes: [10.77.0.0/16]");
+        agent.apply(&documents(&[local(WL0, &spec), local(WL1, ALLOW_ALL)]));
+        world.routed(&[WL0, WL1], Routed::Yes);
+        let checks = || ["cali0", "cali1"].map(|name| world.setting(&format!("net/ipv4/conf/{name}/rp_filter")));
+        until("one is off", || checks() == ["0", "1"]);
+        let inside = world.lend(WL0.site, nowhere("inside", 77, 1));
+        world.expect("the prefix is of IPv4", [
+            udp(inside, EXT, 8055, Dropped).v4().delivered(),
+            udp(inside, EXT, 8055, Dropped).v6().lost(),
+            udp(WL0, EXT, 8055, Open),
+        ]);
+        agent.apply(&documents(&[local(WL0, ALLOW_ALL), local(WL1, ALLOW_ALL)]));
+        until("both are on", || checks() == ["1", "1"]);
+        world.expect("no prefix", [
+            udp(inside, EXT, 8055, Dropped).lost(),
+            udp(WL0, EXT, 8055, Open),
         ]);
     }
 

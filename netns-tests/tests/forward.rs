@@ -385,6 +385,60 @@ both_ways! {
         world.expect("the port outside", rows(Dropped));
     }
 
+    fn scenario_66_in_the_old_form(owner) {
+        let (world, agent) = router(owner);
+        translate(&world, &[(8080, EXT2, 80)]);
+        // The gateway hides the peer's address from the inside.
+        world.host.nft(
+            "table inet hiding {
+                chain post { type nat hook postrouting priority 100; policy accept; iifname \"eth0\" oifname \"eth1\" masquerade
+                }
+            }",
+        );
+        let old = |name: &str| host_endpoint_v1(name, &format!("interfaceName: {name}"));
+        let inwards = |port: u16| policy_v1(
+            "role == 'host'", "in", 10,
+            &format!("types: [ingress], ingress: [{{action: allow, protocol: tcp, destination: {{net: {}/32, ports: [{port}]}}}}, \
+                      {{action: allow, protocol: tcp, destination: {{net: \"{}/128\", ports: [{port}]}}}}]", EXT2.v4, EXT2.v6),
+        );
+        let outwards = policy_v1(
+            "role == 'host'", "out", 10,
+            &format!("types: [egress], egress: [{{action: allow, source: {{net: {}/32}}}}, {{action: allow, source: {{net: \"{}/128\"}}}}]", EXT.v4, EXT.v6),
+        );
+        let rows = |expected| [
+            tcp(EXT, HOST0, 8080, expected).lands_at(EXT2.site),
+            tcp(EXT, EXT2, 80, expected),
+            tcp(EXT, EXT2, 81, Dropped),
+            tcp(W1, EXT2, 80, Dropped),
+            tcp(EXT, HOST0, 80, Dropped).lost(),
+            tcp(EXT, HOST0, 22, Open),
+            tcp(EXT, WL0, 81, Open),
+        ];
+        agent.apply(&two_and(&[old("eth0"), old("eth1"), inwards(80), outwards.clone()]));
+        world.expect("the translated destination, and the source that is not yet translated", rows(Open));
+        agent.apply(&two_and(&[old("eth0"), old("eth1"), inwards(8080), outwards]));
+        world.expect("the port outside", rows(Dropped));
+    }
+
+    fn translated_traffic_that_is_forwarded_is_no_matter_of_the_hosts_own_policy(owner) {
+        let (world, agent) = router(owner);
+        translate_from(&world, HOST1, &[(8080, EXT, 8055), (8081, W1, 8055)]);
+        let rows = |between_peers| [
+            tcp(EXT2, HOST1, 8080, between_peers).lands_at(EXT.site),
+            udp(EXT2, HOST1, 8080, between_peers).lands_at(EXT.site),
+            tcp(EXT2, HOST1, 8081, between_peers).lands_at(W1.site),
+            tcp(WL0, HOST1, 8080, Open).lands_at(EXT.site).delivered(),
+            udp(WL0, HOST1, 8081, Open).lands_at(W1.site).delivered(),
+            tcp(HOST0, EXT, 8055, Dropped).lost(),
+        ];
+        agent.apply(&two_and(&[eth0()]));
+        world.expect("out by an interface whose endpoint denies", rows(Open));
+        agent.apply(&two_and(&[star()]));
+        world.expect("all interfaces", rows(Open));
+        agent.apply(&two_and(&[host_endpoint_v1("eth0", "interfaceName: eth0")]));
+        world.expect("in the old form it is, but for workloads", rows(Dropped));
+    }
+
     fn tiers_of_forwarding_end_and_pass_on(owner) {
         let (world, agent) = router(owner);
         let of = |tier: &str, name: &str, rules: &str| policy_for(

@@ -187,10 +187,18 @@ both_ways! {
                 }
                 chain out { type filter hook output priority -400; policy accept; meta mark set 0xffffffff
                 }
+                chain last { type filter hook input priority 900; policy accept; jump kept
+                }
+                chain last-forward { type filter hook forward priority 900; policy accept; jump kept
+                }
+                chain kept {
+                    meta mark & 0xfff80000 != 0xfff80000 drop
+                    meta mark & 0x0000ffff != 0x0000ffff drop
+                }
             }",
         );
         world.expect("it is cleared first of all", not_allowed());
-        world.expect("and set again", allowed(Open));
+        world.expect("and set again, and the bits of others are left", allowed(Open));
     }
 
     fn the_accepted_bit_moves_with_the_mask(owner) {

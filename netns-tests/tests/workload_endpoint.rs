@@ -466,6 +466,35 @@ both_ways! {
         world.expect("the first is back", rows(Open));
     }
 
+    fn policy_of_other_kinds_has_no_effect_on_workloads(owner) {
+        let (world, agent) = start(owner);
+        let rows = every_kind(EXT, WL0, Open).into_iter().chain(every_kind(WL0, WL1, Open));
+        for flags in ["doNotTrack: true, applyOnForward: true", "preDNAT: true, applyOnForward: true"] {
+            let deny = policy_for("all()", "deny", 10, &format!("{flags}, types: [Ingress], ingress: [{{action: Deny}}]"));
+            agent.apply(&three_and(&[deny]));
+            world.expect(flags, rows.clone());
+        }
+        let deny = for_w0("deny", 10, "applyOnForward: true, types: [Ingress], ingress: [{action: Deny}]");
+        agent.apply(&three_and(&[deny]));
+        world.expect("that of forwarding is as any other", [
+            tcp(EXT, WL0, 8055, Dropped).lost(),
+            tcp(WL0, EXT, 8055, Open),
+            tcp(EXT, WL1, 8055, Open),
+        ]);
+    }
+
+    fn an_endpoint_of_the_host_does_not_judge_a_workloads_interface(owner) {
+        let (world, agent) = start(owner);
+        let deny = policy_for("role == 'host'", "deny", 10, "applyOnForward: true, types: [Ingress, Egress]");
+        agent.apply(&three_and(&[host_endpoint("cali0", "interfaceName: cali0"), deny]));
+        world.expect("by name", [
+            tcp(EXT, WL0, 8055, Open),
+            tcp(WL0, EXT, 8055, Open),
+            tcp(HOST0, WL0, 8055, Open),
+            tcp(WL0, HOST0, 8055, Dropped),
+        ]);
+    }
+
     fn there_may_be_several_prefixes(owner) {
         let settings = [("FELIX_INTERFACEPREFIX", "veth,cali")];
         let (world, agent) = stage(owner, SERVICES, 2, &settings, &[local(WL0, ALLOW_ALL), local(WL1, ALLOW_ALL)]);

@@ -10,6 +10,7 @@ use std::time::Duration;
 use netns_tests::Outcome::{Dropped, Open};
 use netns_tests::agent::DEADLINE;
 use netns_tests::flood::{Fate, Flood, Kind};
+use netns_tests::nat::translate;
 use netns_tests::resources::{ALLOW_ALL, documents, local, policy_for, workload_policy};
 use netns_tests::server::Services;
 use netns_tests::stage::until;
@@ -165,9 +166,15 @@ both_ways! {
         let without = local(WL0, ALLOW_ALL).replace(&format!("mac: \"{}\", ", hardware_address(WL0)), "");
         assert!(!without.contains("mac"));
         agent.apply(&documents(&[without, local(WL1, ALLOW_ALL)]));
+        let other = local(WL0, ALLOW_ALL).replace(&hardware_address(WL0), "02:00:00:00:00:77");
         until("it is gone", || !neighbours(&world, "cali0").contains(&WL0.v4.to_string()));
         world.expect("neighbours are found all the same", first_works());
         assert!(neighbours(&world, "cali1").contains(&WL1.v4.to_string()));
+        agent.apply(&documents(&[other, local(WL1, ALLOW_ALL)]));
+        until("it has another", || neighbours(&world, "cali0").contains("02:00:00:00:00:77"));
+        agent.apply(&documents(&two()));
+        until("it has its own", || neighbours(&world, "cali0").contains(&hardware_address(WL0)));
+        world.expect("with its own", first_works());
     }
 
     fn scenario_92_flaps_and_renames_bring_the_route_back(owner) {
@@ -261,6 +268,53 @@ both_ways! {
             tcp(WL0, HOST0, 8055, Dropped).lost(),
             tcp(EXT, WL1, 8055, Open),
         ]);
+    }
+
+    fn scenario_94_connections_of_a_translated_address_are_forgotten(owner) {
+        let (world, agent) = start(owner);
+        translate(&world, &[(32010, WL0, 8055)]);
+        world.host.nft(
+            "table inet hiding {
+                chain post { type nat hook postrouting priority 100; policy accept; iifname \"cali*\" oifname \"eth1\" masquerade
+                }
+            }",
+        );
+        let _in = Flow::open(&world, EXT, HOST0, Family::V4, 32010);
+        let _in6 = Flow::open(&world, EXT, HOST0, Family::V6, 32010);
+        let _out = Flow::open(&world, WL0, EXT2, Family::V4, 8055);
+        let _out6 = Flow::open(&world, WL0, EXT2, Family::V6, 8055);
+        let mut other = Flow::open(&world, WL1, EXT2, Family::V6, 8055);
+        let ours = track::connections(&world.host).iter().filter(|it| it.protocol == 6).count();
+        assert_eq!(ours, 5);
+        agent.apply(&documents(&[local(WL1, ALLOW_ALL)]));
+        world.routed(&[WL0], Routed::No);
+        until("its connections are forgotten", || !tracks(&world, WL0));
+        let left = track::connections(&world.host).iter().filter(|it| it.protocol == 6).count();
+        assert_eq!(left, 1);
+        other.echo();
+    }
+
+    fn scenario_94_an_address_is_taken_from_an_endpoint(owner) {
+        let (world, agent) = start(owner);
+        let mut four = Flow::open(&world, EXT, WL0, Family::V4, 8055);
+        let mut six = Flow::open(&world, EXT, WL0, Family::V6, 8055);
+        let without = local(WL0, ALLOW_ALL).replace(&format!(", \"{}/128\"", WL0.v6), "");
+        agent.apply(&documents(&[without, local(WL1, ALLOW_ALL)]));
+        until("the route is gone", || !world.routes().contains(&WL0.v6.to_string()));
+        until("its connections are forgotten", || {
+            track::connections(&world.host).iter().all(|it| it.original.to != IpAddr::from(WL0.v6))
+        });
+        four.echo();
+        assert!(!six.answers(Duration::from_millis(500)), "the flow goes on");
+        world.expect("the other address", [
+            tcp(EXT, WL0, 8055, Open).v4(),
+            tcp(EXT, WL0, 8055, Dropped).v6().lost(),
+            tcp(WL0, EXT, 8055, Open).v4(),
+            tcp(WL0, EXT, 8055, Dropped).v6().lost(),
+        ]);
+        agent.apply(&documents(&two()));
+        world.routed(&[WL0], Routed::Yes);
+        world.expect("it is back", first_works());
     }
 
     fn scenario_95_connections_of_a_moved_address_are_forgotten_first(owner) {
