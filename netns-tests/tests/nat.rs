@@ -202,6 +202,8 @@ both_ways! {
         assert_eq!(seen(&world), [both(WL0), both(WL0), both(WL0)], "a pool without translation");
         agent.apply(&documents(&[two(), pools("natOutgoing: true")].concat()));
         assert_eq!(seen(&world), [both(HOST0), both(HOST1), both(WL0)], "a pool with translation");
+        agent.apply(&documents(&[two(), pools("natOutgoing: true, disabled: true")].concat()));
+        assert_eq!(seen(&world), [both(HOST0), both(HOST1), both(WL0)], "no new addresses come of it");
         let old = vec![
             ip_pool_v1("10.65.0.0/16", "nat-outgoing: true"),
             ip_pool_v1("fd65::/16", "nat-outgoing: true"),

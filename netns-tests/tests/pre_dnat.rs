@@ -197,6 +197,30 @@ both_ways! {
         }
     }
 
+    fn scenario_71_failsafes_pass_this_policy_and_no_other(owner) {
+        let (world, agent) = gateway(owner);
+        agent.apply(&two_and(&[star(), deny_all()]));
+        world.expect("forwarded or not", [
+            tcp(WL0, WL1, 22, Open),
+            tcp(EXT, WL1, 22, Open),
+            tcp(EXT, EXT2, 22, Open),
+            tcp(EXT, WL1, 8055, Dropped).lost(),
+        ]);
+        let deny = forward("deny-in", 10, "types: [Ingress], ingress: [{action: Deny}]");
+        agent.apply(&two_and(&[star(), deny_all(), deny]));
+        world.expect("that of forwarding knows none", [
+            tcp(WL0, WL1, 22, Dropped).lost(),
+            tcp(EXT, WL1, 22, Dropped).lost(),
+            tcp(EXT, HOST0, 22, Open),
+        ]);
+        let none = policy_for("name == 'wl1'", "none", 10, "types: [Ingress]");
+        agent.apply(&two_and(&[star(), deny_all(), none]));
+        world.expect("nor does a workload's", [
+            tcp(EXT, WL1, 22, Dropped).lost(),
+            tcp(EXT, WL0, 22, Open),
+        ]);
+    }
+
     fn scenario_72_an_allowance_skips_the_hosts_ingress_policy(owner) {
         let (world, agent) = gateway(owner);
         agent.apply(&two_and(&[eth0(), pinhole(8055)]));

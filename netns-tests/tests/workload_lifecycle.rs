@@ -360,6 +360,41 @@ both_ways! {
         flow.echo();
     }
 
+    fn many_changes_end_where_the_last_one_says(owner) {
+        let (world, agent) = start(owner);
+        give_to_the_second(&world);
+        let moved = local(WL1, ALLOW_ALL).replace(
+            &format!("\"{}/32\"", WL1.v4),
+            &format!("\"{}/32\", \"{}/32\", \"{}/128\"", WL1.v4, WL0.v4, WL0.v6),
+        );
+        let states = [documents(&two()), documents(&[moved]), documents(&[local(WL1, ALLOW_ALL)])];
+        for round in 0..3 {
+            for number in 0..40 {
+                agent.directory().put("resources.yaml", &states[(number * 7 + round) % 3]);
+                if number % 10 == round {
+                    world.host.ip("link set cali0 down\nlink set cali0 up\n");
+                }
+            }
+            agent.directory().put("resources.yaml", &states[round]);
+            match round {
+                0 => until("the first has it", || leads_by(&world, WL0, "cali0")),
+                1 => until("the second has it", || leads_by(&world, WL0, "cali1")),
+                _ => world.routed(&[WL0], Routed::No),
+            }
+            world.routed(&[WL1], Routed::Yes);
+            let (expected, lands_at) = [(Open, WL0.site), (Open, WL1.site), (Dropped, WL0.site)][round];
+            world.eventually("its policy is that of its place", [
+                tcp(EXT, WL0, 8055, expected).lands_at(lands_at),
+                tcp(WL1, EXT, 8055, Open),
+                tcp(EXT, WL1, 8055, Open),
+            ]);
+            until("its neighbours are that of its place", || {
+                let known = ["cali0", "cali1"].map(|name| neighbours(&world, name).contains(&WL0.v4.to_string()));
+                known == [round == 0, round == 1]
+            });
+        }
+    }
+
     fn scenario_106_routes_of_others(owner) {
         let (world, agent) = start(owner);
         world.host.ip(
