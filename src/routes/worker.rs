@@ -112,7 +112,6 @@ impl Worker {
 
     /// Works until nobody tells anything any more.
     pub(super) async fn run(mut self) {
-        sysctl::configure_host(&self.settings);
         loop {
             let wake = self.wake;
             let woken = async {
@@ -155,7 +154,6 @@ impl Worker {
         let all_differs = match inbox.settings {
             Some(settings) if settings != self.settings => {
                 self.settings = settings;
-                sysctl::configure_host(&self.settings);
                 self.follow.read_again();
                 true
             }
@@ -163,6 +161,10 @@ impl Worker {
         };
         if inbox.in_sync {
             self.knowledge = Knowledge::Whole;
+        }
+        // A host must not forward before its policy is in force.
+        if inbox.in_sync || (all_differs && self.knowledge == Knowledge::Whole) {
+            sysctl::configure_host(&self.settings);
         }
         if all_differs || inbox.in_sync {
             for care in self.cares.values_mut() {

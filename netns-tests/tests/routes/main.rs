@@ -168,7 +168,10 @@ fn a_program_that_insists_is_not_answered_without_end() {
         }
     }
     // At once, then after 0.1, 0.2, 0.4, 0.8 and 1.6 seconds.
-    assert!((2..=10).contains(&answers), "{answers} answers in 3 seconds");
+    assert!(
+        (2..=10).contains(&answers),
+        "{answers} answers in 3 seconds"
+    );
     host.eventually("it comes back in the end", |host| host.is_wired("cali0"));
 }
 
