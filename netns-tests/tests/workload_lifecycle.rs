@@ -11,7 +11,7 @@ use netns_tests::Outcome::{Dropped, Open};
 use netns_tests::agent::DEADLINE;
 use netns_tests::flood::{Fate, Flood, Kind};
 use netns_tests::nat::translate;
-use netns_tests::resources::{ALLOW_ALL, documents, local, policy_for, workload_policy};
+use netns_tests::resources::{ALLOW_ALL, documents, local, local_v1, policy_for, workload_policy};
 use netns_tests::server::Services;
 use netns_tests::stage::until;
 use netns_tests::workloads::{Routed, hardware_address};
@@ -119,6 +119,31 @@ fn show(world: &World) {
 }
 
 both_ways! {
+    fn scenario_24_an_endpoint_that_is_set_down_is_cut_off(owner) {
+        let (world, agent) = start(owner);
+        let state = |word: &str| {
+            let spec = format!("{ALLOW_ALL}, state: {word}");
+            documents(&[local_v1(WL0, &spec), local(WL1, ALLOW_ALL)])
+        };
+        agent.apply(&state("active"));
+        world.routed(&[WL0], Routed::Yes);
+        let mut flow = Flow::open(&world, EXT, WL0, Family::V4, 8055);
+        let mut other = Flow::open(&world, EXT, WL1, Family::V4, 8055);
+        agent.apply(&state("inactive"));
+        world.routed(&[WL0], Routed::No);
+        assert!(!flow.answers(Duration::from_millis(500)), "the flow goes on");
+        other.echo();
+        world.expect("the endpoint is down", [
+            tcp(EXT, WL0, 8055, Dropped).lost(),
+            tcp(WL0, EXT, 8055, Dropped).lost(),
+            tcp(WL1, WL0, 8055, Dropped).lost(),
+            tcp(EXT, WL1, 8055, Open),
+        ]);
+        agent.apply(&state("active"));
+        world.routed(&[WL0], Routed::Yes);
+        world.expect("it is up again", first_works());
+    }
+
     fn scenario_91_an_endpoint_before_its_interface(owner) {
         let world = World::serving(SERVICES).with_workloads(2).watching();
         hide(&world);
