@@ -1,0 +1,168 @@
+//! What the evaluator expects of a probe.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use netns_tests::Family;
+use tortie::datastore::{Snapshot, read_directory};
+use tortie::explain::{Connection, Content, Host, Packet, Settings};
+use tortie::model::{Problem, Resource, ResourceKey};
+use tortie::net::{InterfaceName, Protocol};
+
+use crate::network::{PLACES, SERVICE, Site, WANDERER, Wanderer};
+use crate::packet::Transport;
+use crate::probes::Probe;
+
+/// Is what became of a probe, by the kernel or by the evaluator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Verdict {
+    /// Where the request arrived.
+    pub(crate) request: Option<Site>,
+    /// Whether the answer came back.
+    pub(crate) reply: bool,
+    /// Whether the connection is tracked; of no account where the request has not arrived.
+    pub(crate) tracked: bool,
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.request {
+            None => f.write_str("request lost"),
+            Some(site) => write!(
+                f,
+                "request seen at {site:?}, reply {}, {}",
+                if self.reply { "seen" } else { "lost" },
+                if self.tracked { "tracked" } else { "untracked" },
+            ),
+        }
+    }
+}
+
+/// Is the evaluator with what the daemon is told.
+#[derive(Debug)]
+pub(crate) struct Judge {
+    host: Host,
+    /// What is wrong with the resources.
+    pub(crate) problems: Vec<Problem>,
+}
+
+/// Are the resources that an evaluator knows.
+pub(crate) type Resources = BTreeMap<ResourceKey, Arc<Resource>>;
+
+impl Judge {
+    /// Reads the directory as the daemon does; `alter` may change what is found.
+    pub(crate) fn read(
+        directory: &Path,
+        settings: Settings,
+        wanderer: Wanderer,
+        alter: fn(&mut Resources),
+    ) -> Self {
+        let Snapshot {
+            objects, problems, ..
+        } = read_directory(directory).expect("list the directory of resources");
+        let mut resources: Resources = objects.into_iter().collect();
+        alter(&mut resources);
+        Self {
+            host: Host::new(settings, resources, links(wanderer)),
+            problems,
+        }
+    }
+
+    /// Says what is expected.
+    pub(crate) fn verdict(&self, probe: &Probe) -> Verdict {
+        let connection = self.connection(probe);
+        // Without connection tracking there is no translation.
+        let target = match (connection.tracked, probe.translation()) {
+            (true, Some((place, _))) => place,
+            (_, _) => probe.to,
+        };
+        let seen = connection.request_seen && target != SERVICE;
+        Verdict {
+            request: seen.then_some(target.site),
+            reply: seen && connection.reply_seen,
+            tracked: seen && connection.tracked,
+        }
+    }
+
+    /// Says why.
+    pub(crate) fn explanation(&self, probe: &Probe) -> String {
+        let connection = self.connection(probe);
+        let mut text = format!("request:\n{}\n", connection.request);
+        if let Some(reply) = connection.reply {
+            text.push_str(&format!("reply:\n{reply}\n"));
+        }
+        text
+    }
+
+    fn connection(&self, probe: &Probe) -> Connection {
+        let packet = packet(probe, true);
+        let connection = self.host.connection(&packet);
+        if connection.request.untracked && packet.dnat.is_some() {
+            // What bypasses connection tracking goes where it was sent to.
+            return self.host.connection(&self::packet(probe, false));
+        }
+        connection
+    }
+}
+
+/// Returns the probe's request as the evaluator sees packets.
+fn packet(probe: &Probe, translate: bool) -> Packet {
+    let interface = |name: &str| -> InterfaceName { name.parse().expect("a name of an interface") };
+    let towards = |site: Site| (site != Site::Host).then(|| interface(site.interface()));
+    let content = match probe.transport {
+        Transport::Tcp { source, port } | Transport::Udp { source, port } => Content::Ports {
+            source,
+            destination: port,
+        },
+        Transport::Icmp { code, .. } => Content::Icmp {
+            kind: match probe.family {
+                Family::V4 => 8,
+                Family::V6 => 128,
+            },
+            code,
+        },
+        Transport::Experiment => Content::Other,
+    };
+    let number = probe.transport.protocol(probe.source());
+    let protocol = Protocol::new(number).expect("a protocol's number");
+    let mut packet = Packet::new(protocol, probe.source(), probe.destination(), content);
+    packet.input = towards(probe.site);
+    packet.output = towards(probe.to.site);
+    if let (true, Some((place, port))) = (translate, probe.translation()) {
+        packet.dnat = Some((place.address(probe.family), Some(port)));
+        packet.output = towards(place.site);
+        let first = probe.to.site.interface();
+        if probe.site == Site::Host && place.site.interface() != first {
+            packet.first_output = Some(interface(first));
+        }
+    }
+    packet
+}
+
+/// Returns the host's interfaces and their addresses.
+fn links(wanderer: Wanderer) -> BTreeMap<InterfaceName, BTreeSet<IpAddr>> {
+    let mut links: BTreeMap<InterfaceName, BTreeSet<IpAddr>> = BTreeMap::new();
+    for site in Site::ALL {
+        let name = site.interface().parse().expect("a name of an interface");
+        links.insert(name, BTreeSet::new());
+    }
+    let own = PLACES.iter().filter(|place| place.site == Site::Host);
+    let mut add = |interface: &str, address: IpAddr| {
+        let name = interface.parse().expect("a name of an interface");
+        links.entry(name).or_default().insert(address);
+    };
+    for place in own {
+        for family in [Family::V4, Family::V6] {
+            add(place.interface, place.address(family));
+        }
+    }
+    add("lo", IpAddr::from([127, 0, 0, 1]));
+    add("lo", IpAddr::from([0_u16, 0, 0, 0, 0, 0, 0, 1]));
+    if let Some(interface) = wanderer.interface() {
+        add(interface, WANDERER.into());
+    }
+    links
+}

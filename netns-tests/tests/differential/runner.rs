@@ -1,0 +1,169 @@
+//! The daemon in its network, and what the kernel does there.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use netns_tests::agent::command_line;
+use netns_tests::{Agent, Directory, Trigger};
+
+use crate::conntrack::Conntrack;
+use crate::engine::Engine;
+use crate::generate::State;
+use crate::judge::{Judge, Resources, Verdict};
+use crate::network::{Network, Site, Wanderer};
+use crate::options::Options;
+use crate::probes::{Probe, Prober};
+
+/// How long nothing must come before a round of probes is over. Packets pass virtual links at once, while the
+/// sender waits, so that this is for a machine that is busy; what differs is asked again with more patience.
+pub(crate) const SILENCE: Duration = Duration::from_millis(40);
+/// The same where something differs.
+pub(crate) const PATIENCE: Duration = Duration::from_millis(300);
+/// Where the numbers of repeated probes begin.
+const REPEATED: u32 = 0x2000_0000;
+
+/// Holds the network, the daemon, and what the daemon has been told.
+pub(crate) struct Runner {
+    // Ends before the network does.
+    agent: Agent,
+    directory: Directory,
+    options: Options,
+    files: BTreeMap<String, String>,
+    wanderer: Wanderer,
+    engine: Engine,
+    conntrack: Conntrack,
+    prober: Prober,
+    /// How many packets came after their round was over.
+    pub(crate) late: usize,
+    /// What is done to the resources before the evaluator sees them.
+    pub(crate) alter: fn(&mut Resources),
+    network: Network,
+}
+
+impl Runner {
+    /// Builds the network and starts the daemon on an empty directory.
+    pub(crate) fn new(options: Options) -> Self {
+        let network = Network::new();
+        let engine = Engine::new(&network);
+        let conntrack = Conntrack::open(network.at(Site::Host));
+        let directory = Directory::new();
+        let agent = start(&network, &directory, &options);
+        Self {
+            agent,
+            directory,
+            options,
+            files: BTreeMap::new(),
+            wanderer: Wanderer::Away,
+            engine,
+            conntrack,
+            prober: Prober::new(REPEATED),
+            late: 0,
+            alter: |_| {},
+            network,
+        }
+    }
+
+    /// Returns the settings in force.
+    pub(crate) fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// Starts the daemon anew on the resources that there are.
+    pub(crate) fn restart(&mut self, options: Options) {
+        self.agent.terminate();
+        self.options = options;
+        self.agent = start(&self.network, &self.directory, &self.options);
+    }
+
+    /// Starts the daemon anew on this state, so that nothing of the past is left.
+    pub(crate) fn restart_on(&mut self, state: &State) {
+        self.agent.terminate();
+        let flushed = command_line(
+            self.network.at(Site::Host),
+            self.options.owner,
+            &["flush", "--yes"],
+        );
+        assert!(flushed.status.success(), "{flushed:?}");
+        self.files = state.files();
+        for (file, text) in &self.files {
+            self.directory.put(file, text);
+        }
+        self.network.move_wanderer(self.wanderer, state.wanderer);
+        self.wanderer = state.wanderer;
+        self.agent = start(&self.network, &self.directory, &self.options);
+    }
+
+    /// Tells the daemon of a state and waits until it is in force.
+    pub(crate) fn apply(&mut self, state: &State) {
+        for (file, text) in state.files() {
+            if self.files.get(&file) != Some(&text) {
+                self.agent.put(&file, &text);
+                self.files.insert(file, text);
+            }
+        }
+        if self.wanderer != state.wanderer {
+            let mark = self.agent.mark();
+            self.network.move_wanderer(self.wanderer, state.wanderer);
+            self.wanderer = state.wanderer;
+            self.agent.committed(&mark, Trigger::Links);
+        }
+    }
+
+    /// Returns the evaluator for what the daemon has been told.
+    pub(crate) fn judge(&self) -> Judge {
+        Judge::read(
+            &self.directory.path(),
+            self.options.settings(),
+            self.wanderer,
+            self.alter,
+        )
+    }
+
+    /// Sends probes and says what the kernel did with each.
+    pub(crate) fn observe(&mut self, probes: &[Probe], silence: Duration) -> Vec<Verdict> {
+        self.conntrack.flush();
+        let shots: Vec<_> = probes.iter().map(Probe::shot).collect();
+        let (seen, late) = self.engine.fire(&shots, silence);
+        self.late += late.len();
+        let tracked = self.conntrack.list();
+        probes
+            .iter()
+            .zip(seen)
+            .map(|(probe, seen)| Verdict {
+                request: seen.request,
+                reply: seen.reply,
+                tracked: seen.request.is_some() && tracked.contains(&probe.tuple()),
+            })
+            .collect()
+    }
+
+    /// Asks the kernel once more, with patience.
+    pub(crate) fn again(&mut self, probes: &[Probe]) -> Vec<Verdict> {
+        let probes: Vec<Probe> = probes.iter().map(|it| self.prober.again(it)).collect();
+        self.observe(&probes, PATIENCE)
+    }
+
+    /// Asks the kernel about one probe, again if the first answer is not `expected`.
+    pub(crate) fn confirm(&mut self, probe: &Probe, expected: Verdict) -> Verdict {
+        let fresh = self.prober.again(probe);
+        let first = self.observe(&[fresh], SILENCE);
+        if first == [expected] {
+            return expected;
+        }
+        self.again(&[*probe])[0]
+    }
+}
+
+fn start(network: &Network, directory: &Directory, options: &Options) -> Agent {
+    let environment = options.environment();
+    let environment: Vec<(&str, &str)> = environment
+        .iter()
+        .map(|(name, value)| (*name, value.as_str()))
+        .collect();
+    Agent::on(
+        network.at(Site::Host),
+        options.owner,
+        &environment,
+        directory,
+    )
+}
