@@ -10,7 +10,7 @@ use nix::sys::socket::{
     setsockopt, socket, sockopt,
 };
 
-/// `NFNL_SUBSYS_CTNETLINK` and its messages (linux/netfilter/nfnetlink_conntrack.h).
+/// `NFNL_SUBSYS_CTNETLINK` and its messages (`linux/netfilter/nfnetlink_conntrack.h`).
 const SUBSYSTEM: u16 = 1 << 8;
 const NEW: u16 = SUBSYSTEM;
 const GET: u16 = SUBSYSTEM | 1;

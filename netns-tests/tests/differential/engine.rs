@@ -2,7 +2,7 @@
 //!
 //! One thread holds the raw sockets of every namespace. A raw socket sees what has passed the input hook of
 //! its namespace, so that a request counts as seen even where its answer is lost. The kernel itself answers
-//! TCP and ICMP; UDP and the experimental protocol are answered here.
+//! TCP and ICMP; the other protocols are answered here.
 
 use std::collections::BTreeMap;
 use std::io::IoSliceMut;
@@ -18,7 +18,7 @@ use nix::sys::socket::{
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::network::{Network, Site};
-use crate::packet::{self, Arrival, EXPERIMENT, ICMP, ICMPV6, Part, TCP, Transport, UDP};
+use crate::packet::{self, Arrival, ICMP, ICMPV6, Part, RAW, TCP, Transport, UDP};
 
 /// The ports at which every namespace answers.
 pub(crate) const SERVED: [u16; 14] = [
@@ -68,7 +68,7 @@ struct Ear {
 pub(crate) struct Engine {
     ears: Vec<Ear>,
     mouths: BTreeMap<(Site, bool), Socket>,
-    _services: Vec<(TcpListener, UdpSocket)>,
+    services: Vec<(TcpListener, UdpSocket)>,
 }
 
 impl Engine {
@@ -77,7 +77,7 @@ impl Engine {
         let mut engine = Self {
             ears: Vec::new(),
             mouths: BTreeMap::new(),
-            _services: Vec::new(),
+            services: Vec::new(),
         };
         for site in Site::ALL {
             network.at(site).run(|| engine.open(site));
@@ -94,13 +94,13 @@ impl Engine {
             listener.listen(16384).expect("listen");
             // Holds the port, so that the kernel sends no "port unreachable"; it is never read.
             let datagrams = UdpSocket::bind(any).expect("bind a datagram socket");
-            self._services.push((listener.into(), datagrams));
+            self.services.push((listener.into(), datagrams));
         }
         for (family, domain, icmp) in [
             (Family::V4, Domain::IPV4, ICMP),
             (Family::V6, Domain::IPV6, ICMPV6),
         ] {
-            for protocol in [TCP, UDP, icmp, EXPERIMENT] {
+            for protocol in [TCP, UDP, icmp].into_iter().chain(RAW) {
                 let socket =
                     Socket::new(domain, Type::RAW, Some(Protocol::from(i32::from(protocol))))
                         .expect("open a raw socket");
@@ -207,11 +207,12 @@ impl Ear {
                 MsgFlags::empty(),
             )
             .ok()?;
-            let destination = message.cmsgs().ok()?.find_map(|it| match it {
-                ControlMessageOwned::Ipv6PacketInfo(info) => {
+            let destination = message.cmsgs().ok()?.find_map(|it| {
+                if let ControlMessageOwned::Ipv6PacketInfo(info) = it {
                     Some(IpAddr::from(info.ipi6_addr.s6_addr))
+                } else {
+                    None
                 }
-                _ => None,
             });
             (message.bytes, message.address?, destination)
         };

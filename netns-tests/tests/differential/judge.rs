@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use netns_tests::Family;
 use tortie::datastore::{Snapshot, read_directory};
-use tortie::explain::{Connection, Content, Host, Packet, Settings};
+use tortie::explain::{Connection, ConntrackState, Content, Host, Packet, Settings};
 use tortie::model::{Problem, Resource, ResourceKey};
 use tortie::net::{InterfaceName, Protocol};
 
@@ -82,7 +82,8 @@ impl Judge {
         let seen = connection.request_seen && target != SERVICE;
         Verdict {
             request: seen.then_some(target.site),
-            reply: seen && connection.reply_seen,
+            // The answer to a forged address goes to its owner.
+            reply: seen && connection.reply_seen && probe.site == probe.from.site,
             tracked: seen && connection.tracked,
         }
     }
@@ -92,13 +93,24 @@ impl Judge {
         let connection = self.connection(probe);
         let mut text = format!("request:\n{}\n", connection.request);
         if let Some(reply) = connection.reply {
-            text.push_str(&format!("reply:\n{reply}\n"));
+            text = format!("{text}reply:\n{reply}\n");
         }
         text
     }
 
     fn connection(&self, probe: &Probe) -> Connection {
-        let packet = packet(probe, true);
+        let mut packet = packet(probe, true);
+        if let Transport::Stray { .. } = probe.transport {
+            packet.state = ConntrackState::Invalid;
+            let request = self.host.packet(&packet);
+            return Connection {
+                request_seen: request.is_allowed(),
+                request,
+                reply: None,
+                reply_seen: false,
+                tracked: false,
+            };
+        }
         let connection = self.host.connection(&packet);
         if connection.request.untracked && packet.dnat.is_some() {
             // What bypasses connection tracking goes where it was sent to.
@@ -113,7 +125,9 @@ fn packet(probe: &Probe, translate: bool) -> Packet {
     let interface = |name: &str| -> InterfaceName { name.parse().expect("a name of an interface") };
     let towards = |site: Site| (site != Site::Host).then(|| interface(site.interface()));
     let content = match probe.transport {
-        Transport::Tcp { source, port } | Transport::Udp { source, port } => Content::Ports {
+        Transport::Tcp { source, port }
+        | Transport::Udp { source, port }
+        | Transport::Stray { source, port } => Content::Ports {
             source,
             destination: port,
         },
@@ -124,7 +138,8 @@ fn packet(probe: &Probe, translate: bool) -> Packet {
             },
             code,
         },
-        Transport::Experiment => Content::Other,
+        Transport::Discovery { kind } => Content::Icmp { kind, code: 0 },
+        Transport::Raw(_) => Content::Other,
     };
     let number = probe.transport.protocol(probe.source());
     let protocol = Protocol::new(number).expect("a protocol's number");

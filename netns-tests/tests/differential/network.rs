@@ -275,19 +275,18 @@ fn on_link(place: &Place) -> bool {
 /// Addresses, routes and neighbours of a namespace that is not the host's.
 fn peer_lines(site: Site) -> String {
     let [ours, _] = site.hardware();
-    let mut lines = String::new();
+    let mut lines: Vec<String> = Vec::new();
     for place in places_at(site) {
         let (v4, v6) = (place.v4, place.v6);
         let [long, longer] = if on_link(place) { [24, 64] } else { [32, 128] };
-        lines.push_str(&format!(
+        lines.push(format!(
             "address add {v4}/{long} dev eth0\naddress add {v6}/{longer} dev eth0 nodad\n"
         ));
     }
     let gateways: &[Place] = match site {
-        Site::Host => &[],
         Site::Ext => &[HOST0, HOST0B],
         Site::Ext2 => &[HOST1],
-        Site::Work0 | Site::Work1 => &[],
+        Site::Host | Site::Work0 | Site::Work1 => &[],
     };
     let (v4, v6) = match gateways.first() {
         Some(first) => (first.v4, first.v6),
@@ -297,24 +296,24 @@ fn peer_lines(site: Site) -> String {
         ),
     };
     for gateway in gateways.iter().map(|it| (it.v4, it.v6)).chain([(v4, v6)]) {
-        lines.push_str(&format!(
+        lines.push(format!(
             "neighbour replace {} lladdr {ours} nud permanent dev eth0\n\
              neighbour replace {} lladdr {ours} nud permanent dev eth0\n",
             gateway.0, gateway.1
         ));
     }
-    lines.push_str(&format!(
+    lines.push(format!(
         "route add default via {v4} dev eth0 onlink\nroute add default via {v6} dev eth0 onlink\n"
     ));
-    lines
+    lines.concat()
 }
 
 /// Addresses, routes and neighbours of the host.
 fn host_lines() -> String {
-    let mut lines = String::new();
+    let mut lines: Vec<String> = Vec::new();
     for place in places_at(Site::Host) {
         let (v4, v6, interface) = (place.v4, place.v6, place.interface);
-        lines.push_str(&format!(
+        lines.push(format!(
             "address add {v4}/24 dev {interface}\naddress add {v6}/64 dev {interface} nodad\n"
         ));
     }
@@ -322,28 +321,28 @@ fn host_lines() -> String {
     for place in others.chain([&SERVICE]) {
         let (v4, v6, interface) = (place.v4, place.v6, place.interface);
         let [_, theirs] = place.site.hardware();
-        lines.push_str(&format!(
+        lines.push(format!(
             "neighbour replace {v4} lladdr {theirs} nud permanent dev {interface}\n\
              neighbour replace {v6} lladdr {theirs} nud permanent dev {interface}\n"
         ));
         if !on_link(place) {
             // The daemon's own routes to workloads are preferred to these and lead to the same place.
-            lines.push_str(&format!(
+            lines.push(format!(
                 "route add {v4}/32 dev {interface} metric 9000\n\
                  route add {v6}/128 dev {interface} metric 9000\n"
             ));
         }
     }
-    lines
+    lines.concat()
 }
 
 /// The table that translates destinations, as another program would have it.
 fn translation_table() -> String {
-    let mut rules = String::new();
+    let mut rules: Vec<String> = Vec::new();
     for place in TRANSLATED {
         for (port, target) in TRANSLATIONS {
             for protocol in ["tcp", "udp"] {
-                rules.push_str(&format!(
+                rules.push(format!(
                     "ip daddr {from4} {protocol} dport {port} dnat ip to {to4}:{TRANSLATED_PORT}\n\
                      ip6 daddr {from6} {protocol} dport {port} dnat ip6 to [{to6}]:{TRANSLATED_PORT}\n",
                     from4 = place.v4,
@@ -354,6 +353,7 @@ fn translation_table() -> String {
             }
         }
     }
+    let rules = rules.concat();
     let chain =
         |hook: &str| format!("chain {hook} {{\ntype nat hook {hook} priority -100;\n{rules}}}\n");
     format!(

@@ -2,9 +2,10 @@
 
 use netns_tests::Owner;
 use tortie::explain::{
-    DenyAction, Failsafe, FromWorkloads, NeighborDiscovery, Settings, ToHostAction,
+    DenyAction, Failsafe, FromWorkloads, NeighborDiscovery, OpenStack, Settings, SourceSpoofing,
+    ToHostAction,
 };
-use tortie::net::Protocol;
+use tortie::net::{InterfacePattern, Protocol};
 
 use crate::generate::NODE;
 use crate::random::Random;
@@ -68,6 +69,13 @@ pub(crate) struct Options {
     drop_invalid: bool,
     neighbor_discovery: NeighborDiscovery,
     vxlan: FromWorkloads,
+    ipip: FromWorkloads,
+    spoofing: SourceSpoofing,
+    openstack: bool,
+    /// The beginning of the names of workload interfaces.
+    prefix: &'static str,
+    /// The interface that host endpoints do not own.
+    exclude: &'static str,
     ipv6: bool,
     /// What has no effect on the verdict.
     other: Vec<(&'static str, &'static str)>,
@@ -99,6 +107,11 @@ impl Options {
             neighbor_discovery: *random
                 .pick(&[NeighborDiscovery::Allow, NeighborDiscovery::Policy]),
             vxlan: *random.pick(&[FromWorkloads::Denied, FromWorkloads::Judged]),
+            ipip: *random.pick(&[FromWorkloads::Denied, FromWorkloads::Judged]),
+            spoofing: *random.pick(&[SourceSpoofing::Disabled, SourceSpoofing::Any]),
+            openstack: random.chance(20),
+            prefix: *random.weighted(&[(12, "cali"), (1, "cali1")]),
+            exclude: *random.weighted(&[(12, "kube-ipvs0"), (1, "eth0")]),
             ipv6: random.chance(95),
             other,
         }
@@ -160,10 +173,32 @@ impl Options {
                 }
                 .to_owned(),
             ),
+            (
+                "FELIX_ALLOWIPIPPACKETSFROMWORKLOADS",
+                match self.ipip {
+                    FromWorkloads::Denied => "false",
+                    FromWorkloads::Judged => "true",
+                }
+                .to_owned(),
+            ),
+            (
+                "FELIX_WORKLOADSOURCESPOOFING",
+                match self.spoofing {
+                    SourceSpoofing::Disabled => "Disabled",
+                    SourceSpoofing::Any => "Any",
+                }
+                .to_owned(),
+            ),
+            ("FELIX_INTERFACEPREFIX", self.prefix.to_owned()),
+            ("FELIX_INTERFACEEXCLUDE", self.exclude.to_owned()),
             ("FELIX_IPV6SUPPORT", self.ipv6.to_string()),
             // The routes of the network are not the daemon's.
             ("FELIX_REMOVEEXTERNALROUTES", "false".to_owned()),
         ];
+        if self.openstack {
+            variables.push(("FELIX_CLUSTERTYPE", "k8s,openstack".to_owned()));
+            variables.push(("FELIX_METADATAADDR", "none".to_owned()));
+        }
         variables.extend(
             self.other
                 .iter()
@@ -195,6 +230,11 @@ impl Options {
             neighbor_discovery: self.neighbor_discovery,
             to_host: self.to_host,
             vxlan_from_workloads: self.vxlan,
+            ipip_from_workloads: self.ipip,
+            source_spoofing: self.spoofing,
+            openstack: self.openstack.then_some(OpenStack { metadata: None }),
+            workload_prefixes: vec![self.prefix.to_owned()],
+            interface_exclude: vec![InterfacePattern::name(self.exclude)],
             deny: self.deny,
             ..Settings::new(NODE)
         }

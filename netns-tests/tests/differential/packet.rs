@@ -5,8 +5,9 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// The number of the raw protocol that probes use, which is free for experiments.
-pub(crate) const EXPERIMENT: u8 = 253;
+/// The numbers of the protocols that probes use beside those with a name: one that is free for experiments, and
+/// IP in IP, which workloads may not send.
+pub(crate) const RAW: [u8; 2] = [253, 4];
 pub(crate) const TCP: u8 = 6;
 pub(crate) const UDP: u8 = 17;
 pub(crate) const ICMP: u8 = 1;
@@ -14,7 +15,10 @@ pub(crate) const ICMPV6: u8 = 58;
 
 /// The flags of TCP that matter here.
 const SYN: u8 = 0x02;
+const RST: u8 = 0x04;
 const ACK: u8 = 0x10;
+/// FIN, PSH and URG, which nobody sends and which no connection can begin with.
+const NONSENSE: u8 = 0x29;
 
 const ASK: &[u8; 4] = b"ask:";
 const YES: &[u8; 4] = b"yes:";
@@ -28,27 +32,33 @@ pub(crate) enum Transport {
     Udp { source: u16, port: u16 },
     /// Asks for an echo.
     Icmp { id: u16, code: u8 },
-    /// Sends a packet of [`EXPERIMENT`].
-    Experiment,
+    /// Sends a packet of a protocol by number.
+    Raw(u8),
+    /// Sends a TCP segment that belongs to nothing.
+    Stray { source: u16, port: u16 },
+    /// Sends a message of neighbour or listener discovery, which nobody answers.
+    Discovery { kind: u8 },
 }
 
 impl Transport {
     /// Returns the protocol number within the family of an address.
     pub(crate) fn protocol(self, family_of: IpAddr) -> u8 {
         match self {
-            Self::Tcp { .. } => TCP,
+            Self::Tcp { .. } | Self::Stray { .. } => TCP,
             Self::Udp { .. } => UDP,
             Self::Icmp { .. } if family_of.is_ipv4() => ICMP,
-            Self::Icmp { .. } => ICMPV6,
-            Self::Experiment => EXPERIMENT,
+            Self::Icmp { .. } | Self::Discovery { .. } => ICMPV6,
+            Self::Raw(number) => number,
         }
     }
 
     /// Returns the ports, source first, of what has them.
     pub(crate) fn ports(self) -> Option<(u16, u16)> {
         match self {
-            Self::Tcp { source, port } | Self::Udp { source, port } => Some((source, port)),
-            Self::Icmp { .. } | Self::Experiment => None,
+            Self::Tcp { source, port }
+            | Self::Udp { source, port }
+            | Self::Stray { source, port } => Some((source, port)),
+            Self::Icmp { .. } | Self::Raw(_) | Self::Discovery { .. } => None,
         }
     }
 }
@@ -77,16 +87,8 @@ pub(crate) struct Arrival {
 pub(crate) fn request(from: IpAddr, to: IpAddr, transport: Transport, token: u32) -> Vec<u8> {
     let bytes = token.to_be_bytes();
     let body = match transport {
-        Transport::Tcp { source, port } => {
-            let mut segment = vec![0; 20];
-            segment[..2].copy_from_slice(&source.to_be_bytes());
-            segment[2..4].copy_from_slice(&port.to_be_bytes());
-            segment[4..8].copy_from_slice(&bytes);
-            segment[12] = 5 << 4;
-            segment[13] = SYN;
-            segment[14..16].copy_from_slice(&64240_u16.to_be_bytes());
-            segment
-        }
+        Transport::Tcp { source, port } => segment(source, port, SYN, token),
+        Transport::Stray { source, port } => segment(source, port, NONSENSE, token),
         Transport::Udp { source, port } => {
             datagram(source, port, &[ASK.as_slice(), &bytes].concat())
         }
@@ -95,17 +97,20 @@ pub(crate) fn request(from: IpAddr, to: IpAddr, transport: Transport, token: u32
             let kind = if from.is_ipv4() { 8 } else { 128 };
             [&[kind, code, 0, 0, high, low, 0, 1], ASK.as_slice(), &bytes].concat()
         }
-        Transport::Experiment => [ASK.as_slice(), &bytes].concat(),
+        Transport::Raw(_) => [ASK.as_slice(), &bytes].concat(),
+        Transport::Discovery { kind } => {
+            [&[kind, 0, 0, 0, 0, 0, 0, 0], ASK.as_slice(), &bytes].concat()
+        }
     };
     whole(from, to, transport.protocol(from), body)
 }
 
-/// Builds the answer to a request that the kernel does not answer by itself: UDP and [`EXPERIMENT`].
+/// Builds the answer to a request that the kernel does not answer by itself: UDP and those of [`RAW`].
 pub(crate) fn answer(from: IpAddr, to: IpAddr, protocol: u8, arrival: Arrival) -> Option<Vec<u8>> {
     let text = [YES.as_slice(), &arrival.token.to_be_bytes()].concat();
     let body = match (protocol, arrival.ports) {
         (UDP, Some((source, port))) => datagram(port, source, &text),
-        (EXPERIMENT, _) => text,
+        (number, _) if RAW.contains(&number) => text,
         _ => return None,
     };
     Some(whole(from, to, protocol, body))
@@ -124,9 +129,9 @@ pub(crate) fn recognise(protocol: u8, body: &[u8]) -> Option<Arrival> {
     };
     match protocol {
         TCP => {
-            let flags = body.get(13)? & (SYN | ACK | 0x04);
+            let flags = body.get(13)? & (SYN | ACK | RST | NONSENSE);
             let (part, token) = match flags {
-                SYN => (Part::Request, long(body, 4)?),
+                SYN | NONSENSE => (Part::Request, long(body, 4)?),
                 it if it == SYN | ACK => (Part::Reply, long(body, 8)?.wrapping_sub(1)),
                 _ => return None,
             };
@@ -146,7 +151,7 @@ pub(crate) fn recognise(protocol: u8, body: &[u8]) -> Option<Arrival> {
         }
         ICMP | ICMPV6 => {
             let part = match body.first()? {
-                8 | 128 => Part::Request,
+                8 | 128 | 130..=136 | 143 => Part::Request,
                 0 | 129 => Part::Reply,
                 _ => return None,
             };
@@ -157,7 +162,7 @@ pub(crate) fn recognise(protocol: u8, body: &[u8]) -> Option<Arrival> {
                 ports: None,
             })
         }
-        EXPERIMENT => {
+        number if RAW.contains(&number) => {
             let (part, token) = marked(body)?;
             Some(Arrival {
                 part,
@@ -175,6 +180,17 @@ fn number(bytes: &[u8], at: usize) -> Option<u16> {
 
 fn long(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_be_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
+}
+
+fn segment(source: u16, port: u16, flags: u8, token: u32) -> Vec<u8> {
+    let mut segment = vec![0; 20];
+    segment[..2].copy_from_slice(&source.to_be_bytes());
+    segment[2..4].copy_from_slice(&port.to_be_bytes());
+    segment[4..8].copy_from_slice(&token.to_be_bytes());
+    segment[12] = 5 << 4;
+    segment[13] = flags;
+    segment[14..16].copy_from_slice(&64240_u16.to_be_bytes());
+    segment
 }
 
 fn datagram(source: u16, port: u16, text: &[u8]) -> Vec<u8> {

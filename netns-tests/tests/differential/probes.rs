@@ -9,7 +9,7 @@ use netns_tests::Family;
 use crate::conntrack::Tuple;
 use crate::engine::Shot;
 use crate::network::{PLACES, Place, SERVICE, Site, TRANSLATED, translation};
-use crate::packet::Transport;
+use crate::packet::{RAW, Transport};
 use crate::random::Random;
 
 /// For how many rounds the ports of a probe are not used again where they were chosen on purpose.
@@ -45,8 +45,15 @@ impl Probe {
 
     /// Returns the place and port that the destination is translated to, if it is.
     pub(crate) fn translation(&self) -> Option<(Place, u16)> {
-        let (_, port) = self.transport.ports()?;
-        translation(self.destination(), port)
+        match self.transport {
+            Transport::Tcp { port, .. } | Transport::Udp { port, .. } => {
+                translation(self.destination(), port)
+            }
+            Transport::Icmp { .. }
+            | Transport::Raw(_)
+            | Transport::Stray { .. }
+            | Transport::Discovery { .. } => None,
+        }
     }
 
     /// Returns the request to send.
@@ -63,9 +70,12 @@ impl Probe {
     /// Returns how connection tracking lists it.
     pub(crate) fn tuple(&self) -> Tuple {
         let (source, port) = match self.transport {
-            Transport::Tcp { source, port } | Transport::Udp { source, port } => (source, port),
+            Transport::Tcp { source, port }
+            | Transport::Udp { source, port }
+            | Transport::Stray { source, port } => (source, port),
             Transport::Icmp { id, .. } => (id, id),
-            Transport::Experiment => (0, 0),
+            Transport::Raw(_) => (0, 0),
+            Transport::Discovery { kind } => (0, kind.into()),
         };
         Tuple {
             protocol: self.transport.protocol(self.source()),
@@ -99,31 +109,23 @@ impl fmt::Display for Probe {
         } else {
             format!("{:?} as {}", self.site, self.from.name)
         };
-        match self.transport {
-            Transport::Tcp { source, port } => {
+        let what = match self.transport {
+            Transport::Tcp { .. } => "tcp".to_owned(),
+            Transport::Udp { .. } => "udp".to_owned(),
+            Transport::Icmp { code, .. } => format!("echo request, code {code},"),
+            Transport::Raw(number) => format!("protocol {number}"),
+            Transport::Stray { .. } => "invalid tcp".to_owned(),
+            Transport::Discovery { kind } => format!("icmpv6 type {kind}"),
+        };
+        let name = self.to.name;
+        match self.transport.ports() {
+            Some((source, port)) => {
                 write!(
                     f,
-                    "tcp {sent} ({from}) port {source} -> {} ({to}) port {port}",
-                    self.to.name
+                    "{what} {sent} ({from}) port {source} -> {name} ({to}) port {port}"
                 )?;
             }
-            Transport::Udp { source, port } => {
-                write!(
-                    f,
-                    "udp {sent} ({from}) port {source} -> {} ({to}) port {port}",
-                    self.to.name
-                )?;
-            }
-            Transport::Icmp { code, .. } => {
-                write!(
-                    f,
-                    "echo request, code {code}, {sent} ({from}) -> {} ({to})",
-                    self.to.name
-                )?;
-            }
-            Transport::Experiment => {
-                write!(f, "protocol 253 {sent} ({from}) -> {} ({to})", self.to.name)?;
-            }
+            None => write!(f, "{what} {sent} ({from}) -> {name} ({to})")?,
         }
         match self.translation() {
             Some((place, port)) => {
@@ -196,16 +198,20 @@ impl Prober {
         let (token, number) = self.fresh();
         let transport = match probe.transport {
             // The half of the range stays the same, as rules may tell the two apart.
-            Transport::Tcp { source, port } if source >= FIRST => Transport::Tcp {
-                source: same_half(source, number),
+            Transport::Tcp { source, port } => Transport::Tcp {
+                source: another(source, number),
                 port,
             },
-            Transport::Udp { source, port } if source >= FIRST => Transport::Udp {
-                source: same_half(source, number),
+            Transport::Udp { source, port } => Transport::Udp {
+                source: another(source, number),
+                port,
+            },
+            Transport::Stray { source, port } => Transport::Stray {
+                source: another(source, number),
                 port,
             },
             Transport::Icmp { code, .. } => Transport::Icmp { id: number, code },
-            same @ (Transport::Tcp { .. } | Transport::Udp { .. } | Transport::Experiment) => same,
+            same @ (Transport::Raw(_) | Transport::Discovery { .. }) => same,
         };
         Probe {
             transport,
@@ -258,7 +264,7 @@ impl Prober {
         };
         let (token, number) = self.fresh();
         let source = if random.chance(12) {
-            *random.pick(&[22, 53, 80, 2379])
+            *random.pick(&[22, 53, 68, 80, 2379])
         } else {
             number
         };
@@ -279,14 +285,20 @@ impl Prober {
                 (3, 8082),
             ])
         };
-        let transport = match *random.weighted(&[(46, 0), (28, 1), (16, 2), (8, 3)]) {
+        let transport = match *random.weighted(&[(46, 0), (26, 1), (14, 2), (8, 3), (3, 4), (3, 5)])
+        {
             0 => Transport::Tcp { source, port },
             1 => Transport::Udp { source, port },
             2 => Transport::Icmp {
                 id: number,
                 code: *random.weighted(&[(4, 0), (1, 1)]),
             },
-            _ => Transport::Experiment,
+            3 => Transport::Raw(*random.weighted(&[(5, RAW[0]), (2, RAW[1])])),
+            4 => Transport::Stray { source, port },
+            _ if family == Family::V4 => return None,
+            _ => Transport::Discovery {
+                kind: *random.pick(&[130, 131, 132, 133, 134, 135, 136, 143]),
+            },
         };
         let probe = Probe {
             site,
@@ -309,12 +321,13 @@ impl Prober {
 const FIRST: u16 = 20_000;
 const COUNT: u16 = 40_000;
 
-/// Moves a port into the half of the range that another one is in.
-fn same_half(of: u16, port: u16) -> u16 {
+/// Returns a port for one that need not be the same: of the same half of the range.
+fn another(of: u16, port: u16) -> u16 {
     let middle = FIRST + COUNT / 2;
-    match (of < middle, port < middle) {
-        (true, false) => port - COUNT / 2,
-        (false, true) => port + COUNT / 2,
-        (true, true) | (false, false) => port,
+    match (of < FIRST, of < middle, port < middle) {
+        (true, _, _) => of,
+        (false, true, false) => port - COUNT / 2,
+        (false, false, true) => port + COUNT / 2,
+        (false, true, true) | (false, false, false) => port,
     }
 }

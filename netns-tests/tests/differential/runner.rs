@@ -35,14 +35,15 @@ pub(crate) struct Runner {
     prober: Prober,
     /// How many packets came after their round was over.
     pub(crate) late: usize,
-    /// What is done to the resources before the evaluator sees them.
-    pub(crate) alter: fn(&mut Resources),
+    alter: fn(&mut Resources),
     network: Network,
 }
 
 impl Runner {
     /// Builds the network and starts the daemon on an empty directory.
-    pub(crate) fn new(options: Options) -> Self {
+    ///
+    /// `alter` is done to the resources before the evaluator sees them.
+    pub(crate) fn new(options: Options, alter: fn(&mut Resources)) -> Self {
         let network = Network::new();
         let engine = Engine::new(&network);
         let conntrack = Conntrack::open(network.at(Site::Host));
@@ -58,7 +59,7 @@ impl Runner {
             conntrack,
             prober: Prober::new(REPEATED),
             late: 0,
-            alter: |_| {},
+            alter,
             network,
         }
     }

@@ -271,10 +271,10 @@ impl fmt::Display for Difference {
         match &self.history {
             History::None => {}
             History::From(before) => {
-                writeln!(f, "\nfirst these resources:\n{}\nthen:", before.text())?
+                writeln!(f, "\nfirst these resources:\n{}\nthen:", before.text())?;
             }
             History::Unknown => {
-                writeln!(f, "\na new start on the same resources does not show it")?
+                writeln!(f, "\na new start on the same resources does not show it")?;
             }
         }
         writeln!(

@@ -139,6 +139,14 @@ pub(crate) fn workload(random: &mut Random, name: &str, interface: &str, site: S
     put(&mut spec, "ipNetworks", networks(site));
     put(&mut spec, "profiles", profiles(random));
     put(&mut spec, "ports", declared_ports(random));
+    if random.chance(6) {
+        let prefixes = ["10.66.0.0/16", "fd66::/16", "172.16.0.0/12", "10.65.1.0/24"];
+        put(
+            &mut spec,
+            "allowSpoofedSourcePrefixes",
+            random.some(&prefixes, 1, 2),
+        );
+    }
     if random.chance(30) {
         put(
             &mut spec,
@@ -184,9 +192,9 @@ pub(crate) fn other_workload(random: &mut Random, name: &str) -> Value {
     let outside = places(|place| matches!(place.name, "r1" | "r2" | "r3" | "w0-b"));
     let chosen: Vec<String> = addresses(random, &outside, 1, 2)
         .into_iter()
-        .map(|address| match address.contains(':') {
-            true => format!("{address}/128"),
-            false => format!("{address}/32"),
+        .map(|address| {
+            let length = if address.contains(':') { 128 } else { 32 };
+            format!("{address}/{length}")
         })
         .collect();
     let mut spec = Map::new();

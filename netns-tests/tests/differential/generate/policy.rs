@@ -155,7 +155,7 @@ pub(crate) fn staged(random: &mut Random, name: &str) -> Value {
 pub(crate) fn old(random: &mut Random, name: &str) -> Value {
     let list = match list(random) {
         List::Forward => List::Normal,
-        other => other,
+        list @ (List::Normal | List::Untracked | List::PreDnat) => list,
     };
     let mut spec = spec(random, list, RULES_V1);
     if let Some(types) = spec.get_mut("types") {

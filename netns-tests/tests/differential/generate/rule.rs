@@ -35,10 +35,12 @@ fn action_word(action: &str, form: Form) -> String {
 /// Makes a rule.
 pub(crate) fn rule(random: &mut Random, setting: Setting) -> Value {
     let mut rule = Map::new();
-    let action = match setting.policy {
-        true => *random.weighted(&[(54, "Allow"), (24, "Deny"), (20, "Pass"), (2, "Log")]),
-        false => *random.weighted(&[(70, "Allow"), (26, "Deny"), (4, "Pass")]),
+    let actions: &[(usize, &str)] = if setting.policy {
+        &[(54, "Allow"), (24, "Deny"), (20, "Pass"), (2, "Log")]
+    } else {
+        &[(70, "Allow"), (26, "Deny"), (4, "Pass")]
     };
+    let action = *random.weighted(actions);
     let mut action = action_word(action, setting.form);
     if action == "pass" && random.chance(40) {
         "next-tier".clone_into(&mut action);
@@ -114,6 +116,7 @@ fn protocol(random: &mut Random) -> Option<(Value, Ported)> {
         (2, json!(1), Ported::Icmp),
         (2, json!(58), Ported::Icmp),
         (4, json!(253), Ported::Other),
+        (1, json!(4), Ported::Other),
         (1, json!("UDPLite"), Ported::Other),
     ];
     let weights: Vec<(usize, usize)> = choices

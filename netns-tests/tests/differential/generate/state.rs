@@ -39,8 +39,11 @@ pub(crate) enum Slot {
     Staged(usize),
 }
 
+/// Makes the slot of a kind that has a number.
+type MakeSlot = fn(usize) -> Slot;
+
 /// How many slots there are of each kind, and how often one is filled.
-const SLOTS: &[(fn(usize) -> Slot, &[usize])] = &[
+const SLOTS: &[(MakeSlot, &[usize])] = &[
     (Slot::Host, &[65, 50, 40, 30, 25, 20, 20]),
     (Slot::OtherHost, &[60, 40]),
     (Slot::Workload, &[85, 80, 15, 15, 10]),
