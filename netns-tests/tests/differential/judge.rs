@@ -82,8 +82,7 @@ impl Judge {
         let seen = connection.request_seen && target != SERVICE;
         Verdict {
             request: seen.then_some(target.site),
-            // The answer to a forged address goes to its owner.
-            reply: seen && connection.reply_seen && probe.site == probe.from.site,
+            reply: seen && connection.reply_seen && is_answered(probe),
             tracked: seen && connection.tracked,
         }
     }
@@ -118,6 +117,13 @@ impl Judge {
         }
         connection
     }
+}
+
+/// Says whether the sender of a probe would hear of it: the answer to a forged address goes to its owner, and
+/// discovery that does not come from a neighbour is not answered.
+fn is_answered(probe: &Probe) -> bool {
+    let discovery = matches!(probe.transport, Transport::Discovery { .. });
+    probe.site == probe.from.site && !discovery
 }
 
 /// Returns the probe's request as the evaluator sees packets.
