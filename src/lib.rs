@@ -8,8 +8,8 @@
 //! ```
 //!
 //! Pure rooms (no I/O, no clock, no async): [`selector`], [`model`], [`calc`], [`explain`], [`nft`], [`render`] and
-//! [`config`] save its `load` file. Edges: [`datastore`], [`links`], [`kernel`], [`telemetry`], [`agent`],
-//! [`cli`].
+//! [`config`] save its `load` file. Edges: [`datastore`], [`links`], [`routes`], [`kernel`], [`telemetry`],
+//! [`agent`], [`cli`].
 
 pub mod agent;
 pub mod calc;
@@ -23,6 +23,7 @@ pub mod model;
 pub mod net;
 pub mod nft;
 pub mod render;
+pub mod routes;
 pub mod selector;
 pub mod telemetry;
 

@@ -16,6 +16,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("config", &["net"]),
     ("datastore", &["model", "net", "selector"]),
     ("links", &["net"]),
+    ("routes", &["net"]),
     ("kernel", &["net", "nft"]),
     ("telemetry", &[]),
     ("agent", ALL),
@@ -36,6 +37,7 @@ const ALL: &[&str] = &[
     "net",
     "nft",
     "render",
+    "routes",
     "selector",
     "telemetry",
 ];

@@ -189,6 +189,16 @@ fn rules() -> Vec<(&'static str, Vec<Expr>)> {
     let map = |side| Expr::VerdictMap(vec![Key::Interface(side)], "hep".parse().unwrap());
     let target = || -> ChainName { "target".parse().unwrap() };
     let limit = |rate, unit, burst| Expr::Limit(Limit { rate, unit, burst });
+    let udp = || Expr::Protocol(Is, Protocol::UDP);
+    let range = |first, last| Some(PortRange::new(first, last).unwrap());
+    let dnat = |address: &str, port| Expr::Dnat {
+        address: address.parse().unwrap(),
+        port,
+    };
+    let snat = |address: &str, ports| Expr::Snat {
+        address: address.parse().unwrap(),
+        ports,
+    };
     vec![
         ("meta nfproto ipv4", vec![v4()]),
         ("meta nfproto ipv6", vec![v6()]),
@@ -214,6 +224,10 @@ fn rules() -> Vec<(&'static str, Vec<Expr>)> {
             vec![Expr::Interface(Output, IsNot, prefix("cali"))],
         ),
         ("iif != 0", vec![Expr::HasInputInterface]),
+        (
+            "fib saddr . mark . iif oif missing",
+            vec![Expr::NoReversePath],
+        ),
         (
             "meta nfproto ipv4 ip saddr 10.0.0.0/8",
             vec![v4(), address(Source, Is, "10.0.0.0/8")],
@@ -377,6 +391,61 @@ fn rules() -> Vec<(&'static str, Vec<Expr>)> {
             }],
         ),
         ("notrack", vec![Expr::NoTrack]),
+        (
+            "meta nfproto ipv4 dnat ip to 10.0.0.1",
+            vec![v4(), dnat("10.0.0.1", None)],
+        ),
+        (
+            "meta nfproto ipv4 meta l4proto tcp dnat ip to 10.0.0.1:8775",
+            vec![v4(), tcp(), dnat("10.0.0.1", Some(8775))],
+        ),
+        (
+            "meta nfproto ipv6 dnat ip6 to fd00::1",
+            vec![v6(), dnat("fd00::1", None)],
+        ),
+        (
+            "meta nfproto ipv6 meta l4proto tcp dnat ip6 to [fd00::1]:80",
+            vec![v6(), tcp(), dnat("fd00::1", Some(80))],
+        ),
+        (
+            "meta nfproto ipv4 snat ip to 192.0.2.1",
+            vec![v4(), snat("192.0.2.1", None)],
+        ),
+        (
+            "meta nfproto ipv4 meta l4proto tcp snat ip to 192.0.2.1:1024-2048",
+            vec![v4(), tcp(), snat("192.0.2.1", range(1024, 2048))],
+        ),
+        (
+            "meta nfproto ipv4 meta l4proto udp snat ip to 192.0.2.1:1024",
+            vec![v4(), udp(), snat("192.0.2.1", range(1024, 1024))],
+        ),
+        (
+            "meta nfproto ipv6 snat ip6 to fd00::1",
+            vec![v6(), snat("fd00::1", None)],
+        ),
+        (
+            "meta nfproto ipv6 meta l4proto tcp snat ip6 to [fd00::1]:1024-2048",
+            vec![v6(), tcp(), snat("fd00::1", range(1024, 2048))],
+        ),
+        ("masquerade", vec![Expr::Masquerade { ports: None }]),
+        (
+            "meta l4proto tcp masquerade to :1024-2048",
+            vec![
+                tcp(),
+                Expr::Masquerade {
+                    ports: range(1024, 2048),
+                },
+            ],
+        ),
+        (
+            "meta l4proto udp masquerade to :1024",
+            vec![
+                udp(),
+                Expr::Masquerade {
+                    ports: range(1024, 1024),
+                },
+            ],
+        ),
         ("reject", vec![Expr::Reject(RejectWith::PortUnreachable)]),
         (
             "meta l4proto tcp reject with tcp reset",

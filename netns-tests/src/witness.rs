@@ -29,10 +29,19 @@ pub(crate) fn text() -> String {
 
 /// Says whether the product's table exists.
 pub fn exists(namespace: &Namespace) -> bool {
-    let tables = namespace.exec("nft", &["-j", "list", "tables"], "");
-    objects(&tables)
-        .iter()
-        .any(|object| object["table"]["name"] == TABLE && object["table"]["family"] == "inet")
+    tables(namespace).contains(&("inet".to_owned(), TABLE.to_owned()))
+}
+
+/// Returns the family and name of every table.
+///
+/// Read from text: nft 1.0.6 damages its memory when it writes the JSON of a table that persists without an owner.
+fn tables(namespace: &Namespace) -> Vec<(String, String)> {
+    let listing = namespace.exec("nft", &["list", "tables"], "");
+    let words = |line: &str| {
+        let (family, name) = line.strip_prefix("table ")?.split_once(' ')?;
+        Some((family.to_owned(), name.to_owned()))
+    };
+    listing.lines().filter_map(words).collect()
 }
 
 /// Returns every object of a table as `nft -j` prints it, with counters at zero.
@@ -230,13 +239,12 @@ pub fn connections(namespace: &Namespace) -> Vec<String> {
 
 /// Returns every table but the product's, as `nft -j` lists it, handles and all.
 pub fn foreign(namespace: &Namespace) -> BTreeMap<String, Vec<Value>> {
-    objects(&namespace.exec("nft", &["-j", "list", "tables"], ""))
-        .iter()
-        .filter_map(|object| {
-            let table = object.get("table")?;
-            Some((table["family"].as_str()?, table["name"].as_str()?))
+    tables(namespace)
+        .into_iter()
+        .filter(|(family, name)| !(family == "inet" && name == TABLE))
+        .map(|(family, name)| {
+            let objects = listing(namespace, &family, &name);
+            (format!("{family} {name}"), objects)
         })
-        .filter(|table| *table != ("inet", TABLE))
-        .map(|(family, name)| (format!("{family} {name}"), listing(namespace, family, name)))
         .collect()
 }

@@ -1,7 +1,11 @@
 //! What is wanted, what is in the kernel, and the next transactions between them.
 
-use crate::calc::{Calc, LinkUpdate, Settings as CalcSettings};
-use crate::model::{Place, PolicyKind, Problem, Severity, Update};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::calc::{Calc, Changes, LinkUpdate, Settings as CalcSettings, WorkloadInterface};
+use crate::model::Update;
+use crate::net::InterfaceName;
 use crate::nft::{Catalog, CatalogDelta, Extent, PlanError, Plans, plan};
 use crate::render::{Renderer, Settings as RenderSettings};
 
@@ -15,6 +19,9 @@ pub enum Step {
     /// These transactions are to be committed.
     Commit(Plans),
 }
+
+/// Interfaces of workloads that differ from what was said of them before; `None` for one that is gone.
+pub type WorkloadChanges = BTreeMap<InterfaceName, Option<Arc<WorkloadInterface>>>;
 
 /// How much the enforcer trusts its picture of the kernel.
 #[derive(Debug)]
@@ -37,8 +44,19 @@ pub struct Enforcer {
     calc: Calc,
     renderer: Renderer,
     knowledge: Knowledge,
-    in_flight: Option<CatalogDelta>,
+    in_flight: Option<InFlight>,
     adopt: bool,
+    /// The interfaces of workloads whose policy is in the kernel.
+    guarded: BTreeMap<InterfaceName, Arc<WorkloadInterface>>,
+    /// How they changed since that was last asked.
+    newly_guarded: WorkloadChanges,
+}
+
+/// What a commit will have changed.
+#[derive(Debug)]
+struct InFlight {
+    catalog: CatalogDelta,
+    workloads: WorkloadChanges,
 }
 
 impl Enforcer {
@@ -50,6 +68,8 @@ impl Enforcer {
             knowledge: Knowledge::None,
             in_flight: None,
             adopt: false,
+            guarded: BTreeMap::new(),
+            newly_guarded: WorkloadChanges::new(),
         }
     }
 
@@ -87,60 +107,48 @@ impl Enforcer {
         self.adopt = adopt;
     }
 
-    /// Returns a problem for each policy in use that this version does not enforce, or not everywhere.
-    pub fn unenforced(&self) -> impl Iterator<Item = Problem> + '_ {
-        self.renderer.unenforced().map(|(id, kind)| Problem {
-            place: Place::Calculated,
-            object: Some(id.key.clone()),
-            field: String::new(),
-            reason: match kind {
-                PolicyKind::Normal | PolicyKind::ApplyOnForward => {
-                    "this version does not apply policy to forwarded traffic: it holds for traffic \
-                     that ends or begins on this host"
-                }
-                PolicyKind::Untracked => "this version does not enforce doNotTrack policy",
-                PolicyKind::PreDnat => "this version does not enforce preDNAT policy",
-            }
-            .to_owned(),
-            severity: Severity::Warning,
-        })
-    }
-
     /// Returns the next step towards what is wanted.
     ///
     /// # Errors
     /// Fails where the desired state cannot be planned; the kernel then keeps what it has, and the next call
     /// begins from what the kernel is seen to hold.
     pub fn next_step(&mut self) -> Result<Step, PlanError> {
-        let (planned, catalog) = match std::mem::replace(&mut self.knowledge, Knowledge::None) {
-            Knowledge::None => return Ok(Step::Observe),
-            Knowledge::Observed(catalog) => {
-                let changes = self.calc.take_whole();
-                let settings = self.renderer.settings().clone();
-                self.renderer = Renderer::resume(settings, &catalog.sets);
-                let objects = self.renderer.render(&changes, &self.calc);
-                (plan(&catalog, &objects, Extent::Whole)?, catalog)
-            }
-            Knowledge::Followed(catalog) => {
-                let changes = self.calc.take_changes();
-                if changes.is_empty() {
-                    self.knowledge = Knowledge::Followed(catalog);
-                    return Ok(Step::Nothing);
+        let (planned, catalog, workloads) =
+            match std::mem::replace(&mut self.knowledge, Knowledge::None) {
+                Knowledge::None => return Ok(Step::Observe),
+                Knowledge::Observed(catalog) => {
+                    let changes = self.calc.take_whole();
+                    let settings = self.renderer.settings().clone();
+                    self.renderer = Renderer::resume(settings, &catalog.sets);
+                    let objects = self.renderer.render(&changes, &self.calc);
+                    let workloads = self.workload_changes(changes, Extent::Whole);
+                    (plan(&catalog, &objects, Extent::Whole)?, catalog, workloads)
                 }
-                let objects = self.renderer.render(&changes, &self.calc);
-                (plan(&catalog, &objects, Extent::Part)?, catalog)
-            }
-        };
+                Knowledge::Followed(catalog) => {
+                    let changes = self.calc.take_changes();
+                    if changes.is_empty() {
+                        self.knowledge = Knowledge::Followed(catalog);
+                        return Ok(Step::Nothing);
+                    }
+                    let objects = self.renderer.render(&changes, &self.calc);
+                    let workloads = self.workload_changes(changes, Extent::Part);
+                    (plan(&catalog, &objects, Extent::Part)?, catalog, workloads)
+                }
+            };
         let (mut plans, delta) = planned;
         self.knowledge = Knowledge::Followed(catalog);
         if std::mem::take(&mut self.adopt) {
             plans.adopt();
         }
+        let in_flight = InFlight {
+            catalog: delta,
+            workloads,
+        };
         if plans.is_empty() {
-            self.follow(delta);
+            self.follow(in_flight);
             return Ok(Step::Nothing);
         }
-        self.in_flight = Some(delta);
+        self.in_flight = Some(in_flight);
         Ok(Step::Commit(plans))
     }
 
@@ -158,10 +166,38 @@ impl Enforcer {
         self.knowledge = Knowledge::None;
     }
 
+    /// Returns how the interfaces of workloads changed whose policy is in the kernel, since this was last
+    /// asked.
+    pub fn take_guarded(&mut self) -> WorkloadChanges {
+        std::mem::take(&mut self.newly_guarded)
+    }
+
+    /// Returns which of the changes are news for whoever looks after the interfaces of workloads.
+    fn workload_changes(&self, changes: Changes, extent: Extent) -> WorkloadChanges {
+        let mut workloads = changes.workloads;
+        match extent {
+            Extent::Part => {}
+            Extent::Whole => {
+                for name in self.guarded.keys() {
+                    workloads.entry(name.clone()).or_insert(None);
+                }
+            }
+        }
+        workloads.retain(|name, now| self.guarded.get(name) != now.as_ref());
+        workloads
+    }
+
     /// Brings the picture of the kernel up to date.
-    fn follow(&mut self, delta: CatalogDelta) {
+    fn follow(&mut self, done: InFlight) {
         if let Knowledge::Followed(catalog) = &mut self.knowledge {
-            catalog.apply(delta);
+            catalog.apply(done.catalog);
+        }
+        for (name, now) in done.workloads {
+            match &now {
+                Some(workload) => self.guarded.insert(name.clone(), Arc::clone(workload)),
+                None => self.guarded.remove(&name),
+            };
+            self.newly_guarded.insert(name, now);
         }
     }
 }

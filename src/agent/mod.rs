@@ -12,6 +12,8 @@ mod translate;
 mod writer;
 
 pub use configuration::Configuration;
-pub use enforcer::{Enforcer, Step};
+pub use enforcer::{Enforcer, Step, WorkloadChanges};
 pub use run::{ExitReason, run};
-pub use translate::{calc_settings, log_settings, render_settings, writer_settings};
+pub use translate::{
+    calc_settings, log_settings, render_settings, routes_settings, wiring, writer_settings,
+};

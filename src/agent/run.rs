@@ -6,13 +6,15 @@ use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant as TokioInstant, MissedTickBehavior, sleep_until};
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use super::configuration::Configuration;
 use super::enforcer::{Enforcer, Step};
 use super::retry::Retry;
 use super::writer::{Reply, Writer};
-use super::{calc_settings, log_settings, render_settings, writer_settings};
+use super::{
+    calc_settings, log_settings, render_settings, routes_settings, wiring, writer_settings,
+};
 use crate::calc::LinkUpdate;
 use crate::config::{ConfigProblem, DatastoreKind, Room, Severity};
 use crate::datastore::{DirectorySource, Event as SourceEvent};
@@ -21,6 +23,7 @@ use crate::kernel::{
 };
 use crate::links::{LinkChange, LinkEvent, LinkWatch};
 use crate::model::Problem;
+use crate::routes::{self, Event as RouteEvent, Events as RouteEvents, Outcome};
 use crate::telemetry::{ErrorChain, LogHandle};
 
 /// How long a start waits for another process to let go of the namespace or the table.
@@ -86,6 +89,7 @@ struct Agent {
     logs: LogHandle,
     enforcer: Enforcer,
     writer: Writer,
+    routes: routes::Handle,
     datastore_in_sync: bool,
     links_in_sync: bool,
     announced: bool,
@@ -128,9 +132,11 @@ pub async fn run(configuration: Configuration, logs: LogHandle) -> ExitReason {
         .and_then(|kernel| Writer::start(Box::new(kernel)).map_err(|e| ErrorChain(&e).to_string()));
     let signals = Signals::new().map_err(|e| ErrorChain(&e).to_string());
     let links = LinkWatch::open().map_err(|e| ErrorChain(&e).to_string());
-    let (writer, signals, links) = match (opened, signals, links) {
-        (Ok(writer), Ok(signals), Ok(links)) => (writer, signals, links),
-        (Err(reason), _, _) | (_, Err(reason), _) | (_, _, Err(reason)) => {
+    let routes = routes::start(routes_settings(config)).map_err(|e| ErrorChain(&e).to_string());
+    let parts = (|| Ok::<_, String>((opened?, signals?, links?, routes?)))();
+    let (writer, signals, links, (routes, route_events)) = match parts {
+        Ok(parts) => parts,
+        Err(reason) => {
             error!("{reason}");
             return ExitReason::Failed;
         }
@@ -140,6 +146,7 @@ pub async fn run(configuration: Configuration, logs: LogHandle) -> ExitReason {
         logs,
         enforcer,
         writer,
+        routes,
         datastore_in_sync: false,
         links_in_sync: false,
         announced: false,
@@ -151,7 +158,7 @@ pub async fn run(configuration: Configuration, logs: LogHandle) -> ExitReason {
         known_problems: BTreeSet::new(),
     };
     agent
-        .serve(DirectorySource::open(&path), links, signals)
+        .serve(DirectorySource::open(&path), links, route_events, signals)
         .await
 }
 
@@ -215,6 +222,7 @@ impl Agent {
         mut self,
         mut source: DirectorySource,
         mut links: LinkWatch,
+        mut route_events: RouteEvents,
         mut signals: Signals,
     ) -> ExitReason {
         let mut waiting = tokio::time::interval(WAITING);
@@ -235,6 +243,13 @@ impl Agent {
                 },
                 event = source.next() => { self.take_resources(event); None }
                 event = links.next() => { self.take_links(event); None }
+                event = route_events.next() => match event {
+                    Some(event) => { say_wired(&event); None }
+                    None => {
+                        error!("the thread that wires the interfaces of workloads has ended");
+                        Some(ExitReason::Failed)
+                    }
+                },
                 () = sleep_until(retry_at.unwrap_or_else(TokioInstant::now)), if retry_at.is_some() => {
                     self.retry.over();
                     self.cause.add("retry");
@@ -349,12 +364,13 @@ impl Agent {
         if !changed.restart.is_empty() {
             warn!(parts = ?changed.restart, "some of these options take effect at the next start");
         }
+        self.routes.configure(routes_settings(config));
         match render_settings(config) {
             Ok(render) => {
                 let settings = calc_settings(config);
-                let rules_change = *self.enforcer.renderer().settings() != render
-                    || changed.changed.contains(&Room::Policy);
-                if rules_change {
+                let of_rules = [Room::Policy, Room::Workload, Room::Nat, Room::Cluster];
+                let mut of_rules = of_rules.into_iter();
+                if of_rules.any(|room| changed.changed.contains(&room)) {
                     self.enforcer.reconfigure(settings, render);
                     self.news("config");
                 }
@@ -372,6 +388,7 @@ impl Agent {
         let asked = match self.enforcer.next_step() {
             Ok(Step::Nothing) => {
                 self.retry.succeeded();
+                self.wire();
                 let cause = std::mem::take(&mut self.cause);
                 self.report("no change", &cause, 0, Duration::ZERO);
                 Ok(())
@@ -410,6 +427,7 @@ impl Agent {
             } => {
                 self.enforcer.committed();
                 self.retry.succeeded();
+                self.wire();
                 let cause = std::mem::take(&mut self.committing);
                 self.report("applied", &cause, operations, elapsed);
                 None
@@ -421,6 +439,16 @@ impl Agent {
                 self.settle_refused(&cause);
                 None
             }
+        }
+    }
+
+    /// Has the interfaces of workloads wired whose policy is in the kernel.
+    fn wire(&mut self) {
+        for (interface, workload) in self.enforcer.take_guarded() {
+            self.routes.want(interface, workload.as_deref().map(wiring));
+        }
+        if !self.announced {
+            self.routes.in_sync();
         }
     }
 
@@ -503,17 +531,24 @@ impl Agent {
             self.announced = true;
             info!("in-sync");
         }
-        let problems: BTreeSet<Problem> = self
-            .enforcer
-            .calc()
-            .problems()
-            .into_iter()
-            .chain(self.enforcer.unenforced())
-            .collect();
+        let problems: BTreeSet<Problem> = self.enforcer.calc().problems().into_iter().collect();
         for problem in problems.difference(&self.known_problems) {
             warn!("{problem}");
         }
         self.known_problems = problems;
+    }
+}
+
+/// Logs what came of the wiring of a workload's interface.
+fn say_wired(event: &RouteEvent) {
+    let interface = &event.interface;
+    match &event.outcome {
+        Outcome::Wired => debug!(%interface, "the workload's interface is wired"),
+        Outcome::Down => debug!(%interface, "the workload's interface is down"),
+        Outcome::Absent => debug!(%interface, "the workload's interface does not exist"),
+        Outcome::Failed { reason } => {
+            warn!(%interface, reason, "the workload's interface is not wired; trying again");
+        }
     }
 }
 

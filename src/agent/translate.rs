@@ -1,21 +1,27 @@
 //! The configuration, in each room's own words.
 
+use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use crate::calc;
 use crate::config::{self, Config};
 use crate::kernel;
 use crate::model::NodeName;
-use crate::net::{InterfaceName, Protocol};
-use crate::nft::{Limit, LimitUnit};
+use crate::net::{InterfaceName, PortRange, Protocol};
+use crate::nft::{InterfaceMatch, Limit, LimitUnit};
 use crate::render::{
-    ChainPosition, DenyAction, Failsafe, MarkError, Marks, NeighborDiscovery, Settings, table_name,
+    AllowAction, ChainPosition, DenyAction, Encapsulation, Failsafe, MarkError, Marks,
+    NatExclusions, NatOutgoing, NeighborDiscovery, OpenStack, Refused, Settings, ToHostAction,
+    table_name,
 };
-use crate::telemetry;
+use crate::{routes, telemetry};
 
 /// How long an answer is awaited where `NetlinkTimeout` sets no limit: the kernel answers while it is asked, so a
 /// longer silence is a fault.
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(3_600);
+/// The priority of routes to workloads, as Felix has it.
+const ROUTE_PRIORITY: u32 = 1024;
 
 /// Returns what calc is told of the configuration.
 pub fn calc_settings(config: &Config) -> calc::Settings {
@@ -23,6 +29,14 @@ pub fn calc_settings(config: &Config) -> calc::Settings {
         node: NodeName::new(&config.hostname),
         interface_prefixes: config.policy.interface_prefixes.clone(),
         interface_exclude: config.policy.interface_exclude.clone(),
+        spoofed_sources: match config.workload.source_spoofing {
+            config::SourceSpoofing::Disabled => calc::SpoofedSources::Refused,
+            config::SourceSpoofing::Any => calc::SpoofedSources::Allowed,
+        },
+        floating_ips: match config.nat.floating_ips {
+            config::FloatingIps::Disabled => calc::FloatingIps::OpenStack,
+            config::FloatingIps::Enabled => calc::FloatingIps::All,
+        },
     }
 }
 
@@ -67,7 +81,104 @@ pub fn render_settings(config: &Config) -> Result<Settings, MarkError> {
             config::ChainInsertMode::Insert => ChainPosition::Insert,
             config::ChainInsertMode::Append => ChainPosition::Append,
         },
+        allow: match policy.filter_allow_action {
+            config::AllowAction::Accept => AllowAction::Accept,
+            config::AllowAction::Return => AllowAction::Return,
+        },
+        to_host: match policy.endpoint_to_host_action {
+            config::EndpointToHostAction::Drop => ToHostAction::Drop,
+            config::EndpointToHostAction::Accept => ToHostAction::Accept,
+            config::EndpointToHostAction::Return => ToHostAction::Return,
+        },
+        openstack: config.openstack_active().then(|| OpenStack {
+            metadata: metadata(&config.workload),
+        }),
+        encapsulation: Encapsulation {
+            refused_vxlan: (!config.workload.allow_vxlan).then_some(config.workload.vxlan_port),
+            ipip: if config.workload.allow_ipip {
+                Refused::No
+            } else {
+                Refused::Yes
+            },
+        },
+        nat: nat_outgoing(&config.nat),
     })
+}
+
+/// Returns where workloads find the metadata service of `OpenStack`: translation needs an address of it.
+fn metadata(workload: &config::WorkloadConfig) -> Option<(Ipv4Addr, u16)> {
+    let address = workload.metadata_addr.as_deref()?.parse().ok()?;
+    (workload.metadata_port != 0).then_some((address, workload.metadata_port))
+}
+
+/// Translates how sources are translated that leave the pools.
+fn nat_outgoing(nat: &config::NatConfig) -> NatOutgoing {
+    let interface = nat.outgoing_interface.as_deref().and_then(|text| {
+        let (name, matched): (&str, fn(InterfaceName) -> InterfaceMatch) =
+            match text.strip_suffix('+') {
+                Some(prefix) => (prefix, InterfaceMatch::Prefix),
+                None => (text, InterfaceMatch::Name),
+            };
+        name.parse().ok().map(matched)
+    });
+    NatOutgoing {
+        ports: nat
+            .port_range
+            .and_then(|span| PortRange::new(span.first, span.last).ok()),
+        address: nat.outgoing_address,
+        exclusions: match nat.outgoing_exclusions {
+            config::NatExclusions::PoolsOnly => NatExclusions::Pools,
+            config::NatExclusions::PoolsAndHosts => NatExclusions::PoolsAndHosts,
+        },
+        interface,
+    }
+}
+
+/// Returns what the wiring of workload interfaces is told of the configuration.
+pub fn routes_settings(config: &Config) -> routes::Settings {
+    let route = &config.route;
+    routes::Settings {
+        protocol: route.protocol,
+        priority: ROUTE_PRIORITY,
+        source_v4: route.source_v4,
+        source_v6: route.source_v6,
+        external: if route.remove_external {
+            routes::ExternalRoutes::Removed
+        } else {
+            routes::ExternalRoutes::Kept
+        },
+        refresh: route.refresh_interval,
+        forwarding: match config.links.ip_forwarding {
+            config::IpForwarding::Enabled => routes::Forwarding::Enabled,
+            config::IpForwarding::Disabled => routes::Forwarding::LeftAlone,
+        },
+        ipv6: if config.policy.ipv6_support {
+            routes::Ipv6::Enabled
+        } else {
+            routes::Ipv6::Disabled
+        },
+        workload_prefixes: config.policy.interface_prefixes.clone(),
+    }
+}
+
+/// Returns what the interface of a workload is given; one that is down has no addresses.
+pub fn wiring(workload: &calc::WorkloadInterface) -> routes::Wiring {
+    let addresses = match workload.state {
+        calc::AdminState::Up => {
+            let floating = workload.floating.iter().map(|mapping| mapping.external);
+            workload.addresses.iter().copied().chain(floating).collect()
+        }
+        calc::AdminState::Down => BTreeSet::new(),
+    };
+    routes::Wiring {
+        addresses,
+        mac: workload.mac,
+        spoofing: if workload.spoofable.is_empty() {
+            routes::SpoofedSources::Refused
+        } else {
+            routes::SpoofedSources::Allowed
+        },
+    }
 }
 
 /// Translates one failsafe port.

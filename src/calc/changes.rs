@@ -1,15 +1,16 @@
 //! What calc tells render: the desired state by key, and how it changed.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnet::IpNet;
 
 use crate::model::{
-    Action, Direction, EndOfTier, HostInterface, IcmpMatch, PolicyKind, PortName, ProfileId,
-    ResourceKey, TierName,
+    Action, Direction, EndOfTier, HostInterface, IcmpMatch, NatMapping, PolicyKind, PortName,
+    ProfileId, ResourceKey, TierName,
 };
-use crate::net::{Family, PortRange, Protocol};
+use crate::net::{Family, InterfaceName, PortRange, Protocol};
 use crate::selector::Selector;
 
 /// Names a policy among those in force: its tier and its resource.
@@ -46,7 +47,7 @@ pub enum Member {
     /// A prefix; of full length for an address. No two members of a set overlap.
     Net(IpNet),
     /// A port on an address.
-    Port(std::net::IpAddr, Protocol, u16),
+    Port(IpAddr, Protocol, u16),
 }
 
 impl Member {
@@ -214,6 +215,43 @@ pub enum SetChange {
     Gone,
 }
 
+/// Whether a workload endpoint is to carry traffic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum AdminState {
+    /// It is.
+    Up,
+    /// It is not: everything to and from it is refused.
+    Down,
+}
+
+/// What the interface of a workload of this host is given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorkloadInterface {
+    /// The endpoint that owns it.
+    pub endpoint: EndpointId,
+    /// Whether that is to carry traffic.
+    pub state: AdminState,
+    /// The workload's own addresses.
+    pub addresses: BTreeSet<IpAddr>,
+    /// The workload's hardware address.
+    pub mac: Option<[u8; 6]>,
+    /// Its one-to-one address translations, as far as they are programmed; ascending.
+    pub floating: Vec<NatMapping>,
+    /// Prefixes that it may use as source although they are not its own.
+    pub spoofable: Vec<IpNet>,
+}
+
+/// What decides which traffic of workloads leaves with a translated source.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct NatPools {
+    /// The pools whose traffic to outside is translated.
+    pub masqueraded: BTreeSet<IpNet>,
+    /// Every pool; traffic between pools is never translated.
+    pub all: BTreeSet<IpNet>,
+    /// The addresses of the cluster's hosts.
+    pub hosts: BTreeSet<IpAddr>,
+}
+
 /// What differs since changes were last taken; `None` stands for "is gone".
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Changes {
@@ -221,10 +259,14 @@ pub struct Changes {
     pub policies: BTreeMap<PolicyId, Option<Arc<ActivePolicy>>>,
     /// Profiles in use.
     pub profiles: BTreeMap<ProfileId, Option<Arc<ActiveProfile>>>,
-    /// Host endpoints bound to an interface.
+    /// Host endpoints bound to an interface, and workload endpoints in force.
     pub endpoints: BTreeMap<EndpointId, Option<Arc<EndpointPolicies>>>,
-    /// Interfaces that an endpoint polices.
+    /// Interfaces that a host endpoint polices.
     pub interfaces: BTreeMap<HostInterface, Option<EndpointId>>,
+    /// Interfaces of workloads.
+    pub workloads: BTreeMap<InterfaceName, Option<Arc<WorkloadInterface>>>,
+    /// The pools, where they differ.
+    pub pools: Option<Arc<NatPools>>,
     /// Sets in use.
     pub sets: BTreeMap<SetId, SetChange>,
 }
@@ -236,6 +278,8 @@ impl Changes {
             && self.profiles.is_empty()
             && self.endpoints.is_empty()
             && self.interfaces.is_empty()
+            && self.workloads.is_empty()
+            && self.pools.is_none()
             && self.sets.is_empty()
     }
 }

@@ -2,14 +2,11 @@
 
 use std::sync::Arc;
 
-use ipnet::IpNet;
-
-use super::prefixes::Prefixes;
 use super::{ActivePolicy, ActiveProfile, MatchRule, SetId, SideMatch};
 use crate::model::{
     Action, Direction, EntityMatch, Policy, PolicyKind, PortMatch, PortName, Profile, Rule,
 };
-use crate::net::{PortRange, Protocol};
+use crate::net::{PortRange, Protocol, maximal};
 use crate::selector::Selector;
 
 /// Tells whether a policy has a say on a direction, at its place in the packet's path.
@@ -85,8 +82,8 @@ fn side(entity: &EntityMatch, protocol: Option<Protocol>) -> SideMatch {
         sets.into_boxed_slice()
     };
     SideMatch {
-        nets: maximal(&entity.nets),
-        not_nets: maximal(&entity.not_nets),
+        nets: maximal(entity.nets.clone()).into(),
+        not_nets: maximal(entity.not_nets.clone()).into(),
         named_ports: sets(&named),
         not_named_ports: sets(&not_named),
         sets: selector
@@ -111,21 +108,4 @@ fn split(ports: &[PortMatch]) -> (Vec<PortRange>, Vec<PortName>) {
         }
     }
     (PortRange::merged(&ranges), names)
-}
-
-/// Leaves out what another prefix covers, and repetitions; the rest ascends.
-fn maximal(nets: &[IpNet]) -> Box<[IpNet]> {
-    if nets.len() < 2 {
-        return nets.into();
-    }
-    let mut v4 = Prefixes::new();
-    let mut v6 = Prefixes::new();
-    for net in nets {
-        match net {
-            IpNet::V4(net) => v4.add((u32::from(net.network()), net.prefix_len()), |_, _| {}),
-            IpNet::V6(net) => v6.add((u128::from(net.network()), net.prefix_len()), |_, _| {}),
-        }
-    }
-    let v4 = v4.iter().map(super::sets::net_v4);
-    v4.chain(v6.iter().map(super::sets::net_v6)).collect()
 }

@@ -13,6 +13,7 @@ mod label_index;
 mod labels;
 mod lookup;
 mod order;
+mod pools;
 mod prefixes;
 mod required;
 mod sets;
@@ -23,11 +24,13 @@ mod status;
 #[cfg(test)]
 mod tests;
 mod tracker;
+mod workloads;
 
 pub use changes::{
-    ActivePolicy, ActiveProfile, Changes, EndpointId, EndpointPolicies, MatchRule, Member,
-    PolicyId, PolicyLists, SetChange, SetId, SetMembers, SetSize, SideMatch, TierPolicies,
+    ActivePolicy, ActiveProfile, AdminState, Changes, EndpointId, EndpointPolicies, MatchRule,
+    Member, NatPools, PolicyId, PolicyLists, SetChange, SetId, SetMembers, SetSize, SideMatch,
+    TierPolicies, WorkloadInterface,
 };
-pub use settings::{LinkUpdate, Settings};
+pub use settings::{FloatingIps, LinkUpdate, Settings, SpoofedSources};
 pub use state::Calc;
 pub use status::{Counts, EndpointStatus};

@@ -6,6 +6,24 @@ use std::net::IpAddr;
 use crate::model::NodeName;
 use crate::net::{InterfaceName, InterfacePattern};
 
+/// Whether a workload endpoint may ask to send from addresses that are not its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SpoofedSources {
+    /// It may not: one that asks counts as absent.
+    Refused,
+    /// It may.
+    Allowed,
+}
+
+/// Which endpoints' one-to-one address translations are programmed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FloatingIps {
+    /// Those of `OpenStack`'s endpoints.
+    OpenStack,
+    /// Those of every endpoint.
+    All,
+}
+
 /// The settings that the calculation depends on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
@@ -15,6 +33,10 @@ pub struct Settings {
     pub interface_prefixes: Vec<String>,
     /// Interfaces that no host endpoint owns, whether by name or by address; `*` still polices them.
     pub interface_exclude: Vec<InterfacePattern>,
+    /// Whether workload endpoints may ask to send from foreign addresses.
+    pub spoofed_sources: SpoofedSources,
+    /// Which one-to-one address translations are programmed.
+    pub floating_ips: FloatingIps,
 }
 
 impl Settings {

@@ -5,16 +5,19 @@ use std::sync::Arc;
 
 use super::active::Active;
 use super::binding::Bindings;
+use super::pools::Pools;
 use super::sets::Sets;
 use super::settings::Settings;
+use super::settings::SpoofedSources;
 use super::tracker::Tracker;
+use super::workloads::{Workloads, interface_of};
 use super::{
     Changes, Counts, EndpointId, EndpointStatus, LinkUpdate, Member, SetChange, SetId, SetMembers,
-    SetSize,
+    SetSize, WorkloadInterface,
 };
 use crate::model::{
     HostEndpoint, HostInterface, Kind, Place, Problem, ProfileId, Resource, ResourceKey, Severity,
-    TierName, Update,
+    TierName, Update, WorkloadEndpoint,
 };
 use crate::net::{Family, InterfaceName};
 
@@ -32,7 +35,12 @@ pub struct Calc {
     sets: Sets,
     active: Active,
     bindings: Bindings,
+    workloads: Workloads,
+    pools: Pools,
     interfaces: Tracker<HostInterface, EndpointId>,
+    workload_interfaces: Tracker<InterfaceName, Arc<WorkloadInterface>>,
+    /// Workload endpoints that ask for what the settings do not allow, and so count as absent.
+    withheld: BTreeMap<ResourceKey, Arc<Resource>>,
 }
 
 impl Calc {
@@ -46,7 +54,11 @@ impl Calc {
             sets: Sets::new(),
             active: Active::new(),
             bindings: Bindings::new(),
+            workloads: Workloads::default(),
+            pools: Pools::default(),
             interfaces: Tracker::new(),
+            workload_interfaces: Tracker::new(),
+            withheld: BTreeMap::new(),
         }
     }
 
@@ -76,6 +88,17 @@ impl Calc {
             .into_iter()
             .map(|change| (change.key, change.new))
             .collect();
+        let (workloads, sets, settings) = (&self.workloads, &self.sets, &self.settings);
+        let workload_interfaces = self.workload_interfaces.take(|interface, _| {
+            let owner = workloads.owner(interface)?;
+            let endpoint = workload_endpoint(sets.resource(owner)?)?;
+            Some(interface_of(owner, endpoint, settings))
+        });
+        changes.workloads = workload_interfaces
+            .into_iter()
+            .map(|change| (change.key, change.new))
+            .collect();
+        changes.pools = self.pools.take();
         changes.sets = self.sets.take();
         changes
     }
@@ -88,6 +111,11 @@ impl Calc {
         changes
             .interfaces
             .extend(interfaces.map(|(interface, owner)| (interface.clone(), Some(owner.clone()))));
+        let workloads = self.workload_interfaces.told().iter();
+        changes
+            .workloads
+            .extend(workloads.map(|(name, interface)| (name.clone(), Some(Arc::clone(interface)))));
+        changes.pools = Some(Arc::clone(self.pools.told()));
         changes
             .sets
             .extend(self.sets.ids().map(|id| (id.clone(), SetChange::Whole)));
@@ -123,6 +151,26 @@ impl Calc {
                 warn(&status.endpoint, "", reason);
             }
         }
+        for (endpoint, interface, owner) in self.workloads.shadowed() {
+            let reason = match owner {
+                Some(owner) => {
+                    format!("interface `{interface}` belongs to {owner}, which comes first")
+                }
+                None => format!(
+                    "interface `{interface}` is no workload's by its name: it begins with no \
+                     InterfacePrefix"
+                ),
+            };
+            warn(endpoint, "spec.interfaceName", reason);
+        }
+        for endpoint in self.withheld.keys() {
+            let reason = "WorkloadSourceSpoofing does not allow it: the endpoint counts as absent";
+            warn(
+                endpoint,
+                "spec.allowSpoofedSourcePrefixes",
+                reason.to_owned(),
+            );
+        }
         for (profile, endpoint) in self.active.missing_profiles() {
             let reason = format!("profile `{profile}` does not exist and denies all traffic");
             warn(endpoint, "spec.profiles", reason);
@@ -142,7 +190,7 @@ impl Calc {
         let (sets, members) = self.sets.count();
         Counts {
             endpoints,
-            interfaces: self.interfaces.told().len(),
+            interfaces: self.interfaces.told().len() + self.workload_interfaces.told().len(),
             policies,
             profiles,
             sets,
@@ -186,11 +234,23 @@ impl Calc {
         {
             self.settings = settings;
             self.bindings.mark_all();
+            self.workloads.mark_all();
             for (key, resource) in self.sets.resources() {
                 if let Some(endpoint) = host_endpoint(resource) {
                     let local = Some(endpoint).filter(|found| found.node == self.settings.node);
                     self.bindings.set_endpoint(key, local);
                 }
+                if let Some(endpoint) = workload_endpoint(resource) {
+                    let local = Some(endpoint).filter(|found| found.node == self.settings.node);
+                    self.workloads.set_endpoint(key, local);
+                    if !endpoint.allow_spoofed_sources.is_empty() {
+                        let again = self.incoming.entry(key.clone());
+                        again.or_insert_with(|| Some(Arc::clone(resource)));
+                    }
+                }
+            }
+            for (key, resource) in std::mem::take(&mut self.withheld) {
+                self.incoming.entry(key).or_insert(Some(resource));
             }
         }
         for (key, resource) in std::mem::take(&mut self.incoming) {
@@ -204,8 +264,13 @@ impl Calc {
             self.interfaces.mark(interface);
         }
         touched.extend(endpoints);
+        let (interfaces, endpoints) = self.workloads.resolve(&self.settings);
+        for interface in interfaces {
+            self.workload_interfaces.mark(interface);
+        }
+        touched.extend(endpoints);
         for key in touched {
-            let bound = self.bindings.is_bound(&key);
+            let bound = self.bindings.is_bound(&key) || self.workloads.is_in_force(&key);
             let resource = self.sets.resource(&key).filter(|_| bound);
             self.active.set_endpoint(&key, resource);
         }
@@ -246,16 +311,65 @@ impl Calc {
                 self.sets.set_item(key, resource);
                 touched.insert(key.clone());
             }
-            Kind::WorkloadEndpoint | Kind::GlobalNetworkSet | Kind::NetworkSet => {
+            Kind::WorkloadEndpoint => {
+                let resource = self.withhold(key, resource);
+                let endpoint = resource.as_deref().and_then(workload_endpoint);
+                let local = endpoint.filter(|endpoint| endpoint.node == self.settings.node);
+                self.workloads.set_endpoint(key, local);
                 self.sets.set_item(key, resource);
+                touched.insert(key.clone());
+            }
+            Kind::GlobalNetworkSet | Kind::NetworkSet => {
+                self.sets.set_item(key, resource);
+            }
+            Kind::Node => {
+                let node = resource.as_deref().and_then(|resource| {
+                    if let Resource::Node(node) = resource {
+                        Some(node.addresses.as_slice())
+                    } else {
+                        None
+                    }
+                });
+                self.pools.set_host(key, node);
+            }
+            Kind::IpPool => {
+                let pool = resource.as_deref().and_then(|resource| {
+                    if let Resource::IpPool(pool) = resource {
+                        Some(pool)
+                    } else {
+                        None
+                    }
+                });
+                self.pools.set_pool(key, pool);
             }
             Kind::ClusterInformation
             | Kind::FelixConfiguration
-            | Kind::Node
-            | Kind::IpPool
             | Kind::StagedGlobalNetworkPolicy
             | Kind::StagedNetworkPolicy
             | Kind::StagedKubernetesNetworkPolicy => {}
+        }
+    }
+}
+
+impl Calc {
+    /// Holds a workload endpoint back that asks for what the settings do not allow.
+    fn withhold(
+        &mut self,
+        key: &ResourceKey,
+        resource: Option<Arc<Resource>>,
+    ) -> Option<Arc<Resource>> {
+        self.withheld.remove(key);
+        let asks = resource
+            .as_deref()
+            .and_then(workload_endpoint)
+            .is_some_and(|endpoint| !endpoint.allow_spoofed_sources.is_empty());
+        match self.settings.spoofed_sources {
+            SpoofedSources::Refused if asks => {
+                self.withheld
+                    .extend(resource.map(|held| (key.clone(), held)));
+                None
+            }
+            SpoofedSources::Refused | SpoofedSources::Allowed => resource,
         }
     }
 }
@@ -278,6 +392,14 @@ fn host_endpoint(resource: &Resource) -> Option<&HostEndpoint> {
     }
 }
 
+fn workload_endpoint(resource: &Resource) -> Option<&WorkloadEndpoint> {
+    if let Resource::WorkloadEndpoint(endpoint) = resource {
+        Some(endpoint)
+    } else {
+        None
+    }
+}
+
 /// Tells whether a resource is of the kind that its key says.
 fn fits(kind: Kind, resource: &Resource) -> bool {
     match resource {
@@ -288,10 +410,10 @@ fn fits(kind: Kind, resource: &Resource) -> bool {
         Resource::Profile(_) => kind == Kind::Profile,
         Resource::NetworkSet(_) => matches!(kind, Kind::GlobalNetworkSet | Kind::NetworkSet),
         Resource::StagedPolicy
-        | Resource::Node(_)
-        | Resource::IpPool(_)
         | Resource::FelixConfiguration(_)
         | Resource::ClusterInformation(_) => false,
+        Resource::Node(_) => kind == Kind::Node,
+        Resource::IpPool(_) => kind == Kind::IpPool,
     }
 }
 

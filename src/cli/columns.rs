@@ -31,6 +31,7 @@ pub(super) fn table(kind: Kind) -> Table {
             "NETWORKS",
             "PROFILES",
             "FORM",
+            "PROBLEMS",
         ],
         Kind::GlobalNetworkPolicy => &[
             "NAME", "TIER", "ORDER", "KIND", "TYPES", "RULES", "SELECTOR", "FORM",
@@ -94,6 +95,7 @@ pub(super) fn row(key: &ResourceKey, resource: &Resource, statuses: &Statuses) -
             joined(&endpoint.nets),
             joined(&endpoint.profiles),
             form(),
+            statuses.problems(key).join("; "),
         ]),
         Resource::Policy(policy) => {
             row.extend([policy.tier.to_string(), order(policy.order)]);

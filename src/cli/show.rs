@@ -35,7 +35,7 @@ pub(super) fn resource(key: &ResourceKey, resource: &Resource) -> Fields {
         Resource::Tier(tier) => (&no_labels, self::tier(tier)),
         Resource::Profile(profile) => (&no_labels, self::profile(profile)),
         Resource::NetworkSet(set) => (&set.labels, network_set(set)),
-        Resource::Node(Node { labels }) => (labels, Fields::new()),
+        Resource::Node(node) => (&node.labels, self::node(node)),
         Resource::IpPool(pool) => (&no_labels, ip_pool(pool)),
         Resource::FelixConfiguration(felix) => {
             put_texts(&mut metadata, "annotations", &felix.annotations);
@@ -272,6 +272,23 @@ fn profile(profile: &Profile) -> Fields {
 fn network_set(set: &NetworkSet) -> Fields {
     let mut spec = Fields::new();
     put_list(&mut spec, "nets", &set.nets);
+    spec
+}
+
+fn node(node: &Node) -> Fields {
+    let mut spec = Fields::new();
+    let mut bgp = Fields::new();
+    for address in &node.addresses {
+        let name = if address.is_ipv4() {
+            "ipv4Address"
+        } else {
+            "ipv6Address"
+        };
+        bgp.insert(name.to_owned(), json!(address.to_string()));
+    }
+    if !bgp.is_empty() {
+        spec.insert("bgp".to_owned(), Value::Object(bgp));
+    }
     spec
 }
 

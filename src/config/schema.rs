@@ -237,6 +237,8 @@ pub struct WorkloadConfig {
     pub source_spoofing: SourceSpoofing,
     /// Lets workloads send VXLAN packets.
     pub allow_vxlan: bool,
+    /// UDP port of VXLAN.
+    pub vxlan_port: u16,
     /// Lets workloads send IP-in-IP packets.
     pub allow_ipip: bool,
     /// Fate of packets for service addresses that nobody answers.

@@ -1,6 +1,7 @@
 //! Everything a datastore can hold.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnet::IpNet;
@@ -51,6 +52,8 @@ pub struct Update {
 pub struct Node {
     /// Its labels, which select configuration.
     pub labels: LabelMap,
+    /// Its own addresses, as far as they are known: those it speaks BGP from.
+    pub addresses: Vec<IpAddr>,
 }
 
 /// A pool of workload addresses.

@@ -76,6 +76,14 @@ pub fn parse_net(text: &str) -> Option<IpNet> {
     text.parse::<IpAddr>().ok().map(host_net)
 }
 
+/// Leaves out prefixes that another one covers, and repetitions; the rest ascends. Host bits are clear.
+pub fn maximal(mut nets: Vec<IpNet>) -> Vec<IpNet> {
+    // A prefix sorts directly before what it covers.
+    nets.sort_unstable();
+    nets.dedup_by(|net, wider| wider.contains(&*net));
+    nets
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -9,7 +9,7 @@ mod pattern;
 mod port;
 mod protocol;
 
-pub use address::{Family, host_net, parse_net};
+pub use address::{Family, host_net, maximal, parse_net};
 pub use interface::{InterfaceName, InterfaceNameError};
 pub use pattern::InterfacePattern;
 pub use port::{PortRange, PortRangeError};

@@ -20,6 +20,8 @@ const NAMES: [(&str, Protocol); 6] = [
 impl Protocol {
     /// The Internet Control Message Protocol, for IPv4.
     pub const ICMP: Self = Self(1);
+    /// IP-in-IP.
+    pub const IPIP: Self = Self(4);
     /// The Transmission Control Protocol.
     pub const TCP: Self = Self(6);
     /// The User Datagram Protocol.

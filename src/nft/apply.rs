@@ -1,11 +1,12 @@
 //! A table in memory that takes plans as the kernel does, and refuses what the kernel refuses.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
 use super::check::lookup_fault;
 use super::elements::{fault, overlap};
+use super::place::{is_bound, misplaced};
 use super::{
     BaseChain, Catalog, Chain, ChainName, Element, ElementKey, Expr, Object, ObjectKey, Operation,
     Plan, Rule, Ruleset, SetName, SetSpec, Verdict,
@@ -30,7 +31,7 @@ pub enum Errno {
     TooManyLinks,
     /// `ENFILE`: more elements than the set has room for.
     TooManyElements,
-    /// `EOPNOTSUPP`: a jump to a base chain.
+    /// `EOPNOTSUPP`: a jump to a base chain, or an expression that has no place below one.
     NotSupported,
 }
 
@@ -83,7 +84,7 @@ impl Applied {
             state
                 .step(operation)
                 .map_err(|errno| refuse(index, operation, errno))?;
-            if extends_paths(operation) {
+            if is_validated(operation) {
                 last = Some((index, operation));
             }
         }
@@ -129,10 +130,13 @@ impl Applied {
     }
 }
 
-/// Tells whether a step can make the kernel look for loops.
-fn extends_paths(operation: &Operation) -> bool {
+/// Tells whether a step can make the kernel walk all paths from the base chains.
+fn is_validated(operation: &Operation) -> bool {
     match operation {
-        Operation::AddRule { rule, .. } => rule.exprs.iter().any(|expr| expr.target().is_some()),
+        Operation::AddRule { rule, .. } => rule
+            .exprs
+            .iter()
+            .any(|expr| expr.target().is_some() || is_bound(expr)),
         Operation::AddElements { set, .. } => set.verdicts,
         Operation::DeleteTable
         | Operation::AddTable
@@ -370,7 +374,57 @@ impl State {
         self.chains
             .iter()
             .filter(|(_, body)| body.base.is_some())
-            .try_for_each(|(name, _)| self.walk(name, 0, &mut seen))
+            .try_for_each(|(name, _)| self.walk(name, 0, &mut seen))?;
+        let bound: Vec<(&ChainName, &ChainBody)> = self
+            .chains
+            .iter()
+            .filter(|(_, body)| body.rules.iter().flat_map(|rule| &rule.exprs).any(is_bound))
+            .map(|(name, body)| (name, &**body))
+            .collect();
+        if bound.is_empty() {
+            return Ok(());
+        }
+        for (name, body) in &self.chains {
+            let Some(base) = body.base else { continue };
+            let reached = self.reached(name);
+            let out_of_place = |(name, body): &(&ChainName, &ChainBody)| {
+                reached.contains(name) && misplaced(&body.rules, base).is_some()
+            };
+            if bound.iter().any(out_of_place) {
+                return Err(Errno::NotSupported);
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns a chain and all those that its packets can come to.
+    fn reached<'a>(&'a self, from: &'a ChainName) -> BTreeSet<&'a ChainName> {
+        let mut reached = BTreeSet::new();
+        let mut open = vec![from];
+        while let Some(name) = open.pop() {
+            if reached.insert(name)
+                && let Some(body) = self.chains.get(name)
+            {
+                open.extend(self.next(body));
+            }
+        }
+        reached
+    }
+
+    /// Returns the chains that rules and the maps they ask lead to.
+    fn next<'a>(&'a self, body: &'a ChainBody) -> Vec<&'a ChainName> {
+        let mut next = Vec::new();
+        for expr in body.rules.iter().flat_map(|rule| &rule.exprs) {
+            if let Expr::Verdict(verdict) = expr {
+                next.extend(verdict.chain());
+            }
+            if let Expr::VerdictMap(_, map) = expr
+                && let Some(body) = self.sets.get(map)
+            {
+                next.extend(body.elements.values().flatten().filter_map(Verdict::chain));
+            }
+        }
+        next
     }
 
     /// Walks a chain that is reached through `level` others; no deeper than the kernel's limit.
@@ -390,21 +444,9 @@ impl State {
         let Some(body) = self.chains.get(name) else {
             return Ok(());
         };
-        for expr in body.rules.iter().flat_map(|rule| &rule.exprs) {
-            if let Expr::Verdict(verdict) = expr
-                && let Some(next) = verdict.chain()
-            {
-                self.walk(next, level + 1, seen)?;
-            }
-            if let Expr::VerdictMap(_, map) = expr
-                && let Some(body) = self.sets.get(map)
-            {
-                for next in body.elements.values().flatten().filter_map(Verdict::chain) {
-                    self.walk(next, level + 1, seen)?;
-                }
-            }
-        }
-        Ok(())
+        self.next(body)
+            .into_iter()
+            .try_for_each(|next| self.walk(next, level + 1, seen))
     }
 }
 

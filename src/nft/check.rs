@@ -2,7 +2,10 @@
 //!
 //! A refused transaction costs the kernel seconds in a large table and names the wrong rule.
 
+use std::collections::BTreeSet;
+
 use super::catalog::SetDelta;
+use super::place::{is_bound, misplaced};
 use super::{
     Catalog, CatalogDelta, Chain, ChainName, ChainRecord, Expr, Key, KeyType, LookupFault,
     ObjectChange, ObjectChanges, ObjectKey, PlanError, SetName, SetSpec,
@@ -42,7 +45,13 @@ pub(super) fn outcome(
             chain_outcome(current, delta, chain)?;
         }
     }
-    delta.overlay.check_depth(graph)
+    delta.overlay.check_depth(graph)?;
+    for change in changes.values() {
+        if let ObjectChange::Chain(chain) = change {
+            place_outcome(current, delta, chain)?;
+        }
+    }
+    Ok(())
 }
 
 fn chain_outcome(current: &Catalog, delta: &CatalogDelta, chain: &Chain) -> Result<(), PlanError> {
@@ -67,6 +76,40 @@ fn chain_outcome(current: &Catalog, delta: &CatalogDelta, chain: &Chain) -> Resu
     Ok(())
 }
 
+/// Checks that a chain's rules may be reached from the base chains that lead to it.
+///
+/// Only rules that the plan brings are known; where an old rule gets a new way to it, the kernel looks.
+fn place_outcome(current: &Catalog, delta: &CatalogDelta, chain: &Chain) -> Result<(), PlanError> {
+    let exprs = chain.rules.iter().flat_map(|rule| &rule.exprs);
+    if !exprs.into_iter().any(is_bound) {
+        return Ok(());
+    }
+    let graph = &current.committed.graph;
+    let mut seen: BTreeSet<ObjectKey> = BTreeSet::new();
+    let mut open = vec![ObjectKey::Chain(chain.name.clone())];
+    while let Some(key) = open.pop() {
+        if seen.contains(&key) {
+            continue;
+        }
+        open.extend(delta.overlay.users(graph, &key).cloned());
+        if let ObjectKey::Chain(root) = &key
+            && let Some(base) = record(current, delta, root).and_then(|record| record.base)
+            && let Some(expr) = misplaced(&chain.rules, base)
+        {
+            let (chain, root) = (chain.name.clone(), root.clone());
+            let expr = Box::new(expr.clone());
+            return Err(PlanError::Misplaced {
+                chain,
+                expr,
+                root,
+                base,
+            });
+        }
+        seen.insert(key);
+    }
+    Ok(())
+}
+
 /// Finds why an expression cannot look up in a set or map; other expressions have no fault.
 pub(super) fn lookup_fault(expr: &Expr, spec: &SetSpec) -> Option<LookupFault> {
     let (keys, verdicts) = match expr {
@@ -76,6 +119,7 @@ pub(super) fn lookup_fault(expr: &Expr, spec: &SetSpec) -> Option<LookupFault> {
         | Expr::Protocol(..)
         | Expr::Interface(..)
         | Expr::HasInputInterface
+        | Expr::NoReversePath
         | Expr::Address(..)
         | Expr::Port(..)
         | Expr::IcmpType(..)
@@ -89,6 +133,9 @@ pub(super) fn lookup_fault(expr: &Expr, spec: &SetSpec) -> Option<LookupFault> {
         | Expr::Limit(_)
         | Expr::Log { .. }
         | Expr::NoTrack
+        | Expr::Dnat { .. }
+        | Expr::Snat { .. }
+        | Expr::Masquerade { .. }
         | Expr::Reject(_)
         | Expr::Verdict(_) => return None,
     };

@@ -1,6 +1,6 @@
 //! Why no plan can be made.
 
-use super::{ChainName, ElementKey, ObjectKey, SetName};
+use super::{BaseChain, ChainName, ElementKey, Expr, ObjectKey, SetName};
 
 /// Why no plan can be made.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -84,6 +84,18 @@ pub enum PlanError {
         set: SetName,
         /// What is wrong.
         fault: LookupFault,
+    },
+    /// A base chain leads to an expression that the kernel does not take there.
+    #[error("chain `{chain}`: `{expr}` cannot be reached from the base chain `{root}` ({base})")]
+    Misplaced {
+        /// The chain that holds the expression.
+        chain: ChainName,
+        /// The expression.
+        expr: Box<Expr>,
+        /// The base chain that leads to it.
+        root: ChainName,
+        /// What the base chain is.
+        base: BaseChain,
     },
     /// A packet could go round for ever.
     #[error("a loop: {}", shown(path))]

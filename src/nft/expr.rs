@@ -1,5 +1,7 @@
 //! Matches and statements, each at the level at which `nft` writes them.
 
+use std::net::IpAddr;
+
 use ipnet::IpNet;
 
 use super::{ChainName, SetName};
@@ -136,8 +138,9 @@ pub enum Verdict {
 
 /// A match or a statement; a rule is a list of them.
 ///
-/// Matches on addresses imply no check of the family, and matches on ports or ICMP none of the protocol: a
-/// rule asks for these itself, by [`Expr::NetworkFamily`] and [`Expr::Protocol`], before.
+/// Matches on addresses and translations to an address imply no check of the family, and matches on ports or
+/// ICMP and translations to ports none of the protocol: a rule asks for these itself, by
+/// [`Expr::NetworkFamily`] and [`Expr::Protocol`], before.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Expr {
     /// `meta nfproto ipv4`.
@@ -148,6 +151,9 @@ pub enum Expr {
     Interface(InterfaceSide, Comparison, InterfaceMatch),
     /// `iif != 0`: the packet came in by an interface, so it is not of this host's making.
     HasInputInterface,
+    /// `fib saddr . mark . iif oif missing`: the route back to the sender does not lead out of the interface
+    /// that the packet came in by.
+    NoReversePath,
     /// `ip saddr 10.0.0.0/8`.
     Address(Side, Comparison, IpNet),
     /// `th dport 8000-8099`.
@@ -186,6 +192,25 @@ pub enum Expr {
     },
     /// `notrack`.
     NoTrack,
+    /// `dnat ip to 10.0.0.1:8775`: the connection goes to another destination.
+    Dnat {
+        /// The new address.
+        address: IpAddr,
+        /// The new port; without it the port stays.
+        port: Option<u16>,
+    },
+    /// `snat ip to 192.0.2.1:1024-2048`: the connection comes from another source.
+    Snat {
+        /// The new address.
+        address: IpAddr,
+        /// The ports of which the kernel picks one; without them it keeps the port where it can.
+        ports: Option<PortRange>,
+    },
+    /// `masquerade to :1024-2048`: the connection comes from an address of the interface it goes out by.
+    Masquerade {
+        /// The ports of which the kernel picks one; without them it keeps the port where it can.
+        ports: Option<PortRange>,
+    },
     /// `reject`.
     Reject(RejectWith),
     /// The end of the rule.

@@ -1,5 +1,7 @@
 //! The hash by which a rule in the kernel is recognised.
 
+use std::net::IpAddr;
+
 use ipnet::IpNet;
 use sha2::{Digest as _, Sha256};
 
@@ -7,7 +9,7 @@ use super::{
     Comparison, Expr, Fingerprint, InterfaceMatch, InterfaceSide, Key, Limit, LimitUnit,
     RejectWith, Rule, Side, Verdict,
 };
-use crate::net::{Family, Protocol};
+use crate::net::{Family, PortRange, Protocol};
 
 /// Begins every encoding; it changes whenever the encoding, or what the kernel is told for the same rule,
 /// does, so that the rules of an older release are rewritten.
@@ -98,18 +100,33 @@ impl Bytes {
         });
     }
 
-    fn net(&mut self, net: &IpNet) {
-        match net {
-            IpNet::V4(v4) => {
+    fn address(&mut self, address: IpAddr) {
+        match address {
+            IpAddr::V4(v4) => {
                 self.byte(4);
-                self.0.extend_from_slice(&v4.addr().octets());
+                self.0.extend_from_slice(&v4.octets());
             }
-            IpNet::V6(v6) => {
+            IpAddr::V6(v6) => {
                 self.byte(6);
-                self.0.extend_from_slice(&v6.addr().octets());
+                self.0.extend_from_slice(&v6.octets());
             }
         }
+    }
+
+    fn net(&mut self, net: &IpNet) {
+        self.address(net.addr());
         self.byte(net.prefix_len());
+    }
+
+    fn ports(&mut self, ports: Option<PortRange>) {
+        match ports {
+            None => self.byte(0),
+            Some(range) => {
+                self.byte(1);
+                self.port(range.first());
+                self.port(range.last());
+            }
+        }
     }
 
     fn keys(&mut self, keys: &[Key]) {
@@ -168,6 +185,7 @@ impl Bytes {
         self.bits(limit.burst);
     }
 
+    #[expect(clippy::too_many_lines, reason = "one arm for each kind of expression")]
     fn expr(&mut self, expr: &Expr) {
         match expr {
             Expr::NetworkFamily(family) => {
@@ -263,6 +281,21 @@ impl Bytes {
                 self.byte(21);
                 self.verdict(verdict);
             }
+            Expr::NoReversePath => self.byte(22),
+            Expr::Dnat { address, port } => {
+                self.byte(23);
+                self.address(*address);
+                self.ports(port.map(PortRange::single));
+            }
+            Expr::Snat { address, ports } => {
+                self.byte(24);
+                self.address(*address);
+                self.ports(*ports);
+            }
+            Expr::Masquerade { ports } => {
+                self.byte(25);
+                self.ports(*ports);
+            }
         }
     }
 }
@@ -300,6 +333,15 @@ mod tests {
             prefix: prefix.to_owned(),
         };
         let net = |text: &str| Expr::Address(Side::Source, Comparison::Is, text.parse().unwrap());
+        let one = |port| Some(PortRange::single(port));
+        let dnat = |address: &str, port| Expr::Dnat {
+            address: address.parse().unwrap(),
+            port,
+        };
+        let snat = |address: &str, port: Option<u16>| Expr::Snat {
+            address: address.parse().unwrap(),
+            ports: port.and_then(one),
+        };
         let rules = [
             rule(vec![], None),
             rule(vec![], Some("")),
@@ -318,6 +360,13 @@ mod tests {
             rule(vec![Expr::MarkBits(Comparison::IsNot, 1)], None),
             rule(vec![Expr::CtState(1)], None),
             rule(vec![Expr::CtStatus(1)], None),
+            rule(vec![dnat("10.0.0.1", None)], None),
+            rule(vec![dnat("10.0.0.2", None)], None),
+            rule(vec![dnat("10.0.0.1", Some(80))], None),
+            rule(vec![snat("10.0.0.1", None)], None),
+            rule(vec![snat("10.0.0.1", Some(80))], None),
+            rule(vec![Expr::Masquerade { ports: None }], None),
+            rule(vec![Expr::Masquerade { ports: one(80) }], None),
         ];
         let hashes: std::collections::BTreeSet<_> = rules.iter().map(Fingerprint::of).collect();
         assert_eq!(hashes.len(), rules.len());

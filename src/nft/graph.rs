@@ -377,6 +377,7 @@ impl Expr {
             | Self::Protocol(..)
             | Self::Interface(..)
             | Self::HasInputInterface
+            | Self::NoReversePath
             | Self::Address(..)
             | Self::Port(..)
             | Self::IcmpType(..)
@@ -390,6 +391,9 @@ impl Expr {
             | Self::Limit(_)
             | Self::Log { .. }
             | Self::NoTrack
+            | Self::Dnat { .. }
+            | Self::Snat { .. }
+            | Self::Masquerade { .. }
             | Self::Reject(_) => None,
         }
     }

@@ -16,6 +16,7 @@ mod fingerprint;
 mod graph;
 mod name;
 mod object;
+mod place;
 mod plan;
 mod prepare;
 mod ruleset;

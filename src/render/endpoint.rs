@@ -1,66 +1,267 @@
-//! Chains of host endpoints: what is asked of a packet, in order.
+//! Chains of endpoints: what is asked of a packet, in order.
 
 use std::sync::Arc;
 
-use super::layout::{Path, failsafe_chain};
+use super::layout::{Forwarding, Path, Place, Shared, workload_interface};
 use super::names;
 use super::policy::{Passing, can_pass};
 use super::rule::deny;
-use super::settings::{DenyAction, Settings};
-use crate::calc::{EndpointId, EndpointPolicies, TierPolicies};
-use crate::model::EndOfTier;
-use crate::nft::{Chain, Comparison, Expr, Rule, Verdict, ct_state};
+use super::settings::{AllowAction, DenyAction, Refused, Settings};
+use super::{marks, shared};
+use crate::calc::{EndpointId, EndpointPolicies, PolicyLists, TierPolicies};
+use crate::model::{EndOfTier, Kind};
+use crate::net::{PortRange, Protocol};
+use crate::nft::{
+    Chain, ChainName, Comparison, Expr, InterfaceSide, Rule, Side, Verdict, ct_state,
+};
 
 /// Makes a rule that asks another chain.
-fn jump(chain: crate::nft::ChainName) -> Rule {
+fn jump(chain: ChainName) -> Rule {
     Rule {
         exprs: vec![Expr::Verdict(Verdict::Jump(chain))],
         comment: None,
     }
 }
 
-/// Makes the chain of an endpoint on one way: known connections, failsafe ports, tiers, profiles, and at
-/// the end a refusal.
+/// Returns the way through the chains of policy that begins at a place.
+pub(super) fn path(place: Place) -> Path {
+    match place {
+        Place::HostIn | Place::ForwardIn | Place::ToWorkload => Path::In,
+        Place::HostOut | Place::ForwardOut | Place::FromWorkload => Path::Out,
+        Place::HostDnat => Path::Dnat,
+        Place::RawIn => Path::RawIn,
+        Place::RawOut => Path::RawOut,
+        Place::PreDnat => Path::PreDnat,
+    }
+}
+
+/// Returns the places where an endpoint has chains.
+pub(super) fn places<'a>(
+    id: &EndpointId,
+    policies: &'a EndpointPolicies,
+    settings: &'a Settings,
+) -> impl Iterator<Item = Place> + use<'a> {
+    let places: &[Place] = if id.kind == Kind::WorkloadEndpoint {
+        &Place::OF_WORKLOADS
+    } else {
+        &Place::OF_HOSTS
+    };
+    places
+        .iter()
+        .copied()
+        .filter(move |place| is_asked(*place, policies, settings))
+}
+
+/// Tells whether an endpoint has a say at a place.
+pub(super) fn is_asked(place: Place, policies: &EndpointPolicies, settings: &Settings) -> bool {
+    let asks = |lists: &PolicyLists| !lists.direction(place.direction()).is_empty();
+    match place {
+        Place::RawIn | Place::RawOut => asks(&policies.untracked),
+        Place::PreDnat => asks(&policies.pre_dnat),
+        // The chains of egress serve after routing as well, unless they refuse aloud.
+        Place::HostDnat => settings.deny == DenyAction::Reject,
+        Place::HostIn
+        | Place::HostOut
+        | Place::ForwardIn
+        | Place::ForwardOut
+        | Place::FromWorkload
+        | Place::ToWorkload => true,
+    }
+}
+
+/// Returns the policies that are asked of an endpoint at a place.
+pub(super) fn lists<'a>(
+    place: Place,
+    id: &EndpointId,
+    policies: &'a EndpointPolicies,
+) -> &'a [TierPolicies] {
+    let lists = match place {
+        Place::HostIn
+        | Place::HostOut
+        | Place::HostDnat
+        | Place::FromWorkload
+        | Place::ToWorkload => &policies.normal,
+        Place::ForwardIn | Place::ForwardOut => match Forwarding::of(id.form) {
+            Forwarding::ByPolicy => &policies.forward,
+            Forwarding::AsOwnTraffic => &policies.normal,
+        },
+        Place::RawIn | Place::RawOut => &policies.untracked,
+        Place::PreDnat => &policies.pre_dnat,
+    };
+    lists.direction(place.direction())
+}
+
+/// What follows where no policy has decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// The profiles, then refusal.
+    Profiles,
+    /// Nothing is decided; other tables are not told that the packet is accepted.
+    Undecided,
+    /// The packet is accepted.
+    Accepted,
+}
+
+/// Returns what follows the policies of an endpoint at a place.
+fn end(place: Place, id: &EndpointId, policies: &EndpointPolicies) -> End {
+    match place {
+        Place::HostIn
+        | Place::HostOut
+        | Place::HostDnat
+        | Place::FromWorkload
+        | Place::ToWorkload => End::Profiles,
+        Place::ForwardIn | Place::ForwardOut => match Forwarding::of(id.form) {
+            Forwarding::AsOwnTraffic => End::Profiles,
+            Forwarding::ByPolicy => {
+                let forward = &policies.forward;
+                if forward.ingress.is_empty() && forward.egress.is_empty() {
+                    End::Accepted
+                } else {
+                    End::Undecided
+                }
+            }
+        },
+        Place::RawIn | Place::RawOut | Place::PreDnat => End::Undecided,
+    }
+}
+
+/// Makes the chain of an endpoint at a place.
 pub(super) fn chain(
-    path: Path,
+    place: Place,
     id: &EndpointId,
     policies: &EndpointPolicies,
     passing: &Passing,
-    refusal: DenyAction,
     settings: &Settings,
 ) -> Arc<Chain> {
-    let direction = path.direction();
-    let known = ct_state::ESTABLISHED | ct_state::RELATED;
-    let mut rules = vec![Rule::new(
-        "connections that policy has accepted",
-        vec![Expr::CtState(known), Expr::Verdict(Verdict::Accept)],
-    )];
-    if settings.drop_invalid {
-        rules.push(Rule::new(
-            "packets of no connection",
-            vec![Expr::CtState(ct_state::INVALID), deny(refusal)],
-        ));
+    let path = path(place);
+    let refusal = deny(settings.refusal(path));
+    let mut rules = before_policy(place, id, settings);
+    let mut ended = false;
+    for tier in lists(place, id, policies) {
+        if tier_rules(path, tier, passing, settings, &mut rules) == AfterTier::Nothing {
+            ended = true;
+            break;
+        }
     }
-    rules.push(jump(failsafe_chain(direction)));
-    let tiers = policies.normal.direction(direction);
-    let ended = tiers.iter().any(|tier| {
-        tier_rules(path, tier, passing, refusal, settings, &mut rules) == AfterTier::Nothing
-    });
     if !ended {
-        let profiles = policies.profiles.iter();
-        rules.extend(profiles.map(|profile| jump(names::profile(path, profile))));
-        rules.push(Rule::new(
-            "no policy or profile has accepted",
-            vec![deny(refusal)],
-        ));
+        match end(place, id, policies) {
+            End::Profiles => {
+                let profiles = policies.profiles.iter();
+                rules.extend(profiles.map(|profile| jump(names::profile(path, profile))));
+                let comment = "no policy or profile has accepted";
+                rules.push(Rule::new(comment, vec![refusal]));
+            }
+            End::Undecided if marks_accepted(place, settings) => {
+                let exprs = vec![marks::clear(settings.marks.accepted())];
+                rules.push(Rule::new("no policy has decided", exprs));
+            }
+            End::Undecided | End::Accepted => {}
+        }
     }
-    Arc::new(Chain::new(names::endpoint(path, id), None, rules))
+    Arc::new(Chain::new(names::endpoint(place, id), None, rules))
+}
+
+/// Tells whether other tables are told what is accepted at a place.
+fn marks_accepted(place: Place, settings: &Settings) -> bool {
+    match place {
+        Place::HostIn
+        | Place::HostOut
+        | Place::ForwardIn
+        | Place::ForwardOut
+        | Place::FromWorkload
+        | Place::ToWorkload => settings.allow == AllowAction::Accept,
+        Place::HostDnat | Place::RawIn | Place::RawOut | Place::PreDnat => false,
+    }
+}
+
+/// Makes the rules that stand before policy: the other side, known connections, what stays open.
+fn before_policy(place: Place, id: &EndpointId, settings: &Settings) -> Vec<Rule> {
+    let refusal = || deny(settings.refusal(path(place)));
+    let mut rules = other_side(place, id, settings);
+    if marks_accepted(place, settings) {
+        rules.extend(shared::accepted(settings));
+    }
+    let tracked = !matches!(place, Place::RawIn | Place::RawOut);
+    if tracked {
+        let known = ct_state::ESTABLISHED | ct_state::RELATED;
+        let exprs = vec![Expr::CtState(known), Expr::Verdict(Verdict::Accept)];
+        rules.push(Rule::new("connections that policy has accepted", exprs));
+    }
+    if tracked && settings.drop_invalid {
+        let exprs = vec![Expr::CtState(ct_state::INVALID), refusal()];
+        rules.push(Rule::new("packets of no connection", exprs));
+    }
+    let failsafe = match (place, Forwarding::of(id.form)) {
+        (Place::HostIn | Place::PreDnat, _) | (Place::ForwardIn, Forwarding::AsOwnTraffic) => {
+            Some(Shared::FailsafeIn)
+        }
+        (Place::HostOut | Place::HostDnat, _) | (Place::ForwardOut, Forwarding::AsOwnTraffic) => {
+            Some(Shared::FailsafeOut)
+        }
+        (Place::RawIn, _) => Some(Shared::FailsafeRawIn),
+        (Place::RawOut, _) => Some(Shared::FailsafeRawOut),
+        (Place::ForwardIn | Place::ForwardOut, Forwarding::ByPolicy)
+        | (Place::FromWorkload | Place::ToWorkload, _) => None,
+    };
+    rules.extend(failsafe.map(|shared| jump(shared.name())));
+    let on_link = matches!(place, Place::HostIn | Place::HostOut | Place::HostDnat);
+    if on_link && shared::discovers_neighbors(settings) {
+        rules.push(jump(Shared::NeighborDiscovery.name()));
+    }
+    if place == Place::FromWorkload {
+        if let Some(port) = settings.encapsulation.refused_vxlan {
+            let exprs = vec![
+                Expr::Protocol(Comparison::Is, Protocol::UDP),
+                Expr::Port(Side::Destination, Comparison::Is, PortRange::single(port)),
+                refusal(),
+            ];
+            rules.push(Rule::new("VXLAN of a workload's own", exprs));
+        }
+        match settings.encapsulation.ipip {
+            Refused::Yes => {
+                let exprs = vec![Expr::Protocol(Comparison::Is, Protocol::IPIP), refusal()];
+                rules.push(Rule::new("IP-in-IP of a workload's own", exprs));
+            }
+            Refused::No => {}
+        }
+    }
+    rules
+}
+
+/// Makes the rules that leave alone what an endpoint in v1 form does not judge: traffic to and from workloads.
+fn other_side(place: Place, id: &EndpointId, settings: &Settings) -> Vec<Rule> {
+    let side = match place {
+        Place::ForwardIn => InterfaceSide::Output,
+        Place::ForwardOut => InterfaceSide::Input,
+        Place::HostIn
+        | Place::HostOut
+        | Place::HostDnat
+        | Place::RawIn
+        | Place::RawOut
+        | Place::PreDnat
+        | Place::FromWorkload
+        | Place::ToWorkload => return Vec::new(),
+    };
+    match Forwarding::of(id.form) {
+        Forwarding::ByPolicy => Vec::new(),
+        Forwarding::AsOwnTraffic => settings
+            .workload_prefixes
+            .iter()
+            .map(|prefix| {
+                let exprs = vec![
+                    workload_interface(side, prefix),
+                    Expr::Verdict(Verdict::Accept),
+                ];
+                Rule::new("traffic of workloads is judged by their own policy", exprs)
+            })
+            .collect(),
+    }
 }
 
 /// What a packet can meet behind a tier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum AfterTier {
-    /// The next tier, or the profiles.
+    /// The next tier, or what follows them all.
     More,
     /// Nothing: every packet has been decided.
     Nothing,
@@ -71,7 +272,6 @@ fn tier_rules(
     path: Path,
     tier: &TierPolicies,
     passing: &Passing,
-    refusal: DenyAction,
     settings: &Settings,
     rules: &mut Vec<Rule>,
 ) -> AfterTier {
@@ -83,10 +283,7 @@ fn tier_rules(
     let bit = settings.marks.pass();
     if passes {
         rules.push(Rule {
-            exprs: vec![Expr::SetMark {
-                mask: bit,
-                value: 0,
-            }],
+            exprs: vec![marks::clear(bit)],
             comment: None,
         });
     }
@@ -98,7 +295,7 @@ fn tier_rules(
             if passes {
                 exprs.push(Expr::MarkBits(Comparison::IsNot, bit));
             }
-            exprs.push(deny(refusal));
+            exprs.push(deny(settings.refusal(path)));
             rules.push(Rule::new(&format!("end of tier {}", tier.tier), exprs));
             if passes {
                 AfterTier::More

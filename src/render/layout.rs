@@ -4,8 +4,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::{ChainPosition, names};
-use crate::model::Direction;
-use crate::nft::{BaseChain, Chain, ChainName, ChainType, Hook, Rule, SetName, TableName};
+use crate::model::{Direction, Form};
+use crate::net::InterfaceName;
+use crate::nft::{
+    BaseChain, Chain, ChainName, ChainType, Comparison, Expr, Hook, InterfaceMatch, InterfaceSide,
+    Rule, SetName, TableName,
+};
 
 /// Returns the name of the table that holds everything.
 ///
@@ -18,24 +22,30 @@ pub fn table_name() -> TableName {
         .expect("`tortie` is a table name that nft accepts")
 }
 
-/// One way through the chains of policy: a direction, and whether a packet may be refused aloud there.
+/// One way through the chains of policy: a direction, and what allowing and refusing a packet mean there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Path {
-    /// Ingress, from the input hook.
+    /// Ingress, from the hooks of input and forward.
     In,
-    /// Egress, from the output hook.
+    /// Egress, from the hooks of input, forward and output.
     Out,
     /// Egress, from the postrouting hook, which knows no `reject`; used in place of [`Path::Out`] there
     /// where deny means reject.
     Dnat,
+    /// Ingress before connection tracking.
+    RawIn,
+    /// Egress before connection tracking.
+    RawOut,
+    /// Ingress before destinations are translated.
+    PreDnat,
 }
 
 impl Path {
     /// Returns the direction of the policies on this way.
     pub(super) fn direction(self) -> Direction {
         match self {
-            Self::In => Direction::Ingress,
-            Self::Out | Self::Dnat => Direction::Egress,
+            Self::In | Self::RawIn | Self::PreDnat => Direction::Ingress,
+            Self::Out | Self::Dnat | Self::RawOut => Direction::Egress,
         }
     }
 }
@@ -46,47 +56,214 @@ impl fmt::Display for Path {
             Self::In => "in",
             Self::Out => "out",
             Self::Dnat => "dnat",
+            Self::RawIn => "raw-in",
+            Self::RawOut => "raw-out",
+            Self::PreDnat => "prednat",
         })
+    }
+}
+
+/// A place in the packet's path where an endpoint is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Place {
+    /// A host endpoint, for traffic that ends here.
+    HostIn,
+    /// A host endpoint, for traffic that begins here.
+    HostOut,
+    /// The same after routing, for traffic whose destination was translated.
+    HostDnat,
+    /// A host endpoint, for forwarded traffic that came in by its interface.
+    ForwardIn,
+    /// A host endpoint, for forwarded traffic that goes out by its interface.
+    ForwardOut,
+    /// A host endpoint, before connection tracking, for traffic that came in.
+    RawIn,
+    /// A host endpoint, before connection tracking, for traffic that begins here.
+    RawOut,
+    /// A host endpoint, before destinations are translated.
+    PreDnat,
+    /// A workload, for what it sends.
+    FromWorkload,
+    /// A workload, for what is sent to it.
+    ToWorkload,
+}
+
+impl Place {
+    /// The places of host endpoints.
+    pub(super) const OF_HOSTS: [Self; 8] = [
+        Self::HostIn,
+        Self::HostOut,
+        Self::HostDnat,
+        Self::ForwardIn,
+        Self::ForwardOut,
+        Self::RawIn,
+        Self::RawOut,
+        Self::PreDnat,
+    ];
+    /// The places of workload endpoints.
+    pub(super) const OF_WORKLOADS: [Self; 2] = [Self::FromWorkload, Self::ToWorkload];
+
+    /// Returns the direction, seen from the endpoint.
+    pub(super) fn direction(self) -> Direction {
+        match self {
+            Self::HostIn | Self::ForwardIn | Self::RawIn | Self::PreDnat | Self::ToWorkload => {
+                Direction::Ingress
+            }
+            Self::HostOut
+            | Self::HostDnat
+            | Self::ForwardOut
+            | Self::RawOut
+            | Self::FromWorkload => Direction::Egress,
+        }
+    }
+
+    /// Returns the interface by which the endpoint is found.
+    pub(super) fn side(self) -> InterfaceSide {
+        match self {
+            Self::HostIn | Self::ForwardIn | Self::RawIn | Self::PreDnat | Self::FromWorkload => {
+                InterfaceSide::Input
+            }
+            Self::HostOut | Self::HostDnat | Self::ForwardOut | Self::RawOut | Self::ToWorkload => {
+                InterfaceSide::Output
+            }
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::HostIn => "hep-in",
+            Self::HostOut => "hep-out",
+            Self::HostDnat => "hep-dnat",
+            Self::ForwardIn => "hep-fwd-in",
+            Self::ForwardOut => "hep-fwd-out",
+            Self::RawIn => "hep-raw-in",
+            Self::RawOut => "hep-raw-out",
+            Self::PreDnat => "hep-prednat",
+            Self::FromWorkload => "wl-from",
+            Self::ToWorkload => "wl-to",
+        })
+    }
+}
+
+/// What a host endpoint asks of forwarded traffic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Forwarding {
+    /// The policies that say so (`applyOnForward`), and where there are none, nothing.
+    ByPolicy,
+    /// The same as of the host's own traffic, unless a workload is at the other side.
+    AsOwnTraffic,
+}
+
+impl Forwarding {
+    /// Returns what an endpoint asks by the form that it was written in.
+    pub(super) fn of(form: Form) -> Self {
+        match form {
+            Form::V3 => Self::ByPolicy,
+            Form::V1 => Self::AsOwnTraffic,
+        }
     }
 }
 
 /// The base chains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Base {
+    /// Everything that comes in, before connection tracking.
+    RawPrerouting,
+    /// Everything that this host sends, before connection tracking.
+    RawOutput,
+    /// Everything that comes in, before its destination is translated.
+    PreDnat,
     /// Traffic for this host, by the interface it came in by.
     InputPolicy,
+    /// Traffic of workloads for this host, once policy has allowed it.
+    InputToHost,
+    /// Forwarded traffic, by the host endpoint that it came in by.
+    ForwardHostIn,
+    /// Forwarded traffic, by the workload that it comes from.
+    ForwardFromWorkload,
+    /// Forwarded traffic, by the workload that it goes to.
+    ForwardToWorkload,
+    /// Forwarded traffic, by the host endpoint that it goes out by.
+    ForwardHostOut,
     /// Traffic from this host, by the interface it goes out by, unless its destination was translated.
     Output,
     /// Traffic from this host whose destination was translated: only after routing is its interface known.
     OutputDnat,
+    /// New connections that come in: their destinations are translated.
+    NatPrerouting,
+    /// New connections of this host: their destinations are translated.
+    NatOutput,
+    /// New connections that go out: their sources are translated.
+    NatPostrouting,
 }
 
 impl Base {
-    /// Every base chain.
-    pub(super) const ALL: [Self; 3] = [Self::InputPolicy, Self::Output, Self::OutputDnat];
+    /// The base chains of policy, which are always there.
+    pub(super) const OF_POLICY: [Self; 11] = [
+        Self::RawPrerouting,
+        Self::RawOutput,
+        Self::PreDnat,
+        Self::InputPolicy,
+        Self::InputToHost,
+        Self::ForwardHostIn,
+        Self::ForwardFromWorkload,
+        Self::ForwardToWorkload,
+        Self::ForwardHostOut,
+        Self::Output,
+        Self::OutputDnat,
+    ];
+    /// The base chains of translation, each there only where it has a rule.
+    pub(super) const OF_NAT: [Self; 3] =
+        [Self::NatPrerouting, Self::NatOutput, Self::NatPostrouting];
 
     /// Returns the chain's name.
     pub(super) fn name(self) -> ChainName {
         names::chain(match self {
+            Self::RawPrerouting => "raw-prerouting",
+            Self::RawOutput => "raw-output",
+            Self::PreDnat => "prednat",
             Self::InputPolicy => "input-policy",
+            Self::InputToHost => "input-to-host",
+            Self::ForwardHostIn => "forward-hep-in",
+            Self::ForwardFromWorkload => "forward-wl-from",
+            Self::ForwardToWorkload => "forward-wl-to",
+            Self::ForwardHostOut => "forward-hep-out",
             Self::Output => "output",
             Self::OutputDnat => "output-dnat",
+            Self::NatPrerouting => "nat-prerouting",
+            Self::NatOutput => "nat-output",
+            Self::NatPostrouting => "nat-postrouting",
         })
     }
 
     /// Makes the chain with its rules.
     pub(super) fn chain(self, position: ChainPosition, rules: Vec<Rule>) -> Arc<Chain> {
-        let filter = match position {
-            ChainPosition::Insert => -10,
-            ChainPosition::Append => 10,
+        // The chains of one hook keep their order on either side of the host's own.
+        let filter = |place: i32| match position {
+            ChainPosition::Insert => -10 + place,
+            ChainPosition::Append => 10 + place,
         };
-        let (hook, priority) = match self {
-            Self::InputPolicy => (Hook::Input, filter),
-            Self::Output => (Hook::Output, filter),
-            Self::OutputDnat => (Hook::Postrouting, -150),
+        let (kind, hook, priority) = match self {
+            Self::RawPrerouting => (ChainType::Filter, Hook::Prerouting, -300),
+            Self::RawOutput => (ChainType::Filter, Hook::Output, -300),
+            Self::PreDnat => (ChainType::Filter, Hook::Prerouting, -150),
+            Self::InputPolicy => (ChainType::Filter, Hook::Input, filter(0)),
+            Self::InputToHost => (ChainType::Filter, Hook::Input, filter(1)),
+            Self::ForwardHostIn => (ChainType::Filter, Hook::Forward, filter(0)),
+            Self::ForwardFromWorkload => (ChainType::Filter, Hook::Forward, filter(1)),
+            Self::ForwardToWorkload => (ChainType::Filter, Hook::Forward, filter(2)),
+            Self::ForwardHostOut => (ChainType::Filter, Hook::Forward, filter(3)),
+            Self::Output => (ChainType::Filter, Hook::Output, filter(0)),
+            Self::OutputDnat => (ChainType::Filter, Hook::Postrouting, -150),
+            Self::NatPrerouting => (ChainType::Nat, Hook::Prerouting, -100),
+            Self::NatOutput => (ChainType::Nat, Hook::Output, -100),
+            // Behind `kube-proxy`, whose masquerading comes first.
+            Self::NatPostrouting => (ChainType::Nat, Hook::Postrouting, 110),
         };
         let base = BaseChain {
-            kind: ChainType::Filter,
+            kind,
             hook,
             priority,
         };
@@ -95,14 +272,54 @@ impl Base {
 }
 
 /// Names the verdict map from interfaces to the chains of their endpoints.
-pub(super) fn interface_map(path: Path) -> SetName {
-    names::set(&format!("hep-{path}-if"))
+pub(super) fn interface_map(place: Place) -> SetName {
+    names::set(&format!("{place}-if"))
 }
 
-/// Names the chain of failsafe ports.
-pub(super) fn failsafe_chain(direction: Direction) -> ChainName {
-    names::chain(match direction {
-        Direction::Ingress => "failsafe-in",
-        Direction::Egress => "failsafe-out",
-    })
+/// Matches the interfaces whose name begins as a workload's.
+pub(super) fn workload_interface(side: InterfaceSide, prefix: &InterfaceName) -> Expr {
+    let matched = InterfaceMatch::Prefix(prefix.clone());
+    Expr::Interface(side, Comparison::Is, matched)
+}
+
+/// The chains that several endpoints or base chains share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Shared {
+    /// Ports of this host that stay open.
+    FailsafeIn,
+    /// Ports of other hosts that stay open.
+    FailsafeOut,
+    /// Both before connection tracking, where replies need a rule as well, for what comes in.
+    FailsafeRawIn,
+    /// The same for what this host sends.
+    FailsafeRawOut,
+    /// What IPv6 cannot do without on a link of a host endpoint.
+    NeighborDiscovery,
+    /// What workloads may always ask of this host.
+    WorkloadEssentials,
+    /// Sources that workloads may use although they are not their own.
+    SpoofedSources,
+    /// Refusal of everything to and from a workload that is not to carry traffic.
+    WorkloadDown,
+}
+
+impl Shared {
+    /// Returns the chain's name.
+    pub(super) fn name(self) -> ChainName {
+        names::chain(match self {
+            Self::FailsafeIn => "failsafe-in",
+            Self::FailsafeOut => "failsafe-out",
+            Self::FailsafeRawIn => "failsafe-raw-in",
+            Self::FailsafeRawOut => "failsafe-raw-out",
+            Self::NeighborDiscovery => "neighbor-discovery",
+            Self::WorkloadEssentials => "workload-essentials",
+            Self::SpoofedSources => "spoofed-sources",
+            Self::WorkloadDown => "workload-down",
+        })
+    }
+
+    /// Makes the chain with its rules.
+    pub(super) fn chain(self, rules: Vec<Rule>) -> Arc<Chain> {
+        Arc::new(Chain::new(self.name(), None, rules))
+    }
 }

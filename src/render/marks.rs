@@ -1,42 +1,77 @@
 //! The bits of the packet mark that are ours.
 
+use crate::nft::Expr;
+
 /// Bits shared out from the configured mask, lowest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Marks {
-    accept: u32,
+    accepted: u32,
     pass: u32,
+    early: u32,
 }
 
 impl Marks {
     /// Shares out the bits of a mask.
     ///
     /// # Errors
-    /// Fails where the mask has fewer than two bits.
+    /// Fails where the mask has fewer than three bits.
     pub fn from_mask(mask: u32) -> Result<Self, MarkError> {
-        let accept = mask & mask.wrapping_neg();
-        let rest = mask & !accept;
-        let pass = rest & rest.wrapping_neg();
-        if pass == 0 {
+        let lowest = |mask: u32| mask & mask.wrapping_neg();
+        let accepted = lowest(mask);
+        let pass = lowest(mask & !accepted);
+        let early = lowest(mask & !accepted & !pass);
+        if early == 0 {
             Err(MarkError { mask })
         } else {
-            Ok(Self { accept, pass })
+            Ok(Self {
+                accepted,
+                pass,
+                early,
+            })
         }
     }
 
-    /// Returns the bit that says that policy has accepted the packet.
-    pub fn accept(self) -> u32 {
-        self.accept
+    /// Returns the bit that tells other tables that policy has accepted the packet.
+    pub fn accepted(self) -> u32 {
+        self.accepted
     }
 
     /// Returns the bit that says that a policy has passed the packet on to the next tier.
     pub fn pass(self) -> u32 {
         self.pass
     }
+
+    /// Returns the bit that says that untracked or pre-DNAT policy has accepted the packet, which the hooks
+    /// behind it honour.
+    pub fn early(self) -> u32 {
+        self.early
+    }
+
+    /// Returns all of them.
+    pub fn all(self) -> u32 {
+        self.accepted | self.pass | self.early
+    }
+}
+
+/// Makes the statement that sets bits of the packet mark.
+pub(super) fn set(bits: u32) -> Expr {
+    Expr::SetMark {
+        mask: bits,
+        value: bits,
+    }
+}
+
+/// Makes the statement that clears bits of the packet mark.
+pub(super) fn clear(bits: u32) -> Expr {
+    Expr::SetMark {
+        mask: bits,
+        value: 0,
+    }
 }
 
 /// A mask leaves too few bits.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the mark mask {mask:#x} has fewer than two bits")]
+#[error("the mark mask {mask:#x} has fewer than three bits")]
 pub struct MarkError {
     /// The mask.
     pub mask: u32,
@@ -48,11 +83,14 @@ mod tests {
 
     #[test]
     fn bits_are_shared_out_from_the_lowest() {
-        let marks = Marks::from_mask(0xffff_0000).unwrap();
-        assert_eq!((marks.accept(), marks.pass()), (0x1_0000, 0x2_0000));
-        let sparse = Marks::from_mask(0x8000_0010).unwrap();
-        assert_eq!((sparse.accept(), sparse.pass()), (0x10, 0x8000_0000));
-        assert!(Marks::from_mask(0).is_err());
-        assert!(Marks::from_mask(0x100).is_err());
+        let bits = |mask| {
+            let marks = Marks::from_mask(mask).unwrap();
+            (marks.accepted(), marks.pass(), marks.early())
+        };
+        assert_eq!(bits(0xffff_0000), (0x1_0000, 0x2_0000, 0x4_0000));
+        assert_eq!(bits(0x8100_0010), (0x10, 0x100_0000, 0x8000_0000));
+        for few in [0, 0x100, 0x8000_0010] {
+            assert!(Marks::from_mask(few).is_err());
+        }
     }
 }

@@ -5,19 +5,24 @@
 //! `calc` (its output types), `model`, `net`, `nft`. Absent: what the kernel holds, I/O. What is written
 //! depends on the desired state alone; the one exception is the room that a set has to grow (see `sets`).
 
+mod bindings;
 mod dispatch;
 mod endpoint;
-mod failsafe;
 mod layout;
 mod marks;
 mod names;
+mod nat;
 mod policy;
 mod renderer;
 mod rule;
 mod sets;
 mod settings;
+mod shared;
 
 pub use layout::table_name;
 pub use marks::{MarkError, Marks};
 pub use renderer::Renderer;
-pub use settings::{ChainPosition, DenyAction, Failsafe, NeighborDiscovery, Settings};
+pub use settings::{
+    AllowAction, ChainPosition, DenyAction, Encapsulation, Failsafe, NatExclusions, NatOutgoing,
+    NeighborDiscovery, OpenStack, Refused, Settings, ToHostAction,
+};

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use sha2::{Digest, Sha256};
 
-use super::layout::Path;
+use super::layout::{Path, Place};
 use crate::calc::{EndpointId, PolicyId, SetId};
 use crate::model::{Form, ProfileId, ResourceKey, TierName};
 use crate::net::Family;
@@ -112,14 +112,10 @@ pub(super) fn profile(path: Path, id: &ProfileId) -> ChainName {
     chain(&fitted(&format!("prof-{path}-"), id.as_str()))
 }
 
-/// Names the chain of a host endpoint.
-pub(super) fn endpoint(path: Path, id: &EndpointId) -> ChainName {
-    // The node of a v1 endpoint is always this one and would say nothing.
-    let name = match id.form {
-        Form::V1 => format!("v1/{}", id.name),
-        Form::V3 => id.name.to_string(),
-    };
-    chain(&fitted(&format!("hep-{path}-"), &name))
+/// Names the chain of an endpoint at a place.
+pub(super) fn endpoint(place: Place, id: &EndpointId) -> ChainName {
+    // The scope of a v1 endpoint is its node, which is always this one and would say nothing.
+    chain(&fitted(&format!("{place}-"), &object(id)))
 }
 
 /// Names the chain of one tier's ordered policies, by their content.
@@ -199,20 +195,32 @@ mod tests {
         );
         assert_eq!(policy(Path::In, &old).as_str(), "pol-in-default.v1/web");
         let host = ResourceKey::v1(Kind::HostEndpoint, "node-1", "eth0");
-        assert_eq!(endpoint(Path::In, &host).as_str(), "hep-in-v1/eth0");
+        assert_eq!(endpoint(Place::HostIn, &host).as_str(), "hep-in-v1/eth0");
     }
 
     #[test]
     fn names_that_nft_cannot_read_stay_different() {
-        let a = endpoint(Path::In, &ResourceKey::v3(Kind::HostEndpoint, "", "a b"));
-        let b = endpoint(Path::In, &ResourceKey::v3(Kind::HostEndpoint, "", "a_b"));
-        let c = endpoint(Path::In, &ResourceKey::v3(Kind::HostEndpoint, "", "a+b"));
+        let a = endpoint(
+            Place::HostIn,
+            &ResourceKey::v3(Kind::HostEndpoint, "", "a b"),
+        );
+        let b = endpoint(
+            Place::HostIn,
+            &ResourceKey::v3(Kind::HostEndpoint, "", "a_b"),
+        );
+        let c = endpoint(
+            Place::HostIn,
+            &ResourceKey::v3(Kind::HostEndpoint, "", "a+b"),
+        );
         assert!(a != b && b != c && a != c);
         let long = "x".repeat(253);
         assert!(
-            endpoint(Path::In, &ResourceKey::v3(Kind::HostEndpoint, "", &long))
-                .as_str()
-                .len()
+            endpoint(
+                Place::HostIn,
+                &ResourceKey::v3(Kind::HostEndpoint, "", &long)
+            )
+            .as_str()
+            .len()
                 < 255
         );
     }

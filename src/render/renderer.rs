@@ -3,30 +3,23 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::dispatch::{self, Bindings};
+use super::bindings::Bindings;
 use super::endpoint;
-use super::failsafe;
-use super::layout::{Base, Path};
+use super::layout::{Base, Path, Shared};
 use super::names;
+use super::nat;
 use super::policy::{self, Passing, any_pass};
 use super::rule::{PassAction, RuleContext};
-use super::sets::SetBook;
+use super::sets::{SetBook, SetRef};
 use super::settings::{DenyAction, Settings};
+use super::shared;
 use crate::calc::{
-    ActivePolicy, ActiveProfile, Changes, EndpointId, EndpointPolicies, MatchRule, PolicyId,
-    SetMembers, TierPolicies,
+    ActivePolicy, ActiveProfile, Changes, EndpointId, EndpointPolicies, MatchRule, NatPools,
+    PolicyId, SetMembers,
 };
-use crate::model::{Direction, HostInterface, PolicyKind, ProfileId};
-use crate::net::InterfaceName;
+use crate::model::{Direction, PolicyKind, ProfileId};
+use crate::net::maximal;
 use crate::nft::{Chain, ChainName, ObjectChange, ObjectChanges, ObjectKey, SetName, SetRecord};
-
-/// Returns the way of egress from the postrouting hook, where nothing can be refused aloud.
-pub(super) fn dnat_path(settings: &Settings) -> Path {
-    match settings.deny {
-        DenyAction::Drop => Path::Out,
-        DenyAction::Reject => Path::Dnat,
-    }
-}
 
 /// A chain of a tier's policies, shared by the endpoints that have the same ones in the same order.
 #[derive(Debug)]
@@ -46,9 +39,12 @@ pub struct Renderer {
     profiles: BTreeMap<ProfileId, Arc<ActiveProfile>>,
     endpoints: BTreeMap<EndpointId, Arc<EndpointPolicies>>,
     bindings: Bindings,
+    pools: Arc<NatPools>,
     passing: Passing,
     tiers: BTreeMap<ChainName, TierChain>,
     owners: BTreeMap<ChainName, Owner>,
+    /// The base chains and shared chains as they were written last; a whole is only written where it differs.
+    written: BTreeMap<ChainName, Arc<Chain>>,
 }
 
 /// Whose rules a chain holds that refers to sets.
@@ -68,10 +64,12 @@ impl Renderer {
             policies: BTreeMap::new(),
             profiles: BTreeMap::new(),
             endpoints: BTreeMap::new(),
-            bindings: Bindings::new(),
+            bindings: Bindings::default(),
+            pools: Arc::default(),
             passing: Passing::new(),
             tiers: BTreeMap::new(),
             owners: BTreeMap::new(),
+            written: BTreeMap::new(),
         }
     }
 
@@ -88,14 +86,6 @@ impl Renderer {
         &self.settings
     }
 
-    /// Returns the policies in use that this version does not enforce, or not everywhere.
-    pub fn unenforced(&self) -> impl Iterator<Item = (&PolicyId, PolicyKind)> {
-        self.policies
-            .iter()
-            .filter(|(_, policy)| policy.kind != PolicyKind::Normal)
-            .map(|(id, policy)| (id, policy.kind))
-    }
-
     /// Renders what changed. The first time, that must be the whole desired state, and the result then names
     /// every object there is to be.
     pub fn render(&mut self, changes: &Changes, members: &dyn SetMembers) -> ObjectChanges {
@@ -103,7 +93,9 @@ impl Renderer {
         let rules_change = !(changes.policies.is_empty()
             && changes.profiles.is_empty()
             && changes.endpoints.is_empty()
-            && changes.interfaces.is_empty());
+            && changes.interfaces.is_empty()
+            && changes.workloads.is_empty()
+            && changes.pools.is_none());
         let replaced = self.book.note(changes, rules_change, members);
         let mut dirty: BTreeSet<Owner> = replaced
             .iter()
@@ -119,35 +111,38 @@ impl Renderer {
             self.render_endpoint(id, &mut out);
         }
         self.render_dispatch(changes, &mut out);
+        self.render_nat(changes, members, &mut out);
         self.book.write(members, &mut out);
         self.started = true;
         out
     }
 
-    /// Returns the ways on which chains of a direction exist.
-    fn paths(&self, direction: Direction) -> &'static [Path] {
-        match (direction, self.settings.deny) {
-            (Direction::Ingress, _) => &[Path::In],
-            (Direction::Egress, DenyAction::Drop) => &[Path::Out],
-            (Direction::Egress, DenyAction::Reject) => &[Path::Out, Path::Dnat],
+    /// Returns the ways on which a policy's rules of a direction stand.
+    fn paths(&self, kind: PolicyKind, direction: Direction) -> &'static [Path] {
+        match (kind, direction) {
+            (PolicyKind::Normal | PolicyKind::ApplyOnForward, Direction::Ingress) => &[Path::In],
+            (PolicyKind::Normal | PolicyKind::ApplyOnForward, Direction::Egress) => {
+                match self.settings.deny {
+                    DenyAction::Drop => &[Path::Out],
+                    // The postrouting hook must reach no rule that refuses aloud.
+                    DenyAction::Reject => &[Path::Out, Path::Dnat],
+                }
+            }
+            (PolicyKind::Untracked, Direction::Ingress) => &[Path::RawIn],
+            (PolicyKind::Untracked, Direction::Egress) => &[Path::RawOut],
+            (PolicyKind::PreDnat, Direction::Ingress) => &[Path::PreDnat],
+            (PolicyKind::PreDnat, Direction::Egress) => &[],
         }
     }
 
-    /// Returns every way on which chains exist.
-    fn all_paths(&self) -> impl Iterator<Item = Path> + use<> {
-        let (ingress, egress) = (
-            self.paths(Direction::Ingress),
-            self.paths(Direction::Egress),
-        );
-        ingress.iter().chain(egress).copied()
-    }
-
-    /// Returns how packets are refused on a way.
-    fn refusal(&self, path: Path) -> DenyAction {
-        match path {
-            Path::In | Path::Out => self.settings.deny,
-            Path::Dnat => DenyAction::Drop,
-        }
+    /// Returns the chains that a policy has.
+    fn policy_chains(&self, id: &PolicyId, policy: &ActivePolicy) -> BTreeSet<ChainName> {
+        Direction::BOTH
+            .into_iter()
+            .filter(|direction| policy.rules(*direction).is_some())
+            .flat_map(|direction| self.paths(policy.kind, direction))
+            .map(|path| names::policy(*path, id))
+            .collect()
     }
 
     /// Takes in changed policies; returns those that began or ceased to pass packets on.
@@ -178,14 +173,12 @@ impl Renderer {
                 Some(policy) => self.policies.insert(id.clone(), Arc::clone(policy)),
                 None => self.policies.remove(id),
             };
-            for direction in Direction::BOTH {
-                let had = before.as_ref().is_some_and(|p| is_rendered(p, direction));
-                let has = now.as_ref().is_some_and(|p| is_rendered(p, direction));
-                if had && !has {
-                    for path in self.paths(direction) {
-                        self.remove_chain(names::policy(*path, id), out);
-                    }
-                }
+            let chains = |policy: &Option<Arc<ActivePolicy>>| {
+                let policy = policy.as_ref();
+                policy.map_or_else(BTreeSet::new, |policy| self.policy_chains(id, policy))
+            };
+            for chain in chains(&before).difference(&chains(now)) {
+                self.remove_chain(chain.clone(), out);
             }
             if now.is_some() {
                 dirty.insert(Owner::Policy(id.clone()));
@@ -210,8 +203,10 @@ impl Renderer {
             } else {
                 self.profiles.remove(id);
                 dirty.remove(&Owner::Profile(id.clone()));
-                for path in self.all_paths() {
-                    self.remove_chain(names::profile(path, id), out);
+                for direction in Direction::BOTH {
+                    for path in self.paths(PolicyKind::Normal, direction) {
+                        self.remove_chain(names::profile(*path, id), out);
+                    }
                 }
             }
         }
@@ -227,19 +222,21 @@ impl Renderer {
     /// Renders all chains of a policy or profile.
     fn render_owner(&mut self, owner: &Owner, members: &dyn SetMembers, out: &mut ObjectChanges) {
         for direction in Direction::BOTH {
-            let rules: Option<Arc<[MatchRule]>> = match owner {
-                Owner::Policy(id) => self
-                    .policies
-                    .get(id)
-                    .filter(|policy| is_rendered(policy, direction))
-                    .and_then(|policy| policy.rules(direction).cloned()),
-                Owner::Profile(id) => self
-                    .profiles
-                    .get(id)
-                    .map(|profile| Arc::clone(profile.rules(direction))),
+            let (kind, rules) = match owner {
+                Owner::Policy(id) => {
+                    let Some(policy) = self.policies.get(id) else {
+                        continue;
+                    };
+                    (policy.kind, policy.rules(direction).cloned())
+                }
+                Owner::Profile(id) => {
+                    let profile = self.profiles.get(id);
+                    let rules = profile.map(|profile| Arc::clone(profile.rules(direction)));
+                    (PolicyKind::Normal, rules)
+                }
             };
             let Some(rules) = rules else { continue };
-            for path in self.paths(direction) {
+            for path in self.paths(kind, direction) {
                 self.render_rules(owner, *path, &rules, members, out);
             }
         }
@@ -264,10 +261,9 @@ impl Renderer {
                 policy::profile_log_prefix(&self.settings, id),
             ),
         };
-        let deny = self.refusal(path);
         let mut context = RuleContext {
             settings: &self.settings,
-            deny,
+            path,
             pass,
             log_prefix,
             book: &mut self.book,
@@ -299,11 +295,16 @@ impl Renderer {
             };
             if now.is_some() {
                 dirty.insert(id.clone());
-            } else if before.is_some() {
-                for path in self.all_paths() {
-                    let name = names::endpoint(path, id);
-                    out.insert(ObjectKey::Chain(name), ObjectChange::Absent);
-                }
+            }
+            let chains = |policies: &Option<Arc<EndpointPolicies>>| -> BTreeSet<ChainName> {
+                policies
+                    .iter()
+                    .flat_map(|policies| endpoint::places(id, policies, &self.settings))
+                    .map(|place| names::endpoint(place, id))
+                    .collect()
+            };
+            for chain in chains(&before).difference(&chains(now)) {
+                out.insert(ObjectKey::Chain(chain.clone()), ObjectChange::Absent);
             }
             self.share_tiers(id, before.as_deref(), now.as_deref(), out);
         }
@@ -337,41 +338,52 @@ impl Renderer {
         now: Option<&EndpointPolicies>,
         out: &mut ObjectChanges,
     ) {
-        let named = |policies: Option<&EndpointPolicies>, path: Path| {
-            let tiers: Vec<TierPolicies> = policies
-                .map(|p| p.normal.direction(path.direction()).as_ref().clone())
-                .unwrap_or_default();
-            tiers
-                .into_iter()
-                .map(|tier| (names::tier(path, &tier.tier, &tier.policies), tier.policies))
-                .collect::<BTreeMap<_, _>>()
-        };
-        for path in self.all_paths() {
-            let (old, new) = (named(before, path), named(now, path));
-            for name in old.keys().filter(|name| !new.contains_key(*name)) {
-                let Some(tier) = self.tiers.get_mut(name) else {
-                    continue;
-                };
-                tier.users.remove(id);
-                if tier.users.is_empty() {
-                    self.tiers.remove(name);
-                    out.insert(ObjectKey::Chain(name.clone()), ObjectChange::Absent);
-                }
-            }
-            for (name, policies) in new {
-                if let Some(tier) = self.tiers.get_mut(&name) {
-                    tier.users.insert(id.clone());
-                    continue;
-                }
-                let tier = TierChain {
-                    policies,
-                    path,
-                    users: BTreeSet::from([id.clone()]),
-                };
-                write_chain(self.tier_chain(&name, &tier), out);
-                self.tiers.insert(name, tier);
+        let old = self.tiers_of(id, before);
+        let new = self.tiers_of(id, now);
+        for name in old.keys().filter(|name| !new.contains_key(*name)) {
+            let Some(tier) = self.tiers.get_mut(name) else {
+                continue;
+            };
+            tier.users.remove(id);
+            if tier.users.is_empty() {
+                self.tiers.remove(name);
+                out.insert(ObjectKey::Chain(name.clone()), ObjectChange::Absent);
             }
         }
+        for (name, (path, policies)) in new {
+            if let Some(tier) = self.tiers.get_mut(&name) {
+                tier.users.insert(id.clone());
+                continue;
+            }
+            let tier = TierChain {
+                policies,
+                path,
+                users: BTreeSet::from([id.clone()]),
+            };
+            write_chain(self.tier_chain(&name, &tier), out);
+            self.tiers.insert(name, tier);
+        }
+    }
+
+    /// Returns the chains of tiers that an endpoint leads to, with what they hold.
+    fn tiers_of(
+        &self,
+        id: &EndpointId,
+        policies: Option<&EndpointPolicies>,
+    ) -> BTreeMap<ChainName, (Path, Vec<PolicyId>)> {
+        let Some(policies) = policies else {
+            return BTreeMap::new();
+        };
+        endpoint::places(id, policies, &self.settings)
+            .flat_map(|place| {
+                let path = endpoint::path(place);
+                let tiers = endpoint::lists(place, id, policies).iter();
+                tiers.map(move |tier| {
+                    let name = names::tier(path, &tier.tier, &tier.policies);
+                    (name, (path, tier.policies.clone()))
+                })
+            })
+            .collect()
     }
 
     /// Renders the chains of an endpoint.
@@ -379,55 +391,78 @@ impl Renderer {
         let Some(policies) = self.endpoints.get(id) else {
             return;
         };
-        for path in self.all_paths() {
-            let refusal = self.refusal(path);
-            let chain = endpoint::chain(path, id, policies, &self.passing, refusal, &self.settings);
+        for place in endpoint::places(id, policies, &self.settings) {
+            let chain = endpoint::chain(place, id, policies, &self.passing, &self.settings);
             write_chain(chain, out);
         }
     }
 
-    /// Renders what leads to the endpoints: base chains, failsafe chains, and the maps of interfaces.
+    /// Renders what leads to the endpoints: base chains, shared chains, and the maps of interfaces.
     fn render_dispatch(&mut self, changes: &Changes, out: &mut ObjectChanges) {
-        let any_before = self.bindings.get(&HostInterface::Any).cloned();
-        let mut rebound: BTreeMap<InterfaceName, (Option<EndpointId>, Option<EndpointId>)> =
-            BTreeMap::new();
-        for (interface, now) in &changes.interfaces {
-            let before = match now {
-                Some(id) => self.bindings.insert(interface.clone(), id.clone()),
-                None => self.bindings.remove(interface),
-            };
-            if let HostInterface::Name(name) = interface {
-                rebound.insert(name.clone(), (before, now.clone()));
-            }
-        }
-        for path in self.all_paths() {
-            if self.started {
-                dispatch::write_map_changes(path, &rebound, out);
-            } else {
-                dispatch::write_map(path, &self.bindings, out);
-            }
-        }
-        let any = self.bindings.get(&HostInterface::Any);
-        if !self.started || any_before.as_ref() != any {
-            for base in Base::ALL {
-                write_chain(dispatch::base_chain(base, any, &self.settings), out);
-            }
-        }
+        self.bindings
+            .follow(changes, &self.endpoints, &self.settings, self.started, out);
         if !self.started {
-            for direction in Direction::BOTH {
-                write_chain(failsafe::chain(direction, &self.settings), out);
+            for chain in shared::of_settings(&self.settings) {
+                write_chain(chain, out);
+            }
+        }
+        if !self.started || !changes.workloads.is_empty() {
+            let spoofed = shared::spoofed_sources(self.bindings.workloads());
+            self.bindings.set_spoofing(spoofed.is_some());
+            self.write_where_different(Shared::SpoofedSources.name(), spoofed, out);
+        }
+        if self.bindings.take_moved() || !self.started {
+            for base in Base::OF_POLICY {
+                let chain = self.bindings.dispatch().base_chain(base, &self.settings);
+                self.write_where_different(base.name(), Some(chain), out);
             }
         }
     }
-}
 
-/// Tells whether a policy has a chain for a direction.
-fn is_rendered(policy: &ActivePolicy, direction: Direction) -> bool {
-    let asked = match policy.kind {
-        PolicyKind::Normal | PolicyKind::ApplyOnForward => true,
-        PolicyKind::Untracked | PolicyKind::PreDnat => false,
-    };
-    asked && policy.rules(direction).is_some()
+    /// Renders the translation of addresses.
+    fn render_nat(&mut self, changes: &Changes, members: &dyn SetMembers, out: &mut ObjectChanges) {
+        if let Some(pools) = &changes.pools {
+            self.pools = Arc::clone(pools);
+        }
+        if self.started && changes.pools.is_none() && changes.workloads.is_empty() {
+            return;
+        }
+        for base in Base::OF_NAT {
+            let mut references = BTreeSet::new();
+            let book = &mut self.book;
+            let mut nets = |family, nets: Vec<_>| {
+                let set = SetRef::Nets(family, maximal(nets).into());
+                let name = book.name(&set, members);
+                references.insert(set);
+                name
+            };
+            let workloads = self.bindings.workloads();
+            let rules = nat::rules(base, &self.pools, workloads, &self.settings, &mut nets);
+            self.book.refer(&base.name(), references);
+            let position = self.settings.position;
+            let chain = (!rules.is_empty()).then(|| base.chain(position, rules));
+            self.write_where_different(base.name(), chain, out);
+        }
+    }
+
+    /// Writes a chain of which the last state is known, unless that is the same.
+    fn write_where_different(
+        &mut self,
+        name: ChainName,
+        chain: Option<Arc<Chain>>,
+        out: &mut ObjectChanges,
+    ) {
+        if self.written.get(&name) == chain.as_ref() {
+            return;
+        }
+        if let Some(chain) = chain {
+            self.written.insert(name, Arc::clone(&chain));
+            write_chain(chain, out);
+        } else {
+            self.written.remove(&name);
+            out.insert(ObjectKey::Chain(name), ObjectChange::Absent);
+        }
+    }
 }
 
 /// Writes a chain.

@@ -9,6 +9,8 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
+use super::layout::Path;
+use super::marks;
 use super::sets::{SetBook, SetRef};
 use super::settings::{DenyAction, Settings};
 use crate::calc::{MatchRule, SetId, SetMembers, SideMatch};
@@ -25,8 +27,8 @@ const MAX_RULES: usize = 6;
 pub(super) struct RuleContext<'a> {
     /// The settings.
     pub(super) settings: &'a Settings,
-    /// How this chain refuses packets.
-    pub(super) deny: DenyAction,
+    /// The way on which the chain stands, which says what allowing and refusing a packet mean.
+    pub(super) path: Path,
     /// What `pass` does here.
     pub(super) pass: PassAction,
     /// What stands in front of logged packets.
@@ -86,8 +88,8 @@ impl RuleContext<'_> {
     /// Returns the statements of an action.
     fn action(&self, action: Action) -> Vec<Expr> {
         match action {
-            Action::Allow => vec![Expr::Verdict(Verdict::Accept)],
-            Action::Deny => vec![deny(self.deny)],
+            Action::Allow => self.allow(),
+            Action::Deny => vec![deny(self.settings.refusal(self.path))],
             Action::Log => {
                 let limit = self.settings.log_limit.map(Expr::Limit);
                 let log = Expr::Log {
@@ -98,16 +100,21 @@ impl RuleContext<'_> {
             Action::Pass => match self.pass {
                 PassAction::LeaveTier => {
                     let bit = self.settings.marks.pass();
-                    vec![
-                        Expr::SetMark {
-                            mask: bit,
-                            value: bit,
-                        },
-                        Expr::Verdict(Verdict::Return),
-                    ]
+                    vec![marks::set(bit), Expr::Verdict(Verdict::Return)]
                 }
                 PassAction::LeaveProfile => vec![Expr::Verdict(Verdict::Return)],
             },
+        }
+    }
+
+    /// Returns the statements that allow a packet; the hooks behind an early one are told by a bit of the mark.
+    fn allow(&self) -> Vec<Expr> {
+        let early = || marks::set(self.settings.marks.early());
+        let accept = Expr::Verdict(Verdict::Accept);
+        match self.path {
+            Path::In | Path::Out | Path::Dnat => vec![accept],
+            Path::RawIn | Path::RawOut => vec![Expr::NoTrack, early(), accept],
+            Path::PreDnat => vec![early(), accept],
         }
     }
 

@@ -1,10 +1,13 @@
 //! What of the configuration decides how rules are written.
 
+use std::net::Ipv4Addr;
+
 use ipnet::IpNet;
 
 use super::Marks;
-use crate::net::{InterfaceName, Protocol};
-use crate::nft::Limit;
+use super::layout::Path;
+use crate::net::{InterfaceName, PortRange, Protocol};
+use crate::nft::{InterfaceMatch, Limit};
 
 /// How a packet is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,6 +16,73 @@ pub enum DenyAction {
     Drop,
     /// With an ICMP error, where the hook allows one.
     Reject,
+}
+
+/// What other tables are told of a packet that policy has accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AllowAction {
+    /// The mark bit "accepted", which they may accept in their turn.
+    Accept,
+    /// Nothing: their own rules decide.
+    Return,
+}
+
+/// What becomes of a packet from a workload to this host that the workload's policy has allowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ToHostAction {
+    /// It is dropped.
+    Drop,
+    /// It is accepted.
+    Accept,
+    /// The host's own rules decide.
+    Return,
+}
+
+/// What workloads of `OpenStack` may always ask of this host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OpenStack {
+    /// Where the metadata service listens, where there is one.
+    pub metadata: Option<(Ipv4Addr, u16)>,
+}
+
+/// Packets of tunnels that workloads may not send by themselves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Encapsulation {
+    /// The UDP port of VXLAN, where VXLAN is refused.
+    pub refused_vxlan: Option<u16>,
+    /// Whether IP-in-IP is refused.
+    pub ipip: Refused,
+}
+
+/// Whether something is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refused {
+    /// It is.
+    Yes,
+    /// It is not.
+    No,
+}
+
+/// How sources are translated that leave the pools.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NatOutgoing {
+    /// The ports that translated connections are given.
+    pub ports: Option<PortRange>,
+    /// The address that they are given, in IPv4; without one that of the interface.
+    pub address: Option<Ipv4Addr>,
+    /// Which destinations are reached untranslated.
+    pub exclusions: NatExclusions,
+    /// The interface that translation is limited to.
+    pub interface: Option<InterfaceMatch>,
+}
+
+/// Destinations that are reached untranslated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NatExclusions {
+    /// The pools.
+    Pools,
+    /// The pools and the addresses of the cluster's hosts.
+    PoolsAndHosts,
 }
 
 /// Whether our filter chains run before or after those of others.
@@ -69,4 +139,24 @@ pub struct Settings {
     pub marks: Marks,
     /// Whether our filter chains run before or after those of others.
     pub position: ChainPosition,
+    /// What other tables are told of accepted packets.
+    pub allow: AllowAction,
+    /// What becomes of packets from workloads to this host.
+    pub to_host: ToHostAction,
+    /// Present where the special rules for `OpenStack` apply.
+    pub openstack: Option<OpenStack>,
+    /// Packets of tunnels that workloads may not send.
+    pub encapsulation: Encapsulation,
+    /// How sources are translated that leave the pools.
+    pub nat: NatOutgoing,
+}
+
+impl Settings {
+    /// Returns how packets are refused on a way.
+    pub(super) fn refusal(&self, path: Path) -> DenyAction {
+        match path {
+            Path::In | Path::Out | Path::RawIn | Path::RawOut | Path::PreDnat => self.deny,
+            Path::Dnat => DenyAction::Drop,
+        }
+    }
 }

@@ -18,7 +18,10 @@ use tortie::model::{
 };
 use tortie::net::{Family, PortRange, Protocol, host_net};
 use tortie::nft::ct_state;
-use tortie::render::{ChainPosition, DenyAction, Marks, NeighborDiscovery, Settings};
+use tortie::render::{
+    AllowAction, ChainPosition, DenyAction, Encapsulation, Marks, NatExclusions, NatOutgoing,
+    NeighborDiscovery, Refused, Settings, ToHostAction,
+};
 use tortie::selector::Selector;
 
 use crate::interpreter::Packet;
@@ -88,6 +91,19 @@ pub fn settings(deny: DenyAction) -> Settings {
         log_limit: None,
         marks: Marks::from_mask(0xffff_0000).unwrap(),
         position: ChainPosition::Insert,
+        allow: AllowAction::Accept,
+        to_host: ToHostAction::Drop,
+        openstack: None,
+        encapsulation: Encapsulation {
+            refused_vxlan: Some(4789),
+            ipip: Refused::Yes,
+        },
+        nat: NatOutgoing {
+            ports: None,
+            address: None,
+            exclusions: NatExclusions::Pools,
+            interface: None,
+        },
     }
 }
 

@@ -113,6 +113,8 @@ fn walk(
                     continue;
                 }
                 Expr::Counter | Expr::Limit(_) | Expr::NoTrack => continue,
+                // A connection that is translated goes on; where to is not asked here.
+                Expr::Dnat { .. } | Expr::Snat { .. } | Expr::Masquerade { .. } => Verdict::Accept,
                 Expr::Log { .. } => {
                     *logged += 1;
                     continue;
@@ -177,6 +179,8 @@ fn holds(ruleset: &Ruleset, expr: &Expr, packet: &Packet) -> bool {
             compare(*comparison, equal)
         }),
         Expr::HasInputInterface => packet.input.is_some(),
+        // Every packet comes from where the way back to its sender leads.
+        Expr::NoReversePath => false,
         Expr::Address(side, comparison, net) => {
             assert_eq!(
                 Family::of_net(net),
@@ -205,6 +209,9 @@ fn holds(ruleset: &Ruleset, expr: &Expr, packet: &Packet) -> bool {
         | Expr::Limit(_)
         | Expr::Log { .. }
         | Expr::NoTrack
+        | Expr::Dnat { .. }
+        | Expr::Snat { .. }
+        | Expr::Masquerade { .. }
         | Expr::Reject(_)
         | Expr::Verdict(_) => unreachable!("handled by the walk"),
     }

@@ -19,6 +19,7 @@ use tortie::nft::{
 };
 
 mod samples;
+mod translation;
 
 use samples::{
     add_chain, add_rule, chain, commented, every_expression, every_set, everything, interface,
@@ -87,6 +88,8 @@ fn everything_is_listed_by_nft_and_read_back_as_it_was_meant() {
         for text in [
             "type filter hook input priority filter - 10; policy accept;",
             "type nat hook prerouting priority dstnat; policy accept;",
+            "type nat hook output priority -100; policy accept;",
+            "type nat hook postrouting priority srcnat + 10; policy accept;",
             "accept comment \"policy default.web, rule 1: ä\"",
             "elements = { 10.0.0.1, 255.255.255.255 }",
             "elements = { 0.0.0.0/0 }",

@@ -199,6 +199,14 @@ pub(crate) fn every_expression() -> Vec<(Vec<Expr>, &'static str)> {
     let map = |side| Expr::VerdictMap(vec![Key::Interface(side)], set("hep-in-if"));
     let mark = |mask, value| Expr::SetMark { mask, value };
     let limit = |rate, unit, burst| Expr::Limit(Limit { rate, unit, burst });
+    let dnat = |address: &str, port| Expr::Dnat {
+        address: address.parse().expect("an address"),
+        port,
+    };
+    let snat = |address: &str, ports| Expr::Snat {
+        address: address.parse().expect("an address"),
+        ports,
+    };
     let log = |prefix: &str| Expr::Log {
         prefix: prefix.to_owned(),
     };
@@ -235,6 +243,18 @@ pub(crate) fn every_expression() -> Vec<(Vec<Expr>, &'static str)> {
             "oifname != \"t*\"",
         ),
         (vec![Expr::HasInputInterface], "iif != 0"),
+        (
+            vec![Expr::NoReversePath],
+            "fib saddr . mark . iif oif missing",
+        ),
+        (
+            vec![
+                v6(),
+                Expr::NoReversePath,
+                Expr::Address(Source, Is, net("fd00::/8")),
+            ],
+            "fib saddr . mark . iif oif missing ip6 saddr fd00::/8",
+        ),
         (
             vec![v4(), Expr::Address(Source, Is, net("10.0.0.0/8"))],
             "ip saddr 10.0.0.0/8",
@@ -418,6 +438,57 @@ pub(crate) fn every_expression() -> Vec<(Vec<Expr>, &'static str)> {
             "log prefix \"calico-packet: \"",
         ),
         (vec![Expr::NoTrack], "notrack"),
+        (
+            vec![v4(), dnat("10.0.0.1", None)],
+            "meta nfproto ipv4 dnat ip to 10.0.0.1",
+        ),
+        (
+            vec![
+                v4(),
+                Expr::Address(Destination, Is, net("169.254.169.254")),
+                tcp(),
+                Expr::Port(Destination, Is, port(80, 80)),
+                dnat("10.0.0.1", Some(8775)),
+            ],
+            "ip daddr 169.254.169.254 tcp dport 80 dnat ip to 10.0.0.1:8775",
+        ),
+        (
+            vec![v6(), dnat("fd00::1", None)],
+            "meta nfproto ipv6 dnat ip6 to fd00::1",
+        ),
+        (
+            vec![v6(), tcp(), dnat("fd00::1", Some(80))],
+            "meta nfproto ipv6 meta l4proto tcp dnat ip6 to [fd00::1]:80",
+        ),
+        (
+            vec![v4(), snat("192.0.2.1", None)],
+            "meta nfproto ipv4 snat ip to 192.0.2.1",
+        ),
+        (
+            vec![
+                v4(),
+                Expr::Address(Source, Is, net("10.0.0.0/8")),
+                tcp(),
+                snat("192.0.2.1", Some(port(1024, 2048))),
+            ],
+            "ip saddr 10.0.0.0/8 meta l4proto tcp snat ip to 192.0.2.1:1024-2048",
+        ),
+        (
+            vec![v6(), tcp(), snat("fd00::1", Some(port(1024, 1024)))],
+            "meta nfproto ipv6 meta l4proto tcp snat ip6 to [fd00::1]:1024",
+        ),
+        (vec![Expr::Masquerade { ports: None }], "masquerade"),
+        (
+            vec![
+                v4(),
+                in_set(&[Key::Address(Family::V4, Source)], Is, "nets4"),
+                proto(Protocol::UDP),
+                Expr::Masquerade {
+                    ports: Some(port(1024, 2048)),
+                },
+            ],
+            "ip saddr @nets4 meta l4proto udp masquerade to :1024-2048",
+        ),
         (vec![Expr::Reject(RejectWith::PortUnreachable)], "reject"),
         (
             vec![tcp(), Expr::Reject(RejectWith::TcpReset)],
@@ -458,6 +529,8 @@ pub(crate) fn everything() -> Plan {
         ("output-dnat", ChainType::Filter, Hook::Postrouting, -150),
         ("raw-prerouting", ChainType::Filter, Hook::Prerouting, -300),
         ("nat-prerouting", ChainType::Nat, Hook::Prerouting, -100),
+        ("nat-output", ChainType::Nat, Hook::Output, -100),
+        ("nat-postrouting", ChainType::Nat, Hook::Postrouting, 110),
     ] {
         operations.push(Operation::AddChain {
             name: chain(name),

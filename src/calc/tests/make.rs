@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::calc::{LinkUpdate, Settings};
+use crate::calc::{FloatingIps, LinkUpdate, Settings, SpoofedSources};
 use crate::model::{
     Action, EndOfTier, EndpointPort, Form, HostEndpoint, HostInterface, Kind, LabelMap, NetworkSet,
     NodeName, Order, Policy, PolicyKind, PolicyTypes, PortName, Profile, ProfileId, Resource,
@@ -18,6 +18,8 @@ pub(super) fn settings() -> Settings {
         node: NodeName::new("here"),
         interface_prefixes: vec!["cali".to_owned()],
         interface_exclude: vec![InterfacePattern::name("kube-ipvs0")],
+        spoofed_sources: SpoofedSources::Refused,
+        floating_ips: FloatingIps::OpenStack,
     }
 }
 

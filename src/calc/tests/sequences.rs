@@ -15,10 +15,11 @@ use super::make::{
     profile, profiles, settings, tier, v3, wep,
 };
 use super::state::{State, Told};
-use crate::calc::{Calc, LinkUpdate, Member, SetId, Settings};
+use crate::calc::{Calc, FloatingIps, LinkUpdate, Member, SetId, Settings, SpoofedSources};
 use crate::model::{
-    Action, EndOfTier, Form, HostInterface, Kind, LabelMap, NodeName, Order, PolicyKind,
-    PolicyTypes, PortMatch, PortName, ProfileId, Resource, ResourceKey, Rule, TierName, Update,
+    Action, EndOfTier, Form, HostInterface, IpPool, Kind, LabelMap, NatMapping, Node, NodeName,
+    Order, PolicyKind, PolicyTypes, PortMatch, PortName, ProfileId, Resource, ResourceKey, Rule,
+    TierName, Update, WorkloadEndpoint,
 };
 use crate::net::{InterfaceName, InterfacePattern, PortRange, Protocol, host_net, parse_net};
 use crate::selector::Selector;
@@ -81,7 +82,7 @@ impl Choices {
 }
 
 /// The resources that a world may hold; each is one of many by its choices.
-const SLOTS: usize = 22;
+const SLOTS: usize = 27;
 
 fn resource(slot: usize, seed: u64) -> (ResourceKey, Resource) {
     let mut choices = Choices(seed);
@@ -103,14 +104,7 @@ fn resource(slot: usize, seed: u64) -> (ResourceKey, Resource) {
         }
         6..9 => {
             let key = ResourceKey::v3(Kind::WorkloadEndpoint, "ns", ["x", "y", "z"][slot - 6]);
-            let mut made = wep(&choices.some(&ADDRESSES), choices.of(&LABELS));
-            made.profiles = profiles(choices.of(&PROFILES));
-            made.ports = choices
-                .some(&["http tcp 80", "http tcp 81"])
-                .into_iter()
-                .map(port)
-                .collect();
-            (key, Resource::WorkloadEndpoint(made))
+            (key, Resource::WorkloadEndpoint(workload(&mut choices)))
         }
         9..12 => {
             let key = v3(Kind::GlobalNetworkSet, ["n1", "n2", "n3"][slot - 9]);
@@ -145,6 +139,27 @@ fn resource(slot: usize, seed: u64) -> (ResourceKey, Resource) {
             made.ingress = rules(&mut choices);
             (keyed(Kind::Profile, name, form), Resource::Profile(made))
         }
+        22..25 => {
+            let pool = IpPool {
+                cidr: parse_net(choices.of(&NETS)).unwrap(),
+                nat_outgoing: choices.below(2) == 0,
+                disabled: false,
+            };
+            (
+                v3(Kind::IpPool, ["i1", "i2", "i3"][slot - 22]),
+                Resource::IpPool(pool),
+            )
+        }
+        25..27 => {
+            let node = Node {
+                labels: labels(choices.of(&LABELS)),
+                addresses: addresses(&choices.some(&ADDRESSES)),
+            };
+            (
+                v3(Kind::Node, ["m1", "m2"][slot - 25]),
+                Resource::Node(node),
+            )
+        }
         _ => {
             let form = [Form::V3, Form::V1][slot - 20];
             let end = choices.of(&[EndOfTier::Deny, EndOfTier::Pass]);
@@ -154,6 +169,32 @@ fn resource(slot: usize, seed: u64) -> (ResourceKey, Resource) {
             )
         }
     }
+}
+
+fn workload(choices: &mut Choices) -> WorkloadEndpoint {
+    let mut made = wep(&choices.some(&ADDRESSES), choices.of(&LABELS));
+    made.profiles = profiles(choices.of(&PROFILES));
+    made.ports = choices
+        .some(&["http tcp 80", "http tcp 81"])
+        .into_iter()
+        .map(port)
+        .collect();
+    made.node = NodeName::new(choices.of(&["here", "here", "there"]));
+    made.interface = interface(choices.of(&["cali1", "cali2", "tap1"]));
+    made.orchestrator = choices.of(&["k8s", "openstack"]).to_owned();
+    made.active = choices.below(4) != 0;
+    if choices.below(3) == 0 {
+        made.allow_spoofed_sources = made.nets.clone();
+    }
+    made.nat = made
+        .nets
+        .iter()
+        .map(|net| NatMapping {
+            internal: net.addr(),
+            external: net.addr(),
+        })
+        .collect();
+    made
 }
 
 fn rules(choices: &mut Choices) -> Vec<Rule> {
@@ -228,6 +269,9 @@ fn facts() -> impl Strategy<Value = Facts> {
             0 => settings.node = NodeName::new("there"),
             1 => settings.interface_prefixes.push("eth1".to_owned()),
             2 => settings.interface_exclude = vec![InterfacePattern::name("eth0")],
+            3 | 4 => settings.spoofed_sources = SpoofedSources::Allowed,
+            5 => settings.interface_prefixes = vec!["tap".to_owned()],
+            6 => settings.floating_ips = FloatingIps::All,
             _ => {}
         }
         Facts {
@@ -359,6 +403,12 @@ proptest! {
     fn owners_and_members_are_what_the_contract_says(facts in facts()) {
         let state = from_scratch(&facts);
         prop_assert_eq!(&state.interfaces, &owners(&facts));
+        let owned: BTreeMap<InterfaceName, ResourceKey> = state
+            .workloads
+            .iter()
+            .map(|(name, workload)| (name.clone(), workload.endpoint.clone()))
+            .collect();
+        prop_assert_eq!(owned, workload_owners(&facts));
         for (id, held) in &state.sets {
             prop_assert_eq!(held, &members(&facts, id), "{:?}", id);
         }
@@ -416,6 +466,42 @@ fn owners(facts: &Facts) -> BTreeMap<HostInterface, ResourceKey> {
     owners
 }
 
+/// Tells whether the settings let a workload endpoint be.
+fn is_allowed(facts: &Facts, endpoint: &WorkloadEndpoint) -> bool {
+    facts.settings.spoofed_sources == SpoofedSources::Allowed
+        || endpoint.allow_spoofed_sources.is_empty()
+}
+
+/// Finds the owner of every workload interface by asking every endpoint.
+fn workload_owners(facts: &Facts) -> BTreeMap<InterfaceName, ResourceKey> {
+    let mut owners: BTreeMap<InterfaceName, (String, String, String, ResourceKey)> =
+        BTreeMap::new();
+    for (key, resource) in &facts.resources {
+        let Resource::WorkloadEndpoint(found) = &**resource else {
+            continue;
+        };
+        let mut prefixes = facts.settings.interface_prefixes.iter();
+        if found.node != facts.settings.node
+            || !is_allowed(facts, found)
+            || !prefixes.any(|prefix| found.interface.as_str().starts_with(prefix))
+        {
+            continue;
+        }
+        let rank = (
+            found.orchestrator.clone(),
+            found.workload.clone(),
+            found.endpoint.clone(),
+            key.clone(),
+        );
+        let known = owners
+            .entry(found.interface.clone())
+            .or_insert(rank.clone());
+        *known = known.clone().min(rank);
+    }
+    let named = |(name, (_, _, _, key))| (name, key);
+    owners.into_iter().map(named).collect()
+}
+
 /// Finds the members of a set by asking everything.
 fn members(facts: &Facts, id: &SetId) -> BTreeSet<Member> {
     let (selector, named) = match id {
@@ -434,6 +520,7 @@ fn members(facts: &Facts, id: &SetId) -> BTreeSet<Member> {
                 let has: Vec<IpNet> = made.expected_ips.iter().map(|ip| host_net(*ip)).collect();
                 (&made.labels, made.profiles.clone(), has, made.ports.clone())
             }
+            Resource::WorkloadEndpoint(made) if !is_allowed(facts, made) => continue,
             Resource::WorkloadEndpoint(made) => (
                 &made.labels,
                 made.profiles.clone(),

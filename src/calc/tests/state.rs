@@ -5,11 +5,11 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use crate::calc::{
-    ActivePolicy, ActiveProfile, Calc, Changes, EndpointId, EndpointPolicies, Member, PolicyId,
-    SetChange, SetId, SetMembers, SetSize,
+    ActivePolicy, ActiveProfile, AdminState, Calc, Changes, EndpointId, EndpointPolicies, Member,
+    NatPools, PolicyId, SetChange, SetId, SetMembers, SetSize, WorkloadInterface,
 };
 use crate::model::{HostInterface, ProfileId};
-use crate::net::Family;
+use crate::net::{Family, InterfaceName};
 
 /// All changes heard, folded together.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -18,6 +18,8 @@ pub(super) struct State {
     pub(super) profiles: BTreeMap<ProfileId, Arc<ActiveProfile>>,
     pub(super) endpoints: BTreeMap<EndpointId, Arc<EndpointPolicies>>,
     pub(super) interfaces: BTreeMap<HostInterface, EndpointId>,
+    pub(super) workloads: BTreeMap<InterfaceName, Arc<WorkloadInterface>>,
+    pub(super) pools: Arc<NatPools>,
     pub(super) sets: BTreeMap<SetId, BTreeSet<Member>>,
 }
 
@@ -35,6 +37,14 @@ impl State {
         fold_map(&mut self.profiles, &changes.profiles, told);
         fold_map(&mut self.endpoints, &changes.endpoints, told);
         fold_map(&mut self.interfaces, &changes.interfaces, told);
+        fold_map(&mut self.workloads, &changes.workloads, told);
+        if let Some(pools) = &changes.pools {
+            let old = std::mem::replace(&mut self.pools, Arc::clone(pools));
+            assert!(
+                told == Told::Everything || old != *pools,
+                "pools told in vain"
+            );
+        }
         for (id, change) in &changes.sets {
             match change {
                 SetChange::Whole => {
@@ -123,7 +133,12 @@ impl State {
             self.policies.keys().collect(),
             "policies in use"
         );
-        let owners: BTreeSet<&EndpointId> = self.interfaces.values().collect();
+        let up = self
+            .workloads
+            .values()
+            .filter(|workload| workload.state == AdminState::Up)
+            .map(|workload| &workload.endpoint);
+        let owners: BTreeSet<&EndpointId> = self.interfaces.values().chain(up).collect();
         assert_eq!(
             owners,
             self.endpoints.keys().collect(),

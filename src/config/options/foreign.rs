@@ -47,7 +47,6 @@ ignored! {
         "IpInIpMtu": AnyInt = "0", "Packet size of the IP-in-IP interface.";
         "IpInIpTunnelAddr": Ipv4 = "", "Address of the IP-in-IP interface.";
         "VXLANEnabled": Bool = "", "Tunnels traffic between hosts in VXLAN.";
-        "VXLANPort": AnyInt = "4789", "UDP port of VXLAN.";
         "VXLANVNI": AnyInt = "4096", "Network number of VXLAN.";
         "VXLANMTU": AnyInt = "0", "Packet size of the IPv4 VXLAN interface.";
         "VXLANMTUV6": AnyInt = "0", "Packet size of the IPv6 VXLAN interface.";

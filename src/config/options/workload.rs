@@ -1,6 +1,6 @@
 //! Rows of workload endpoints, their routes and address translation.
 
-use super::Status::{Accepted, Planned};
+use super::Status::{Accepted, Planned, Works};
 use super::{Row, table};
 use crate::config::choices::{FloatingIps, NatExclusions, ServiceLoopPrevention, SourceSpoofing};
 use crate::config::types::{
@@ -15,6 +15,9 @@ table! {
     "AllowVXLANPacketsFromWorkloads": Bool = "false", Workloads, NONE, Planned,
         |c, v| c.workload.allow_vxlan = v,
         "Lets workloads send VXLAN packets.";
+    "VXLANPort": Port = "4789", Workloads, NONE, Works,
+        |c, v| c.workload.vxlan_port = v,
+        "UDP port of VXLAN, to which workloads may not send unless they are allowed to.";
     "AllowIPIPPacketsFromWorkloads": Bool = "false", Workloads, NONE, Planned,
         |c, v| c.workload.allow_ipip = v,
         "Lets workloads send IP-in-IP packets.";

@@ -7,11 +7,33 @@ use crate::datastore::field::{Field, Object, quoted};
 use crate::model::{ClusterInformation, FelixConfiguration, Form, IpPool};
 use crate::net::parse_net;
 use ipnet::IpNet;
+use std::net::IpAddr;
 
 /// The name of the one resource that is for the whole cluster.
 const CLUSTER_WIDE: &str = "default";
 /// What stands before a node's name in the name of its configuration.
 const PER_NODE: &str = "node.";
+
+/// Reads the addresses that a node speaks BGP from, which are the host's own; the rest of its spec does not
+/// matter here, and one that cannot be read is passed over.
+pub(super) fn node_addresses(spec: &Object<'_>) -> Vec<IpAddr> {
+    let Some(field) = spec.get("bgp") else {
+        return Vec::new();
+    };
+    let bgp = field.object();
+    let address = |name| {
+        let field = bgp.get(name)?;
+        let net = field.text().and_then(parse_net);
+        if net.is_none() {
+            field.warn("is not an address and is passed over");
+        }
+        // With host bits: the network that stands beside the address does not matter.
+        let text = field.text()?.split('/').next()?;
+        text.parse::<IpAddr>().ok()
+    };
+    let addresses = ["ipv4Address", "ipv6Address"].into_iter();
+    addresses.filter_map(address).collect()
+}
 
 /// Reads the spec of a configuration.
 pub(super) fn felix_configuration(

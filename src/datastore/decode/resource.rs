@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use super::Context;
-use super::cluster::{cluster_information, felix_configuration, ip_pool_v1, ip_pool_v3};
+use super::cluster::{
+    cluster_information, felix_configuration, ip_pool_v1, ip_pool_v3, node_addresses,
+};
 use super::host::{host_endpoint_v1, host_endpoint_v3};
 use super::kinds::{Recognised, recognise};
 use super::meta::{Meta, meta_v3};
@@ -15,7 +17,7 @@ use super::workload::{workload_endpoint_v1, workload_endpoint_v3};
 use crate::datastore::document::{DocumentError, Node, Value, parse};
 use crate::datastore::field::{Field, Object, Report, quoted};
 use crate::datastore::validate;
-use crate::model::{Form, Kind, LabelMap, Place, Problem, Resource, ResourceKey};
+use crate::model::{self, Form, Kind, LabelMap, Place, Problem, Resource, ResourceKey};
 
 /// The longest name that a problem shows as the resource's own.
 const MAX_SHOWN_NAME: usize = 512;
@@ -227,14 +229,12 @@ fn known_v3(object: &Object<'_>, kind: Kind, context: Context) -> Outcome {
             let configuration = felix_configuration(&spec, &spec_field, &meta);
             return (key, Some(Resource::FelixConfiguration(configuration)));
         }
-        // Nothing of a node's spec matters here.
         Kind::Node => {
-            return (
-                key,
-                Some(Resource::Node(crate::model::Node {
-                    labels: meta.labels,
-                })),
-            );
+            let node = model::Node {
+                labels: meta.labels,
+                addresses: node_addresses(&spec),
+            };
+            return (key, Some(Resource::Node(node)));
         }
         Kind::WorkloadEndpoint => {
             workload_endpoint_v3(&metadata, &spec, &meta, context).map(|(name, endpoint)| {
@@ -302,9 +302,8 @@ fn known_v1(object: &Object<'_>, kind: Kind, context: Context) -> Outcome {
         Kind::Node => {
             let key = v1_name(&metadata, "name").map(|name| ResourceKey::v1(kind, "", name));
             let labels = v1_labels(&metadata);
-            // Nothing of a node's spec matters here.
-            spec.ignore(&["bgp"]);
-            (key, Some(Resource::Node(crate::model::Node { labels })))
+            let addresses = node_addresses(&spec);
+            (key, Some(Resource::Node(model::Node { labels, addresses })))
         }
         Kind::IpPool => {
             let pool = ip_pool_v1(&metadata, &spec, context);

@@ -111,7 +111,7 @@ fn workload_endpoint(spec: &Object<'_>, form: Form) -> Option<WorkloadEndpoint> 
         workload: String::new(),
         endpoint: String::new(),
         interface: interface?,
-        active: true,
+        active: state(spec, form),
         mac,
         nets,
         nat,
@@ -120,6 +120,14 @@ fn workload_endpoint(spec: &Object<'_>, form: Form) -> Option<WorkloadEndpoint> 
         ports: Vec::new(),
         allow_spoofed_sources: Vec::new(),
     })
+}
+
+/// Tells whether the endpoint is to carry traffic: the v1 form may say so, and any word but `active` is no.
+fn state(spec: &Object<'_>, form: Form) -> bool {
+    match form {
+        Form::V3 => true,
+        Form::V1 => spec.text("state").is_none_or(|state| state == "active"),
+    }
 }
 
 fn nat(field: &Field<'_>, nets: &[IpNet]) -> Option<NatMapping> {

@@ -156,6 +156,18 @@ pub(in crate::kernel) mod expression {
     pub(in crate::kernel) const NFTA_LOG_PREFIX: u16 = 2;
     pub(in crate::kernel) const NFTA_REJECT_TYPE: u16 = 1;
     pub(in crate::kernel) const NFTA_REJECT_ICMP_CODE: u16 = 2;
+    pub(in crate::kernel) const NFTA_FIB_DREG: u16 = 1;
+    pub(in crate::kernel) const NFTA_FIB_RESULT: u16 = 2;
+    pub(in crate::kernel) const NFTA_FIB_FLAGS: u16 = 3;
+    pub(in crate::kernel) const NFTA_NAT_TYPE: u16 = 1;
+    pub(in crate::kernel) const NFTA_NAT_FAMILY: u16 = 2;
+    pub(in crate::kernel) const NFTA_NAT_REG_ADDR_MIN: u16 = 3;
+    pub(in crate::kernel) const NFTA_NAT_REG_PROTO_MIN: u16 = 5;
+    pub(in crate::kernel) const NFTA_NAT_REG_PROTO_MAX: u16 = 6;
+    pub(in crate::kernel) const NFTA_NAT_FLAGS: u16 = 7;
+    pub(in crate::kernel) const NFTA_MASQ_FLAGS: u16 = 1;
+    pub(in crate::kernel) const NFTA_MASQ_REG_PROTO_MIN: u16 = 2;
+    pub(in crate::kernel) const NFTA_MASQ_REG_PROTO_MAX: u16 = 3;
 }
 
 /// Values of `linux/netfilter/nf_tables.h`.
@@ -188,6 +200,8 @@ pub(in crate::kernel) mod value {
     pub(in crate::kernel) const REG_VERDICT: u32 = 0;
     /// `NFT_REG_1`, the first of the registers of 16 bytes.
     pub(in crate::kernel) const REG_1: u32 = 1;
+    pub(in crate::kernel) const REG_2: u32 = 2;
+    pub(in crate::kernel) const REG_3: u32 = 3;
     /// `NFT_REG32_00`, the first of the registers of 4 bytes; it begins where `NFT_REG_1` does.
     pub(in crate::kernel) const REG32_00: u32 = 8;
 
@@ -212,6 +226,17 @@ pub(in crate::kernel) mod value {
     pub(in crate::kernel) const REJECT_TCP_RST: u32 = 1;
     pub(in crate::kernel) const REJECT_ICMPX_UNREACH: u32 = 2;
     pub(in crate::kernel) const REJECT_ICMPX_PORT_UNREACH: u8 = 1;
+    /// `NFT_FIB_RESULT_OIF`.
+    pub(in crate::kernel) const FIB_RESULT_OIF: u32 = 1;
+    pub(in crate::kernel) const FIB_F_SADDR: u32 = 0x1;
+    pub(in crate::kernel) const FIB_F_MARK: u32 = 0x4;
+    pub(in crate::kernel) const FIB_F_IIF: u32 = 0x8;
+    /// `NFTA_FIB_F_PRESENT`: the result is whether there is one.
+    pub(in crate::kernel) const FIB_F_PRESENT: u32 = 0x20;
+    pub(in crate::kernel) const NAT_SNAT: u32 = 0;
+    pub(in crate::kernel) const NAT_DNAT: u32 = 1;
+    /// `NF_NAT_RANGE_PROTO_SPECIFIED` of `linux/netfilter/nf_nat.h`: the registers of ports are meant.
+    pub(in crate::kernel) const NAT_RANGE_PROTO_SPECIFIED: u32 = 2;
 }
 
 /// Data types as `nft` numbers them in `enum datatypes` of its `include/datatype.h`; the kernel only keeps them.

@@ -11,9 +11,10 @@ use super::consts::attribute::{
     NFTA_DATA_VALUE, NFTA_DATA_VERDICT, NFTA_LIST_ELEM, NFTA_VERDICT_CHAIN, NFTA_VERDICT_CODE,
 };
 use super::consts::{expression as field, nfnetlink, value};
+use super::nat::{masquerade, translation};
 use super::sets::{ADDRESS_V4_LENGTH, ADDRESS_V6_LENGTH, INTERFACE_LENGTH, padded};
 use super::text::shortened;
-use crate::net::{Family, InterfaceName};
+use crate::net::{Family, InterfaceName, PortRange};
 use crate::nft::{
     Comparison, Expr, InterfaceMatch, InterfaceSide, Key, Limit, RejectWith, SetName, Side, Verdict,
 };
@@ -84,6 +85,15 @@ fn expression(buffer: &mut Buffer, expr: &Expr) {
         Expr::HasInputInterface => {
             meta(buffer, value::META_IIF, value::REG_1);
             compare(buffer, value::CMP_NEQ, &0_u32.to_ne_bytes());
+        }
+        Expr::NoReversePath => {
+            named(buffer, "fib", |buffer| {
+                let by = value::FIB_F_SADDR | value::FIB_F_MARK | value::FIB_F_IIF;
+                buffer.be32(field::NFTA_FIB_FLAGS, by | value::FIB_F_PRESENT);
+                buffer.be32(field::NFTA_FIB_RESULT, value::FIB_RESULT_OIF);
+                buffer.be32(field::NFTA_FIB_DREG, value::REG_1);
+            });
+            compare(buffer, value::CMP_EQ, &0_u32.to_ne_bytes());
         }
         Expr::Address(side, comparison, net) => address(buffer, *side, *comparison, net),
         Expr::Port(side, comparison, range) => {
@@ -159,6 +169,12 @@ fn expression(buffer: &mut Buffer, expr: &Expr) {
         Expr::NoTrack => buffer.nest(NFTA_LIST_ELEM, |buffer| {
             buffer.text(field::NFTA_EXPR_NAME, "notrack");
         }),
+        Expr::Dnat { address, port } => {
+            let ports = port.map(PortRange::single);
+            translation(buffer, value::NAT_DNAT, *address, ports);
+        }
+        Expr::Snat { address, ports } => translation(buffer, value::NAT_SNAT, *address, *ports),
+        Expr::Masquerade { ports } => masquerade(buffer, *ports),
         Expr::Reject(with) => named(buffer, "reject", |buffer| match with {
             RejectWith::PortUnreachable => {
                 buffer.be32(field::NFTA_REJECT_TYPE, value::REJECT_ICMPX_UNREACH);
@@ -205,14 +221,14 @@ pub(super) fn interface_bytes(name: &InterfaceName) -> [u8; INTERFACE_LENGTH] {
     bytes
 }
 
-fn named(buffer: &mut Buffer, name: &str, body: impl FnOnce(&mut Buffer)) {
+pub(super) fn named(buffer: &mut Buffer, name: &str, body: impl FnOnce(&mut Buffer)) {
     buffer.nest(NFTA_LIST_ELEM, |buffer| {
         buffer.text(field::NFTA_EXPR_NAME, name);
         buffer.nest(field::NFTA_EXPR_DATA, body);
     });
 }
 
-fn data(buffer: &mut Buffer, attribute: u16, bytes: &[u8]) {
+pub(super) fn data(buffer: &mut Buffer, attribute: u16, bytes: &[u8]) {
     buffer.nest(attribute, |buffer| buffer.bytes(NFTA_DATA_VALUE, bytes));
 }
 

@@ -6,6 +6,7 @@ mod batch;
 pub(in crate::kernel) mod buffer;
 pub(in crate::kernel) mod consts;
 mod exprs;
+mod nat;
 pub(in crate::kernel) mod object;
 pub(in crate::kernel) mod sets;
 mod text;

@@ -81,6 +81,93 @@ fn look_ups_fit_what_they_look_up_in() {
 }
 
 #[test]
+fn expressions_stay_where_the_kernel_takes_them() {
+    let of = |kind, hook| BaseChain {
+        kind,
+        hook,
+        priority: 0,
+    };
+    let filter = |hook| of(ChainType::Filter, hook);
+    let nat = |hook| of(ChainType::Nat, hook);
+    let address = "192.0.2.1".parse().unwrap();
+    let dnat = Expr::Dnat {
+        address,
+        port: None,
+    };
+    let snat = Expr::Snat {
+        address,
+        ports: None,
+    };
+    let masquerade = Expr::Masquerade { ports: None };
+    let reject = Expr::Reject(RejectWith::PortUnreachable);
+    for (expr, right, wrong) in [
+        (
+            Expr::NoReversePath,
+            vec![
+                filter(Hook::Prerouting),
+                filter(Hook::Input),
+                filter(Hook::Forward),
+            ],
+            vec![filter(Hook::Output), filter(Hook::Postrouting)],
+        ),
+        (
+            dnat,
+            vec![nat(Hook::Prerouting), nat(Hook::Output)],
+            vec![filter(Hook::Prerouting), nat(Hook::Postrouting)],
+        ),
+        (
+            snat,
+            vec![nat(Hook::Postrouting), nat(Hook::Input)],
+            vec![filter(Hook::Postrouting), nat(Hook::Output)],
+        ),
+        (
+            masquerade,
+            vec![nat(Hook::Postrouting)],
+            vec![filter(Hook::Postrouting), nat(Hook::Input)],
+        ),
+        (
+            reject,
+            vec![filter(Hook::Output), filter(Hook::Prerouting)],
+            vec![filter(Hook::Postrouting)],
+        ),
+    ] {
+        let through_a_map = |base| {
+            vec![
+                chain_of("base", Some(base), &[rule(&[vmap("m")])]),
+                map("m", &[entry("eth0", goto("a"))]),
+                chain("a", &[jump("b")]),
+                chain("b", std::slice::from_ref(&expr)),
+            ]
+        };
+        for base in right {
+            Host::with(&through_a_map(base));
+        }
+        for base in wrong {
+            let objects = through_a_map(base);
+            let error = refused(&objects).to_string();
+            let expected = format!(
+                "chain `b`: `{expr}` cannot be reached from the base chain `base` ({base})"
+            );
+            assert_eq!(error, expected);
+            // The kernel in memory would have refused it too.
+            let mut host = Host::with(&objects[1..]);
+            let operations = [
+                Operation::AddChain {
+                    name: "base".parse().unwrap(),
+                    base: Some(base),
+                },
+                Operation::AddRule {
+                    chain: "base".parse().unwrap(),
+                    rule: Arc::new(rule(&[vmap("m")])),
+                },
+            ];
+            let outcome = commit(&mut host.kernel, &operations);
+            assert_eq!(outcome, Some((1, Errno::NotSupported)), "{expr} {base}");
+        }
+    }
+}
+
+#[test]
 fn loops_are_found_wherever_they_close() {
     let error = refused(&[chain("a", &[jump("a")])]);
     assert_eq!(error.to_string(), "a loop: chain `a` -> chain `a`");

@@ -105,6 +105,7 @@ fn matches() -> Vec<Rule> {
             ),
             Expr::HasInputInterface,
         ]),
+        rule(&[family(Family::V6), Expr::NoReversePath, source("::/0")]),
         rule(&[Expr::Interface(
             input,
             Comparison::Is,
@@ -201,6 +202,61 @@ fn statements() -> Vec<Rule> {
     ]
 }
 
+/// Holds translations of the destination.
+fn destinations() -> Vec<Rule> {
+    let dnat = |address: &str, port| Expr::Dnat {
+        address: address.parse().unwrap(),
+        port,
+    };
+    vec![
+        rule(&[family(Family::V4), dnat("10.0.0.1", None)]),
+        rule(&[
+            family(Family::V4),
+            source("10.0.0.0/8"),
+            protocol(Protocol::TCP),
+            port(80, 80),
+            dnat("10.0.0.1", Some(8775)),
+        ]),
+        rule(&[family(Family::V6), dnat("fd00::1", None)]),
+        rule(&[
+            family(Family::V6),
+            protocol(Protocol::TCP),
+            dnat("fd00::1", Some(80)),
+        ]),
+    ]
+}
+
+/// Holds translations of the source.
+fn sources() -> Vec<Rule> {
+    let range = |first, last| Some(PortRange::new(first, last).unwrap());
+    let snat = |address: &str, ports| Expr::Snat {
+        address: address.parse().unwrap(),
+        ports,
+    };
+    let masquerade = |ports| Expr::Masquerade { ports };
+    vec![
+        rule(&[family(Family::V4), snat("192.0.2.1", None)]),
+        rule(&[
+            family(Family::V4),
+            protocol(Protocol::TCP),
+            snat("192.0.2.1", range(1024, 2048)),
+        ]),
+        rule(&[
+            family(Family::V6),
+            protocol(Protocol::UDP),
+            snat("fd00::1", range(1024, 2048)),
+        ]),
+        rule(&[family(Family::V6), snat("fd00::1", None)]),
+        rule(&[
+            family(Family::V4),
+            protocol(Protocol::TCP),
+            masquerade(range(1024, 1024)),
+        ]),
+        rule(&[protocol(Protocol::UDP), masquerade(range(1024, 2048))]),
+        rule(&[family(Family::V6), masquerade(None)]),
+    ]
+}
+
 /// Holds every kind of object.
 fn everything() -> Vec<Object> {
     let rules = [matches(), statements()].concat();
@@ -214,6 +270,16 @@ fn everything() -> Vec<Object> {
         hook: Hook::Prerouting,
         priority: -101,
     };
+    let nat_output = BaseChain {
+        kind: ChainType::Nat,
+        hook: Hook::Output,
+        priority: -100,
+    };
+    let nat_post = BaseChain {
+        kind: ChainType::Nat,
+        hook: Hook::Postrouting,
+        priority: 110,
+    };
     let post = BaseChain {
         kind: ChainType::Filter,
         hook: Hook::Postrouting,
@@ -222,7 +288,9 @@ fn everything() -> Vec<Object> {
     vec![
         base_chain("input-policy", &[vmap("hep-in-if")]),
         chain_of("raw-prerouting", Some(raw), &[rule(&[Expr::NoTrack])]),
-        chain_of("nat-prerouting", Some(nat), &[]),
+        chain_of("nat-prerouting", Some(nat), &destinations()),
+        chain_of("nat-output", Some(nat_output), &[]),
+        chain_of("nat-postrouting", Some(nat_post), &sources()),
         chain_of("output-dnat", Some(post), &[]),
         chain_of("pol-in-default.all/x", None, &rules),
         chain("c2", &[]),

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::net::{Family, InterfaceName, Protocol};
+use crate::net::{Family, InterfaceName, PortRange, Protocol};
 use crate::nft::{
     Comparison, Element, ElementKey, Expr, InterfaceMatch, InterfaceSide, Key, Limit, LimitUnit,
     RejectWith, Rule, Side, Verdict, ct_state, ct_status,
@@ -149,6 +149,7 @@ fn implied(expr: &Expr, later: &[Expr]) -> bool {
         Expr::Protocol(Comparison::IsNot, _)
         | Expr::Interface(..)
         | Expr::HasInputInterface
+        | Expr::NoReversePath
         | Expr::Address(..)
         | Expr::Port(..)
         | Expr::IcmpType(..)
@@ -164,6 +165,9 @@ fn implied(expr: &Expr, later: &[Expr]) -> bool {
         | Expr::Limit(_)
         | Expr::Log { .. }
         | Expr::NoTrack
+        | Expr::Dnat { .. }
+        | Expr::Snat { .. }
+        | Expr::Masquerade { .. }
         | Expr::Reject(_)
         | Expr::Verdict(_) => false,
     }
@@ -175,6 +179,7 @@ fn is_match(expr: &Expr) -> bool {
         | Expr::Protocol(..)
         | Expr::Interface(..)
         | Expr::HasInputInterface
+        | Expr::NoReversePath
         | Expr::Address(..)
         | Expr::Port(..)
         | Expr::IcmpType(..)
@@ -190,6 +195,9 @@ fn is_match(expr: &Expr) -> bool {
         | Expr::Limit(_)
         | Expr::Log { .. }
         | Expr::NoTrack
+        | Expr::Dnat { .. }
+        | Expr::Snat { .. }
+        | Expr::Masquerade { .. }
         | Expr::Reject(_)
         | Expr::Verdict(_) => false,
     }
@@ -264,6 +272,7 @@ fn write_expr(f: &mut fmt::Formatter<'_>, expr: &Expr, asked: Asked) -> fmt::Res
             write!(f, "{} {}{name}", interface_word(*side), not(*comparison))
         }
         Expr::HasInputInterface => f.write_str("iif != 0"),
+        Expr::NoReversePath => f.write_str("fib saddr . mark . iif oif missing"),
         Expr::Address(side, comparison, net) => {
             if asked.family(Family::of_net(net)) {
                 let word = address_word(Family::of_net(net), *side);
@@ -308,6 +317,12 @@ fn write_expr(f: &mut fmt::Formatter<'_>, expr: &Expr, asked: Asked) -> fmt::Res
         Expr::Limit(limit) => write_limit(f, limit),
         Expr::Log { prefix } => write!(f, "log prefix {}", quoted(prefix, LOG_PREFIX)),
         Expr::NoTrack => f.write_str("notrack"),
+        Expr::Dnat { address, port } => {
+            write_translation(f, "dnat", *address, port.map(PortRange::single))
+        }
+        Expr::Snat { address, ports } => write_translation(f, "snat", *address, *ports),
+        Expr::Masquerade { ports: None } => f.write_str("masquerade"),
+        Expr::Masquerade { ports: Some(ports) } => write!(f, "masquerade to :{ports}"),
         Expr::Reject(RejectWith::PortUnreachable) => f.write_str("reject"),
         Expr::Reject(RejectWith::TcpReset) => f.write_str("reject with tcp reset"),
         Expr::Verdict(verdict) => write!(f, "{verdict}"),
@@ -445,6 +460,20 @@ fn write_set_mark(f: &mut fmt::Formatter<'_>, mask: u32, value: u32) -> fmt::Res
     } else {
         // A bit that is set afterwards need not be cleared before.
         write!(f, "meta mark & 0x{:08x} | 0x{value:08x}", kept | value)
+    }
+}
+
+fn write_translation(
+    f: &mut fmt::Formatter<'_>,
+    statement: &str,
+    address: IpAddr,
+    ports: Option<PortRange>,
+) -> fmt::Result {
+    match (address, ports) {
+        (IpAddr::V4(address), None) => write!(f, "{statement} ip to {address}"),
+        (IpAddr::V4(address), Some(ports)) => write!(f, "{statement} ip to {address}:{ports}"),
+        (IpAddr::V6(address), None) => write!(f, "{statement} ip6 to {address}"),
+        (IpAddr::V6(address), Some(ports)) => write!(f, "{statement} ip6 to [{address}]:{ports}"),
     }
 }
 

@@ -1,0 +1,204 @@
+//! The two ends that the rest of the agent holds.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+use tokio::runtime::Builder;
+use tokio::sync::Notify;
+
+use super::conntrack::Forgetter;
+use super::error::RouteError;
+use super::request::Requests;
+use super::settings::{Event, Outcome, Settings, Wiring};
+use super::worker::Worker;
+use crate::net::InterfaceName;
+
+/// Starts to wire interfaces, on a thread of its own in the network namespace of the calling one.
+///
+/// Nothing of what was wired is undone when it ends.
+pub fn start(settings: Settings) -> Result<(Handle, Events), RouteError> {
+    let requests = Requests::open()?;
+    let forgetter = Forgetter::start().map_err(RouteError::Start)?;
+    let runtime = Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .build()
+        .map_err(RouteError::Start)?;
+    let shared = Arc::new(Shared::default());
+    let theirs = Arc::clone(&shared);
+    thread::Builder::new()
+        .name("routes".to_owned())
+        .spawn(move || {
+            let _ended = Ended(Arc::clone(&theirs));
+            runtime.block_on(Worker::new(theirs, settings, requests, forgetter).run());
+        })
+        .map_err(RouteError::Start)?;
+    let events = Events(Arc::clone(&shared));
+    Ok((Handle(shared), events))
+}
+
+/// The end that tells what is wanted; the thread ends when it is dropped.
+pub struct Handle(Arc<Shared>);
+
+impl Handle {
+    /// Tells what an interface needs, `None` where its workload is gone.
+    ///
+    /// The policy of the interface must be in the kernel already. What was told of an interface and not yet
+    /// begun is replaced.
+    pub fn want(&self, interface: InterfaceName, wiring: Option<Wiring>) {
+        self.0.inbox().wants.insert(interface, wiring);
+        self.0.told.notify_one();
+    }
+
+    /// Tells that every interface of a workload has been told: from now on what nobody wants is removed.
+    pub fn in_sync(&self) {
+        self.0.inbox().in_sync = true;
+        self.0.told.notify_one();
+    }
+
+    /// Changes the settings.
+    pub fn configure(&self, settings: Settings) {
+        self.0.inbox().settings = Some(settings);
+        self.0.told.notify_one();
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.0.inbox().closed = true;
+        self.0.told.notify_one();
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handle").finish_non_exhaustive()
+    }
+}
+
+/// The end that hears what came of it.
+pub struct Events(Arc<Shared>);
+
+impl Events {
+    /// Waits for the next event; `None` once the thread has ended.
+    ///
+    /// Cancel safe: a call that is dropped before it is ready loses nothing. Of an interface that nobody has
+    /// asked for meanwhile, only the last event is kept.
+    pub async fn next(&mut self) -> Option<Event> {
+        loop {
+            {
+                let mut outbox = self.0.outbox();
+                if let Some((interface, outcome)) = outbox.outcomes.pop_first() {
+                    return Some(Event { interface, outcome });
+                }
+                if outbox.ended {
+                    return None;
+                }
+            }
+            self.0.news.notified().await;
+        }
+    }
+}
+
+impl fmt::Debug for Events {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Events").finish_non_exhaustive()
+    }
+}
+
+/// What passes between the thread and the rest; it grows with the interfaces and with nothing else.
+#[derive(Default)]
+pub(super) struct Shared {
+    inbox: Mutex<Inbox>,
+    told: Notify,
+    outbox: Mutex<Outbox>,
+    news: Notify,
+}
+
+/// What was told since the thread last looked.
+#[derive(Default)]
+pub(super) struct Inbox {
+    /// What interfaces need.
+    pub(super) wants: BTreeMap<InterfaceName, Option<Wiring>>,
+    /// Whether that is all.
+    pub(super) in_sync: bool,
+    /// Other settings.
+    pub(super) settings: Option<Settings>,
+    /// Whether nobody tells anything any more.
+    pub(super) closed: bool,
+}
+
+#[derive(Default)]
+struct Outbox {
+    outcomes: BTreeMap<InterfaceName, Outcome>,
+    ended: bool,
+}
+
+impl Shared {
+    /// Waits until something was told; once at least for all that was told meanwhile.
+    pub(super) async fn told(&self) {
+        self.told.notified().await;
+    }
+
+    /// Takes what was told.
+    pub(super) fn take(&self) -> Inbox {
+        std::mem::take(&mut *self.inbox())
+    }
+
+    /// Says what came of an interface.
+    pub(super) fn say(&self, interface: InterfaceName, outcome: Outcome) {
+        self.outbox().outcomes.insert(interface, outcome);
+        self.news.notify_one();
+    }
+
+    /// Takes back what was said of an interface and not yet heard.
+    pub(super) fn unsay(&self, interface: &InterfaceName) {
+        self.outbox().outcomes.remove(interface);
+    }
+
+    fn inbox(&self) -> MutexGuard<'_, Inbox> {
+        self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn outbox(&self) -> MutexGuard<'_, Outbox> {
+        self.outbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Says that the thread has ended, however it did.
+struct Ended(Arc<Shared>);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.0.outbox().ended = true;
+        self.0.news.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_outlive_a_dropped_call_and_end_with_the_thread() {
+        let shared = Arc::new(Shared::default());
+        let mut events = Events(Arc::clone(&shared));
+        let runtime = Builder::new_current_thread().build().expect("a runtime");
+        runtime.block_on(async {
+            let name: InterfaceName = "cali0".parse().expect("a name");
+            tokio::select! {
+                biased;
+                _ = events.next() => panic!("nothing was said"),
+                () = std::future::ready(()) => {}
+            }
+            shared.say(name.clone(), Outcome::Down);
+            shared.say(name.clone(), Outcome::Wired);
+            let event = events.next().await.expect("an event");
+            assert_eq!((event.interface, event.outcome), (name, Outcome::Wired));
+            drop(Ended(shared));
+            assert_eq!(events.next().await, None);
+        });
+    }
+}

@@ -1,0 +1,139 @@
+//! Settings of the kernel below `/proc/sys/net`.
+
+use std::fs;
+use std::io;
+use std::net::IpAddr;
+use std::path::Path;
+
+use tracing::{debug, info, warn};
+
+use super::error::RouteError;
+use super::settings::{Forwarding, Ipv6, Settings, SpoofedSources, Wiring};
+use crate::net::{Family, InterfaceName};
+
+/// Where the kernel shows the settings of this network namespace.
+const ROOT: &str = "/proc/sys";
+
+/// Names under which the settings of all interfaces stand, whatever interface bears them.
+const SHARED: [&str; 2] = ["all", "default"];
+
+/// Whether a setting must be as wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Need {
+    /// Nothing works as it should otherwise.
+    Required,
+    /// It is better so, and not every kernel has it.
+    Welcome,
+}
+
+/// Sets what the whole host needs; what fails is logged and nothing more.
+pub(super) fn configure_host(settings: &Settings) {
+    let forwarding: &[(&str, Family)] = match settings.forwarding {
+        Forwarding::Enabled => &[
+            ("net/ipv4/ip_forward", Family::V4),
+            ("net/ipv6/conf/all/forwarding", Family::V6),
+        ],
+        Forwarding::LeftAlone => &[],
+    };
+    for (setting, family) in forwarding {
+        if settings.wires(*family)
+            && let Err(error) = set(setting, "1")
+        {
+            warn!(
+                error = &error as &dyn std::error::Error,
+                "this host may not forward"
+            );
+        }
+    }
+    if let Err(error) = set("net/netfilter/nf_conntrack_acct", "1") {
+        debug!(
+            error = &error as &dyn std::error::Error,
+            "connections are not counted"
+        );
+    }
+    // The kernel takes the larger of this and the interface's, and the larger of the two is the looser.
+    if read("net/ipv4/conf/all/rp_filter").is_ok_and(|value| value == "2") {
+        info!("net/ipv4/conf/all/rp_filter is 2: the kernel's own check of IPv4 sources is loose");
+    }
+}
+
+/// Sets what the interface of a workload needs, as far as it can, and returns the first failure.
+pub(super) fn configure_interface(
+    interface: &InterfaceName,
+    wiring: &Wiring,
+    ipv6: Ipv6,
+) -> Result<(), RouteError> {
+    if SHARED.contains(&interface.as_str()) {
+        return Err(RouteError::Name {
+            interface: interface.clone(),
+        });
+    }
+    let v4 = |setting: &str| format!("net/ipv4/conf/{interface}/{setting}");
+    let v6 = |setting: &str| format!("net/ipv6/conf/{interface}/{setting}");
+    // A workload's own routes lead through its own interface alone, so the strict check refuses nothing that
+    // is right; it stands beside the ruleset's and holds where that does not.
+    let rp_filter = match wiring.spoofing {
+        SpoofedSources::Refused => "1",
+        SpoofedSources::Allowed => "0",
+    };
+    let has_v6 = wiring.addresses.iter().any(IpAddr::is_ipv6);
+    let v6_need = if has_v6 {
+        Need::Required
+    } else {
+        Need::Welcome
+    };
+    let mut wanted = vec![
+        (v6("accept_ra"), "0", Need::Welcome),
+        (v4("rp_filter"), rp_filter, Need::Required),
+        (v4("route_localnet"), "1", Need::Required),
+        (
+            format!("net/ipv4/neigh/{interface}/proxy_delay"),
+            "0",
+            Need::Welcome,
+        ),
+        (v4("proxy_arp"), "1", Need::Required),
+        (v4("forwarding"), "1", Need::Required),
+    ];
+    match ipv6 {
+        Ipv6::Enabled => wanted.extend([
+            (v6("proxy_ndp"), "1", v6_need),
+            (v6("forwarding"), "1", v6_need),
+        ]),
+        Ipv6::Disabled => {}
+    }
+    let mut outcome = Ok(());
+    for (setting, value, need) in wanted {
+        match (set(&setting, value), need) {
+            (Ok(()), _) => {}
+            (Err(error), Need::Required) => outcome = outcome.and(Err(error)),
+            (Err(error), Need::Welcome) => {
+                debug!(
+                    error = &error as &dyn std::error::Error,
+                    "left a setting as it is"
+                );
+            }
+        }
+    }
+    outcome
+}
+
+/// Writes a setting unless it has the value already, so that a read-only `/proc/sys` can be prepared by others.
+fn set(setting: &str, value: &'static str) -> Result<(), RouteError> {
+    if read(setting).is_ok_and(|present| present == value) {
+        return Ok(());
+    }
+    // The file is never created: where there is none, there is no such setting.
+    fs::OpenOptions::new()
+        .write(true)
+        .open(Path::new(ROOT).join(setting))
+        .and_then(|mut file| io::Write::write_all(&mut file, value.as_bytes()))
+        .map_err(|source| RouteError::Sysctl {
+            setting: setting.to_owned(),
+            value,
+            source,
+        })
+}
+
+fn read(setting: &str) -> io::Result<String> {
+    fs::read_to_string(Path::new(ROOT).join(setting)).map(|text| text.trim_end().to_owned())
+}

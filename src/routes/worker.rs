@@ -1,0 +1,442 @@
+//! The loop: hears what is wanted and what the kernel says, and brings the one to the other.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::error::Error;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
+use tracing::{debug, warn};
+
+use super::conntrack::Forgetter;
+use super::error::RouteError;
+use super::follow::Follow;
+use super::handle::{Inbox, Shared};
+use super::observed::{Fact, LinkState, Placed};
+use super::ours::Ours;
+use super::pace::Pace;
+use super::plan::{Knowledge, Operation, Plan, View, plan};
+use super::request::Requests;
+use super::settings::{Outcome, Settings, Wiring};
+use super::sysctl;
+use crate::net::InterfaceName;
+
+/// How long what nobody wants stays on a link that is new: who made it may know the workload before us.
+const GRACE: Duration = Duration::from_secs(10);
+/// When repairs have become so rare that somebody should know why.
+const CONTENTION: Duration = Duration::from_millis(1500);
+
+/// Everything that the loop knows.
+pub(super) struct Worker {
+    shared: Arc<Shared>,
+    settings: Settings,
+    requests: Requests,
+    forgetter: Forgetter,
+    follow: Follow,
+    wanted: BTreeMap<InterfaceName, Wiring>,
+    knowledge: Knowledge,
+    ours: Ours,
+    /// Addresses whose connections are being deleted.
+    flushing: BTreeSet<IpAddr>,
+    /// Links of which a route waits for that.
+    waiting: BTreeSet<u32>,
+    cares: BTreeMap<u32, Care>,
+    contested: BTreeSet<IpAddr>,
+    /// Interfaces of which something is to be said even if it was said before.
+    told: BTreeSet<InterfaceName>,
+    said: BTreeMap<InterfaceName, Outcome>,
+    /// When there is something to do that nothing will announce.
+    wake: Option<Instant>,
+}
+
+/// What is known of a link beside what the kernel says.
+struct Care {
+    /// When it was first seen.
+    seen: Instant,
+    /// Whether something new is to be done for it, rather than the same again.
+    fresh: bool,
+    /// Whether its settings below `/proc/sys` are to be written.
+    unset: bool,
+    pace: Pace,
+    /// How often in a row something failed, and why it did first.
+    failures: u32,
+    reason: Option<String>,
+}
+
+/// What came of one round.
+#[derive(Default)]
+struct Round {
+    acted: BTreeSet<u32>,
+    held: BTreeSet<u32>,
+    failed: BTreeMap<u32, String>,
+    /// Addresses that a route still leads to which should have gone.
+    stuck: BTreeSet<IpAddr>,
+}
+
+impl Worker {
+    /// Makes one that knows nothing yet.
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        settings: Settings,
+        requests: Requests,
+        forgetter: Forgetter,
+    ) -> Self {
+        Self {
+            shared,
+            settings,
+            requests,
+            forgetter,
+            follow: Follow::new(),
+            wanted: BTreeMap::new(),
+            knowledge: Knowledge::Partial,
+            ours: Ours::default(),
+            flushing: BTreeSet::new(),
+            waiting: BTreeSet::new(),
+            cares: BTreeMap::new(),
+            contested: BTreeSet::new(),
+            told: BTreeSet::new(),
+            said: BTreeMap::new(),
+            wake: None,
+        }
+    }
+
+    /// Works until nobody tells anything any more.
+    pub(super) async fn run(mut self) {
+        sysctl::configure_host(&self.settings);
+        loop {
+            let wake = self.wake;
+            let woken = async {
+                match wake {
+                    Some(at) => sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = self.shared.told() => {
+                    let inbox = self.shared.take();
+                    if inbox.closed {
+                        return;
+                    }
+                    self.hear(inbox);
+                }
+                () = self.follow.next(&self.settings) => {}
+                addresses = self.forgetter.done() => self.forgotten(&addresses),
+                () = woken => {}
+            }
+            self.round(Instant::now());
+        }
+    }
+
+    fn hear(&mut self, inbox: Inbox) {
+        for (interface, wiring) in inbox.wants {
+            if let Some((index, _)) = self.follow.observed().named(&interface) {
+                self.refresh_care(index);
+            }
+            if let Some(wiring) = wiring {
+                self.told.insert(interface.clone());
+                self.wanted.insert(interface, wiring);
+            } else {
+                self.told.remove(&interface);
+                self.said.remove(&interface);
+                self.shared.unsay(&interface);
+                self.wanted.remove(&interface);
+            }
+        }
+        let all_differs = match inbox.settings {
+            Some(settings) if settings != self.settings => {
+                self.settings = settings;
+                sysctl::configure_host(&self.settings);
+                self.follow.read_again();
+                true
+            }
+            Some(_) | None => false,
+        };
+        if inbox.in_sync {
+            self.knowledge = Knowledge::Whole;
+        }
+        if all_differs || inbox.in_sync {
+            for care in self.cares.values_mut() {
+                care.fresh = true;
+                care.unset |= all_differs;
+            }
+        }
+    }
+
+    fn forgotten(&mut self, addresses: &BTreeSet<IpAddr>) {
+        for address in addresses {
+            self.flushing.remove(address);
+            self.ours.released(*address);
+        }
+        for index in &self.waiting {
+            if let Some(care) = self.cares.get_mut(index) {
+                care.fresh = true;
+            }
+        }
+    }
+
+    /// Does what is to be done now, if the kernel's state is known.
+    fn round(&mut self, now: Instant) {
+        let Some(mut read) = self.follow.in_step_since() else {
+            self.wake = None;
+            return;
+        };
+        if let Some(interval) = self.settings.refresh
+            && read + interval <= now
+        {
+            debug!("reading routes and neighbours again, as from time to time");
+            self.follow.read_again();
+            self.wake = None;
+            return;
+        }
+        self.meet_links(now);
+        self.ours.look(self.follow.observed(), &self.settings);
+        let plan = self.plan(now);
+        let mut round = Round::default();
+        self.write_settings(now, &mut round);
+        self.carry_out(&plan, now, &mut round);
+        let departed: BTreeSet<IpAddr> = plan.flush.difference(&round.stuck).copied().collect();
+        self.flushing.extend(&departed);
+        self.forgetter.forget(departed);
+        if self.judge(now, &round) == Judgement::Doubtful {
+            self.follow.read_again();
+            read = now;
+        }
+        self.report(&plan, &round);
+        self.wake = self.next_wake(&plan, &round, read);
+        self.waiting = plan.waiting;
+    }
+
+    /// Takes note of the links that came, went, or differ.
+    fn meet_links(&mut self, now: Instant) {
+        for index in self.follow.observed_mut().take_changed() {
+            if self.follow.observed().link(index).is_none() {
+                self.cares.remove(&index);
+                continue;
+            }
+            self.cares.entry(index).or_insert_with(|| Care {
+                seen: now,
+                fresh: true,
+                unset: true,
+                pace: Pace::default(),
+                failures: 0,
+                reason: None,
+            });
+            self.refresh_care(index);
+        }
+    }
+
+    fn refresh_care(&mut self, index: u32) {
+        if let Some(care) = self.cares.get_mut(&index) {
+            care.fresh = true;
+            care.unset = true;
+        }
+    }
+
+    fn plan(&mut self, now: Instant) -> Plan {
+        let in_grace = self
+            .cares
+            .iter()
+            .filter(|(_, care)| now < care.seen + GRACE)
+            .map(|(index, _)| *index)
+            .collect();
+        let plan = plan(&View {
+            settings: &self.settings,
+            wanted: &self.wanted,
+            knowledge: self.knowledge,
+            observed: self.follow.observed(),
+            ours: &self.ours,
+            flushing: &self.flushing,
+            in_grace: &in_grace,
+        });
+        for operation in &plan.standing {
+            self.ours.carried_out(operation);
+        }
+        for address in plan.contested.difference(&self.contested) {
+            warn!(%address, "several interfaces want this address, the newest has it");
+        }
+        self.contested.clone_from(&plan.contested);
+        plan
+    }
+
+    /// Writes the settings of interfaces that are up and wanted.
+    fn write_settings(&mut self, now: Instant, round: &mut Round) {
+        for (interface, wiring) in &self.wanted {
+            let Some((index, link)) = self.follow.observed().named(interface) else {
+                continue;
+            };
+            let Some(care) = self.cares.get_mut(&index) else {
+                continue;
+            };
+            if link.state != LinkState::Up || !care.unset {
+                continue;
+            }
+            if !care.fresh && care.pace.held_until(now).is_some() {
+                round.held.insert(index);
+                continue;
+            }
+            match sysctl::configure_interface(interface, wiring, self.settings.ipv6) {
+                Ok(()) => care.unset = false,
+                Err(error) => round.fail(index, &error),
+            }
+        }
+    }
+
+    fn carry_out(&mut self, plan: &Plan, now: Instant, round: &mut Round) {
+        for operation in &plan.operations {
+            let index = operation.index();
+            let care = self.cares.get(&index);
+            let held = care.is_some_and(|care| !care.fresh && care.pace.held_until(now).is_some());
+            let outcome = if held {
+                round.held.insert(index);
+                Err(())
+            } else {
+                round.acted.insert(index);
+                self.requests
+                    .carry_out(operation)
+                    .map_err(|error| round.fail(index, &error))
+            };
+            match outcome {
+                Ok(()) => {
+                    debug!(?operation, "changed the kernel's routes");
+                    self.ours.carried_out(operation);
+                    self.follow
+                        .observed_mut()
+                        .apply(fact(operation), &self.settings);
+                }
+                Err(()) => round.stuck.extend(removed(operation)),
+            }
+        }
+    }
+
+    /// Takes note of what failed and of what had to be done again.
+    fn judge(&mut self, now: Instant, round: &Round) -> Judgement {
+        let mut judgement = Judgement::Sound;
+        for (index, care) in &mut self.cares {
+            let fresh = std::mem::take(&mut care.fresh);
+            if let Some(reason) = round.failed.get(index) {
+                care.failures = care.failures.saturating_add(1);
+                if care.failures == 1 {
+                    debug!(
+                        reason,
+                        "a change failed, looking whether it was still right"
+                    );
+                    judgement = Judgement::Doubtful;
+                    continue;
+                }
+                if care.reason.as_ref() != Some(reason) {
+                    warn!(reason, "an interface is not wired, will retry");
+                    care.reason = Some(reason.clone());
+                }
+                care.pace.acted(now);
+            } else if round.acted.contains(index) {
+                care.failures = 0;
+                care.reason = None;
+                if !fresh {
+                    let pause = care.pace.acted(now);
+                    if (CONTENTION..2 * CONTENTION).contains(&pause) {
+                        let name = self.follow.observed().link(*index);
+                        let interface = name.and_then(|link| link.name.as_ref());
+                        warn!(?interface, "another program keeps changing our routes");
+                    }
+                }
+            } else if !round.held.contains(index) {
+                care.failures = 0;
+                care.reason = None;
+            }
+        }
+        judgement
+    }
+
+    fn report(&mut self, plan: &Plan, round: &Round) {
+        for interface in self.wanted.keys() {
+            let Some(outcome) = self.outcome(interface, plan, round) else {
+                continue;
+            };
+            if self.told.remove(interface) || self.said.get(interface) != Some(&outcome) {
+                self.said.insert(interface.clone(), outcome.clone());
+                self.shared.say(interface.clone(), outcome);
+            }
+        }
+    }
+
+    /// Returns what came of an interface, `None` while that is open.
+    fn outcome(&self, interface: &InterfaceName, plan: &Plan, round: &Round) -> Option<Outcome> {
+        let Some((index, link)) = self.follow.observed().named(interface) else {
+            return Some(Outcome::Absent);
+        };
+        match link.state {
+            LinkState::Up => {}
+            LinkState::Dormant | LinkState::Down => return Some(Outcome::Down),
+        }
+        let care = self.cares.get(&index)?;
+        if let Some(reason) = &care.reason {
+            let reason = reason.clone();
+            return Some(Outcome::Failed { reason });
+        }
+        let open =
+            care.failures > 0 || round.held.contains(&index) || plan.waiting.contains(&index);
+        (!open).then_some(Outcome::Wired)
+    }
+
+    fn next_wake(&self, plan: &Plan, round: &Round, read: Instant) -> Option<Instant> {
+        let spared = plan.spared.iter().filter_map(|index| {
+            let care = self.cares.get(index)?;
+            Some(care.seen + GRACE)
+        });
+        let now = Instant::now();
+        let retried = round.held.iter().chain(round.failed.keys());
+        let paused = retried.filter_map(|index| {
+            let care = self.cares.get(index)?;
+            Some(care.pace.held_until(now).unwrap_or(now))
+        });
+        let refresh = self.settings.refresh.map(|interval| read + interval);
+        spared.chain(paused).chain(refresh).min()
+    }
+}
+
+/// Whether what is known of the kernel can be relied on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Judgement {
+    Sound,
+    /// Something failed for the first time, perhaps because the kernel is ahead of what we have heard.
+    Doubtful,
+}
+
+impl Round {
+    fn fail(&mut self, index: u32, error: &RouteError) {
+        let mut reason = error.to_string();
+        if let Some(cause) = error.source() {
+            reason = format!("{reason}: {cause}");
+        }
+        self.acted.insert(index);
+        self.failed.entry(index).or_insert(reason);
+    }
+}
+
+/// Returns what the kernel will say of an operation that was carried out.
+fn fact(operation: &Operation) -> Fact {
+    match operation {
+        Operation::AddRoute(key, path) | Operation::ReplaceRoute(key, path) => {
+            Fact::Route(*key, *path, Placed::Added)
+        }
+        Operation::RemoveRoute(key, _) => Fact::RouteGone(*key),
+        Operation::SetNeighbour {
+            index,
+            address,
+            mac,
+        } => Fact::Neighbour(*index, *address, *mac),
+        Operation::RemoveNeighbour { index, address } => Fact::NeighbourGone(*index, *address),
+    }
+}
+
+/// Returns the address that a removal was to take from a link.
+fn removed(operation: &Operation) -> Option<IpAddr> {
+    match operation {
+        Operation::RemoveRoute(key, _) => Some(key.destination.addr()),
+        Operation::RemoveNeighbour { .. }
+        | Operation::SetNeighbour { .. }
+        | Operation::AddRoute(..)
+        | Operation::ReplaceRoute(..) => None,
+    }
+}
