@@ -243,13 +243,7 @@ impl Agent {
                 },
                 event = source.next() => { self.take_resources(event); None }
                 event = links.next() => { self.take_links(event); None }
-                event = route_events.next() => match event {
-                    Some(event) => { say_wired(&event); None }
-                    None => {
-                        error!("the thread that wires the interfaces of workloads has ended");
-                        Some(ExitReason::Failed)
-                    }
-                },
+                event = route_events.next() => say_wired(event.as_ref()),
                 () = sleep_until(retry_at.unwrap_or_else(TokioInstant::now)), if retry_at.is_some() => {
                     self.retry.over();
                     self.cause.add("retry");
@@ -539,8 +533,13 @@ impl Agent {
     }
 }
 
-/// Logs what came of the wiring of a workload's interface.
-fn say_wired(event: &RouteEvent) {
+/// Logs what came of the wiring of a workload's interface; nothing can come of it any more where its thread has
+/// ended.
+fn say_wired(event: Option<&RouteEvent>) -> Option<ExitReason> {
+    let Some(event) = event else {
+        error!("the thread that wires the interfaces of workloads has ended");
+        return Some(ExitReason::Failed);
+    };
     let interface = &event.interface;
     match &event.outcome {
         Outcome::Wired => debug!(%interface, "the workload's interface is wired"),
@@ -550,6 +549,7 @@ fn say_wired(event: &RouteEvent) {
             warn!(%interface, reason, "the workload's interface is not wired; trying again");
         }
     }
+    None
 }
 
 /// Logs what is wrong with the configuration, at its level.

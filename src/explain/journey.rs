@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use super::packet::Packet;
 use super::settings::{DenyAction, Failsafe, ToHostAction};
 use crate::model::{Direction, ProfileId, ResourceKey, TierName};
 use crate::net::InterfaceName;
@@ -201,6 +202,8 @@ pub enum Verdict {
 /// What became of a packet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Journey {
+    /// The packet as it met the host.
+    pub packet: Packet,
     /// The questions, in order; none follows one that denies.
     pub steps: Vec<Step>,
     /// What became of the packet.

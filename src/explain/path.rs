@@ -38,6 +38,7 @@ impl Host {
         };
         let refusal = way.steps.last().and_then(|step| self.refusal(step));
         Journey {
+            packet: packet.clone(),
             steps: way.steps,
             verdict,
             untracked: way.untracked,
@@ -277,7 +278,7 @@ impl Way<'_> {
         let host = self.host;
         if self.is_workload(interface) {
             self.workload_to_host(interface)?;
-            return self.to_host(interface);
+            return self.endpoint_to_host(interface);
         }
         let hook = Hook::Input;
         let Some((key, endpoint)) = host.host_endpoint(interface, List::Normal) else {
@@ -302,7 +303,7 @@ impl Way<'_> {
     }
 
     /// Does what is configured with a packet to this host that the workload's policy allows.
-    fn to_host(&mut self, interface: &InterfaceName) -> Flow {
+    fn endpoint_to_host(&mut self, interface: &InterfaceName) -> Flow {
         let answer = if self.packet.state.is_known() {
             Answer::new(Outcome::Allow, Reason::Known)
         } else if let Some(built_in) = self.workload_may() {

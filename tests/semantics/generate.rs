@@ -417,6 +417,8 @@ pub fn plain_packet() -> Packet {
         ct_state: ct_state::NEW,
         ct_status: 0,
         mark: 0,
+        way_back: true,
+        untracked: false,
     }
 }
 

@@ -1,6 +1,7 @@
 //! Runs a packet through a ruleset as the kernel would.
 
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 
 use tortie::net::{Family, InterfaceName, PortRange, Protocol};
 use tortie::nft::{
@@ -22,6 +23,10 @@ pub struct Packet {
     pub ct_state: u32,
     pub ct_status: u32,
     pub mark: u32,
+    /// Whether the way back to the sender leads out of the interface the packet came in by.
+    pub way_back: bool,
+    /// Whether a rule has let it bypass connection tracking.
+    pub untracked: bool,
 }
 
 impl Packet {
@@ -67,6 +72,20 @@ enum Left {
 
 /// Runs a packet through all base chains of a hook; also counts the log lines it left.
 pub fn run(ruleset: &Ruleset, hook: Hook, packet: &Packet) -> (Fate, usize) {
+    let mut logged = 0;
+    let all = i32::MIN..=i32::MAX;
+    let fate = pass(ruleset, hook, all, &mut packet.clone(), &mut logged);
+    (fate, logged)
+}
+
+/// Lets a packet pass the base chains of a hook that have one of these priorities.
+pub fn pass(
+    ruleset: &Ruleset,
+    hook: Hook,
+    priorities: RangeInclusive<i32>,
+    packet: &mut Packet,
+    logged: &mut usize,
+) -> Fate {
     let mut bases: Vec<(&BaseChain, &Chain)> = ruleset
         .objects
         .values()
@@ -74,18 +93,16 @@ pub fn run(ruleset: &Ruleset, hook: Hook, packet: &Packet) -> (Fate, usize) {
             Object::Chain(chain) => chain.base.as_ref().map(|base| (base, chain.as_ref())),
             Object::Set(..) => None,
         })
-        .filter(|(base, _)| base.hook == hook)
+        .filter(|(base, _)| base.hook == hook && priorities.contains(&base.priority))
         .collect();
     bases.sort_by_key(|(base, _)| base.priority);
-    let mut packet = packet.clone();
-    let mut logged = 0;
     for (_, chain) in bases {
-        match walk(ruleset, chain, &mut packet, &mut logged, 0) {
+        match walk(ruleset, chain, packet, logged, 0) {
             Left::Decided(Fate::Accepted) | Left::Returned => {}
-            Left::Decided(fate) => return (fate, logged),
+            Left::Decided(fate) => return fate,
         }
     }
-    (Fate::Accepted, logged)
+    Fate::Accepted
 }
 
 fn chain<'a>(ruleset: &'a Ruleset, name: &ChainName) -> &'a Chain {
@@ -112,7 +129,11 @@ fn walk(
                     packet.mark = packet.mark & !mask | value;
                     continue;
                 }
-                Expr::Counter | Expr::Limit(_) | Expr::NoTrack => continue,
+                Expr::NoTrack => {
+                    packet.untracked = true;
+                    continue;
+                }
+                Expr::Counter | Expr::Limit(_) => continue,
                 // A connection that is translated goes on; where to is not asked here.
                 Expr::Dnat { .. } | Expr::Snat { .. } | Expr::Masquerade { .. } => Verdict::Accept,
                 Expr::Log { .. } => {
@@ -179,8 +200,7 @@ fn holds(ruleset: &Ruleset, expr: &Expr, packet: &Packet) -> bool {
             compare(*comparison, equal)
         }),
         Expr::HasInputInterface => packet.input.is_some(),
-        // Every packet comes from where the way back to its sender leads.
-        Expr::NoReversePath => false,
+        Expr::NoReversePath => !packet.way_back,
         Expr::Address(side, comparison, net) => {
             assert_eq!(
                 Family::of_net(net),

@@ -219,14 +219,14 @@ fn icmp_is_met_by_type_and_code() {
     };
     let check = |host: &Host, open: &[(u8, u8)], closed: &[(u8, u8)]| {
         for (kind, code) in open {
-            probe(kind, code)
-                .iter()
-                .for_each(|probe| allowed(host, &[probe]));
+            for probe in probe(kind, code) {
+                allowed(host, &[&probe]);
+            }
         }
         for (kind, code) in closed {
-            probe(kind, code)
-                .iter()
-                .for_each(|probe| denied(host, &[probe]));
+            for probe in probe(kind, code) {
+                denied(host, &[&probe]);
+            }
         }
     };
     let kind = both("icmp", "type: 8");

@@ -10,7 +10,7 @@ use crate::explain::{
 const SILENT: &str = "selector: name == 'w0'\ntypes: [Egress]\negress: [{action: Deny}]";
 
 fn openstack(settings: &mut Settings) {
-    let metadata = Some((Ipv4Addr::new(127, 0, 0, 1), 8775));
+    let metadata = Some((Ipv4Addr::LOCALHOST, 8775));
     settings.openstack = Some(OpenStack { metadata });
 }
 
@@ -145,7 +145,7 @@ fn openstack_lets_workloads_boot() {
 fn who_has_no_address_yet_may_ask_for_one() {
     // What is sent from nowhere to all needs no way back, with or without OpenStack; policy judges it then.
     let host = host_with(&[WORKLOADS], |settings| {
-        settings.to_host = ToHostAction::Accept
+        settings.to_host = ToHostAction::Accept;
     });
     allowed(
         &host,
