@@ -377,12 +377,145 @@ b      here   lo          -          -          v3     none    interface `lo` be
     );
 }
 
+/// Asks what becomes of a packet at the host of the examples.
+fn explain(arguments: &str) -> Outcome {
+    let mut words = vec![
+        "explain",
+        "--directory",
+        "examples",
+        "--hostname",
+        "my-host",
+    ];
+    words.extend(arguments.split_whitespace());
+    tortie(&words)
+}
+
+#[test]
+fn explain_tells_what_decides() {
+    let web = "--from 203.0.113.7 --to 192.0.2.10 --proto tcp --port 80 --in eth0";
+    let open = explain(web);
+    assert_eq!((open.code, open.stderr.as_str()), (Some(0), ""));
+    let other = web.replace("--port 80", "--port 81");
+    let closed = explain(&other);
+    assert_eq!((closed.code, closed.stderr.as_str()), (Some(1), ""));
+    insta::assert_snapshot!("explain", format!("{}--\n{}", open.stdout, closed.stdout));
+
+    let json = explain(&format!("{other} -o json"));
+    let value: serde_json::Value = serde_json::from_str(&json.stdout).expect("JSON");
+    assert_eq!(
+        (
+            json.code,
+            &value["verdict"],
+            &value["request"]["steps"][2]["because"]
+        ),
+        (
+            Some(1),
+            &serde_json::json!("denied"),
+            &serde_json::json!("end of tier default: no rule decides")
+        )
+    );
+    let established = explain(&format!("{other} --state established -o yaml"));
+    assert_eq!(established.code, Some(0));
+    assert!(established.stdout.contains("state: established\n"));
+}
+
+#[test]
+fn explain_finds_interfaces_or_asks_for_them() {
+    // The address is the host's, since its endpoint expects it to be.
+    let out = "--from 192.0.2.10 --to 203.0.113.7 --proto icmp";
+    let found = explain(out);
+    assert_eq!((found.code, found.stdout.as_str()), (Some(2), ""));
+    assert_eq!(
+        found.stderr,
+        "tortie: 203.0.113.7 belongs neither to the host nor to a workload of it: \
+         name the interface with --out\n"
+    );
+    for (arguments, code) in [
+        (format!("{out} --out eth0"), 0),
+        (format!("{out} --out eth1"), 0),
+        (
+            format!("{out} --in host --out eth1 --interface eth1=192.0.2.11"),
+            0,
+        ),
+        (
+            "--from 127.0.0.1 --to 192.0.2.10 --proto tcp --port 1".to_owned(),
+            0,
+        ),
+        (
+            "--from 192.0.2.10 --to 192.0.2.10 --proto 253".to_owned(),
+            0,
+        ),
+        (format!("{out} --out eth0 --port 80"), 2),
+        ("--from ::1 --to 192.0.2.10 --proto 253".to_owned(), 2),
+        (
+            "--from 192.0.2.10 --to 203.0.113.7 --proto tcp --out eth0".to_owned(),
+            2,
+        ),
+        (
+            "--from 192.0.2.10 --to 203.0.113.7 --proto icmpv6 --out eth0".to_owned(),
+            2,
+        ),
+    ] {
+        let found = explain(&arguments);
+        assert_eq!(found.code, Some(code), "{arguments}\n{found:?}");
+    }
+}
+
+#[test]
+fn explain_knows_the_interfaces_of_workloads() {
+    let workload = |name: &str, number: u8| {
+        format!(
+            "---\napiVersion: projectcalico.org/v3\nkind: WorkloadEndpoint\n\
+             metadata: {{name: host-k8s-{name}-eth0, namespace: default}}\n\
+             spec:\n  interfaceName: cali{number}\n  ipNetworks: [10.65.0.{number}/32]\n  \
+             profiles: [projectcalico-default-allow]\n"
+        )
+    };
+    let text = workload("a", 1) + &workload("b", 2);
+    let directory = Directory::with("workloads", &[("a.yaml", &text)]);
+    let explain = |words: &str| {
+        let mut arguments = vec!["explain", "--directory", directory.path()];
+        arguments.extend(["--hostname", "host", "--proto", "tcp", "--port", "80"]);
+        arguments.extend(words.split_whitespace());
+        tortie(&arguments)
+    };
+    for (words, code, begins) in [
+        (
+            "--from 10.65.0.1 --to 10.65.0.2",
+            0,
+            "in by cali1, out by cali2, new",
+        ),
+        (
+            "--from 10.65.0.1 --to 192.0.2.1 --dnat 10.65.0.2:8080",
+            0,
+            "(translated to 10.65.0.2 port 8080), in by cali1, out by cali2, new",
+        ),
+        (
+            "--from 10.65.0.1 --to 192.0.2.1 --out host",
+            1,
+            "in by cali1, for this host, new",
+        ),
+        (
+            "--from 10.65.0.2 --to 192.0.2.1 --in cali1 --out eth0",
+            1,
+            "in by cali1, out by eth0, new",
+        ),
+    ] {
+        let found = explain(words);
+        let first = found.stdout.lines().next().unwrap_or_default();
+        assert_eq!(found.code, Some(code), "{words}\n{found:?}");
+        assert!(first.ends_with(begins), "{words}\n{first}");
+    }
+}
+
 #[test]
 fn version_and_help_go_to_stdout() {
     let version = format!("tortie {}\n", env!("CARGO_PKG_VERSION"));
     assert_eq!(plain(&["version"]).stdout, version);
     assert_eq!(plain(&["--version"]).stdout, version);
-    for name in ["run", "check", "render", "diff", "get", "flush", "version"] {
+    for name in [
+        "run", "check", "render", "diff", "get", "explain", "flush", "version",
+    ] {
         let help = plain(&[name, "-h"]);
         assert_eq!((help.code, help.stderr.as_str()), (Some(0), ""), "{name}");
         assert!(help.stdout.contains("Example"), "{name}");

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::calc;
 use crate::config::{self, Config};
+use crate::explain;
 use crate::kernel;
 use crate::model::NodeName;
 use crate::net::{InterfaceName, PortRange, Protocol};
@@ -190,6 +191,66 @@ fn failsafe(port: &config::FailsafePort) -> Failsafe {
         },
         net: port.net,
         port: port.port,
+    }
+}
+
+/// Returns what the explanation of packets is told of the configuration.
+pub fn explain_settings(config: &Config) -> explain::Settings {
+    let policy = &config.policy;
+    let workload = &config.workload;
+    let failsafes = |ports: &[config::FailsafePort]| {
+        let entry = |port: &config::FailsafePort| explain::Failsafe {
+            protocol: failsafe(port).protocol,
+            net: port.net,
+            port: port.port,
+        };
+        ports.iter().map(entry).collect()
+    };
+    let judged = |allowed| {
+        if allowed {
+            explain::FromWorkloads::Judged
+        } else {
+            explain::FromWorkloads::Denied
+        }
+    };
+    let metadata = workload.metadata_addr.as_deref();
+    let metadata = metadata.and_then(|address| address.parse().ok());
+    explain::Settings {
+        workload_prefixes: policy.interface_prefixes.clone(),
+        interface_exclude: policy.interface_exclude.clone(),
+        ipv6: policy.ipv6_support,
+        drop_invalid: !policy.disable_conntrack_invalid_check,
+        failsafe_inbound: failsafes(&policy.failsafe_in),
+        failsafe_outbound: failsafes(&policy.failsafe_out),
+        neighbor_discovery: match policy.neighbor_discovery {
+            config::NeighborDiscovery::Allow => explain::NeighborDiscovery::Allow,
+            config::NeighborDiscovery::Policy => explain::NeighborDiscovery::Policy,
+        },
+        to_host: match policy.endpoint_to_host_action {
+            config::EndpointToHostAction::Drop => explain::ToHostAction::Drop,
+            config::EndpointToHostAction::Return => explain::ToHostAction::Return,
+            config::EndpointToHostAction::Accept => explain::ToHostAction::Accept,
+        },
+        openstack: config.openstack_active().then(|| explain::OpenStack {
+            metadata: metadata
+                .zip(Some(workload.metadata_port))
+                .filter(|(_, port)| *port != 0),
+        }),
+        vxlan_from_workloads: judged(workload.allow_vxlan),
+        ipip_from_workloads: judged(workload.allow_ipip),
+        source_spoofing: match workload.source_spoofing {
+            config::SourceSpoofing::Disabled => explain::SourceSpoofing::Disabled,
+            config::SourceSpoofing::Any => explain::SourceSpoofing::Any,
+        },
+        floating_addresses: match config.nat.floating_ips {
+            config::FloatingIps::Disabled => explain::FloatingAddresses::OpenStackOnly,
+            config::FloatingIps::Enabled => explain::FloatingAddresses::All,
+        },
+        deny: match policy.filter_deny_action {
+            config::DenyAction::Drop => explain::DenyAction::Drop,
+            config::DenyAction::Reject => explain::DenyAction::Reject,
+        },
+        ..explain::Settings::new(&config.hostname)
     }
 }
 

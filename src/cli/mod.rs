@@ -8,6 +8,8 @@ mod check;
 mod columns;
 mod command;
 mod diff;
+mod explain;
+mod explain_show;
 mod failure;
 mod flush;
 mod get;

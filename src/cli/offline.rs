@@ -152,7 +152,7 @@ pub fn render(
 }
 
 /// Returns the interfaces that the host is taken to have.
-fn links(
+pub(super) fn links(
     interfaces: Interfaces,
     hostname: &str,
     resources: &BTreeMap<ResourceKey, Arc<Resource>>,

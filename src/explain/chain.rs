@@ -86,11 +86,11 @@ impl Host {
         subject: &Subject<'_>,
         direction: Direction,
     ) -> Answer {
-        if !self.has_policy(&subject.labels, &FORWARD) {
-            return Answer::new(Outcome::Continue, Reason::NoPolicyOfKind);
-        }
         if let Some(answer) = self.by_state(packet) {
             return answer;
+        }
+        if !self.has_policy(&subject.labels, &FORWARD) {
+            return Answer::new(Outcome::Continue, Reason::NoPolicyOfKind);
         }
         let mut logged = Vec::new();
         let decided = self.tiers(

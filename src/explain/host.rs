@@ -66,14 +66,6 @@ impl Host {
             .any(|addresses| addresses.contains(&address))
     }
 
-    /// Returns the interface of this host that has an address, the first by name.
-    pub fn interface_with(&self, address: IpAddr) -> Option<&InterfaceName> {
-        self.links
-            .iter()
-            .find(|(_, addresses)| addresses.contains(&address))
-            .map(|(name, _)| name)
-    }
-
     /// Returns the interface of the local workload that an address belongs to, the first by name.
     pub fn workload_interface(&self, address: IpAddr) -> Option<&InterfaceName> {
         self.local_workloads()

@@ -70,14 +70,6 @@ enum Left {
     Returned,
 }
 
-/// Runs a packet through all base chains of a hook; also counts the log lines it left.
-pub fn run(ruleset: &Ruleset, hook: Hook, packet: &Packet) -> (Fate, usize) {
-    let mut logged = 0;
-    let all = i32::MIN..=i32::MAX;
-    let fate = pass(ruleset, hook, all, &mut packet.clone(), &mut logged);
-    (fate, logged)
-}
-
 /// Lets a packet pass the base chains of a hook that have one of these priorities.
 pub fn pass(
     ruleset: &Ruleset,

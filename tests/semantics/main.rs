@@ -27,7 +27,7 @@ use tortie::nft::{
 use tortie::render::{DenyAction, Renderer, table_name};
 
 use generate::{State, endpoint_id, packet, settings, state};
-use interpreter::{Fate, Packet, run};
+use interpreter::{Fate, Packet, pass};
 use oracle::decide;
 
 /// The members of sets, as calc would keep them.
@@ -114,6 +114,14 @@ fn from_scratch(state: &State, deny: DenyAction) -> Ruleset {
         .apply(&objects, Extent::Whole)
         .expect("whole objects");
     ruleset
+}
+
+/// Runs a packet through all base chains of a hook; also counts the log lines it left.
+fn run(ruleset: &Ruleset, hook: Hook, packet: &Packet) -> (Fate, usize) {
+    let mut logged = 0;
+    let all = i32::MIN..=i32::MAX;
+    let fate = pass(ruleset, hook, all, &mut packet.clone(), &mut logged);
+    (fate, logged)
 }
 
 /// Returns the hook at which a packet of a direction is judged.

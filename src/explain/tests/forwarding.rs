@@ -37,7 +37,7 @@ fn an_endpoint_of_the_v3_form_forwards_what_no_policy_for_that_denies() {
     let deny = policy("d", "selector: name == 'uplink'\ningress: [{action: Deny}]");
     let host = host(&[&eth0(), &deny]);
     connects(&host, &[THROUGH, "eth1>eth0 inside ext tcp 80"]);
-    allowed(&host, &["eth0>eth1 ext inside tcp 80 invalid"]);
+    denied(&host, &["eth0>eth1 ext inside tcp 80 invalid"]);
     denied(&host, &["eth0>host ext host0 tcp 80"]);
 }
 
