@@ -98,6 +98,7 @@ fn compare_state(
     tally: &mut Tally,
 ) -> Option<(Probe, (Verdict, Verdict))> {
     let judge = runner.judge();
+    runner.routed(&judge);
     tally.bad += judge.problems.len();
     let expected: Vec<Verdict> = probes.iter().map(|probe| judge.verdict(probe)).collect();
     let seen = runner.observe(probes, SILENCE);

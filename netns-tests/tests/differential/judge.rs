@@ -12,7 +12,7 @@ use tortie::explain::{Connection, ConntrackState, Content, Host, Packet, Setting
 use tortie::model::{Problem, Resource, ResourceKey};
 use tortie::net::{InterfaceName, Protocol};
 
-use crate::network::{PLACES, SERVICE, Site, WANDERER, Wanderer};
+use crate::network::{PLACES, Place, SERVICE, Site, WANDERER, Wanderer};
 use crate::packet::Transport;
 use crate::probes::Probe;
 
@@ -45,6 +45,8 @@ impl fmt::Display for Verdict {
 #[derive(Debug)]
 pub(crate) struct Judge {
     host: Host,
+    /// Whether the daemon sees to IPv6 at all.
+    ipv6: bool,
     /// What is wrong with the resources.
     pub(crate) problems: Vec<Problem>,
 }
@@ -66,6 +68,7 @@ impl Judge {
         let mut resources: Resources = objects.into_iter().collect();
         alter(&mut resources);
         Self {
+            ipv6: settings.ipv6,
             host: Host::new(settings, resources, links(wanderer)),
             problems,
         }
@@ -79,12 +82,36 @@ impl Judge {
             (true, Some((place, _))) => place,
             (_, _) => probe.to,
         };
-        let seen = connection.request_seen && target != SERVICE;
+        let seen = connection.request_seen && target != SERVICE && self.is_routed(target, probe);
+        let reply = seen
+            && connection.reply_seen
+            && is_answered(probe)
+            && self.is_routed(probe.from, probe);
+        // The sender resets what it knows nothing of, and connection tracking forgets a connection that is reset
+        // before it has seen an answer.
+        let unseen = connection.reply.is_some_and(|reply| reply.untracked);
+        let forgotten = unseen && reply && matches!(probe.transport, Transport::Tcp { .. });
         Verdict {
             request: seen.then_some(target.site),
-            reply: seen && connection.reply_seen && is_answered(probe),
-            tracked: seen && connection.tracked,
+            reply,
+            tracked: seen && connection.tracked && !forgotten,
         }
+    }
+
+    /// Says whether the host has a route to a place: to workloads because of their endpoints.
+    fn is_routed(&self, place: Place, probe: &Probe) -> bool {
+        !place.is_workload() || self.routes().contains(&place.address(probe.family))
+    }
+
+    /// Returns the addresses of workloads that the host should have a route to.
+    pub(crate) fn routes(&self) -> BTreeSet<IpAddr> {
+        PLACES
+            .iter()
+            .filter(|place| place.is_workload())
+            .flat_map(|place| [Family::V4, Family::V6].map(|family| place.address(family)))
+            .filter(|address| address.is_ipv4() || self.ipv6)
+            .filter(|address| self.host.workload_interface(*address).is_some())
+            .collect()
     }
 
     /// Says why.

@@ -7,10 +7,13 @@
 //!                 eth0 w0    eth0 w1
 //! ```
 //!
-//! Every neighbour is known for ever and every route stands from the beginning, so that what becomes of a
-//! packet depends on rules alone. A table of the test's own translates destinations.
+//! Every neighbour is known for ever, and every route stands from the beginning save those to workloads, which
+//! are the daemon's: what becomes of a packet depends on the daemon alone. A table of the test's own translates
+//! destinations.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::Path;
 
 use netns_tests::{Family, Namespace};
 
@@ -55,7 +58,7 @@ impl Site {
     }
 
     /// The hardware addresses of the host's end and of the other end of the link.
-    fn hardware(self) -> [&'static str; 2] {
+    pub(crate) fn hardware(self) -> [&'static str; 2] {
         match self {
             Self::Host => ["", ""],
             Self::Ext => ["02:00:00:00:00:01", "02:00:00:00:00:02"],
@@ -80,6 +83,14 @@ pub(crate) struct Place {
 }
 
 impl Place {
+    /// Says whether it is a local workload's.
+    pub(crate) fn is_workload(&self) -> bool {
+        match self.site {
+            Site::Work0 | Site::Work1 => true,
+            Site::Host | Site::Ext | Site::Ext2 => false,
+        }
+    }
+
     /// Returns the address of `family`.
     pub(crate) fn address(&self, family: Family) -> IpAddr {
         match family {
@@ -251,6 +262,53 @@ impl Network {
         &found.expect("every site has a namespace").1
     }
 
+    /// Lists the routes to workloads that the host's kernel has.
+    pub(crate) fn routes(&self) -> BTreeSet<IpAddr> {
+        let [v4, v6] = self.at(Site::Host).run(|| {
+            ["route", "ipv6_route"].map(|file| {
+                std::fs::read_to_string(Path::new("/proc/thread-self/net").join(file))
+                    .expect("read the routes")
+            })
+        });
+        let known = |place: &&Place, family: Family| match place.address(family) {
+            IpAddr::V4(address) => {
+                // Interface and destination, as the number that the address is in memory.
+                let number = u32::from_ne_bytes(address.octets());
+                let wanted = format!("{}\t{number:08X}\t", place.interface);
+                v4.lines().any(|line| line.starts_with(&wanted))
+            }
+            IpAddr::V6(address) => {
+                let wanted = format!("{:032x} 80 ", address.to_bits());
+                let on = format!(" {}", place.interface);
+                v6.lines()
+                    .any(|line| line.starts_with(&wanted) && line.trim_end().ends_with(&on))
+            }
+        };
+        [Family::V4, Family::V6]
+            .into_iter()
+            .flat_map(|family| {
+                PLACES
+                    .iter()
+                    .filter(|place| place.is_workload())
+                    .filter(move |place| known(place, family))
+                    .map(move |place| place.address(family))
+            })
+            .collect()
+    }
+
+    /// Undoes what a daemon for which the interfaces of workloads had other names has left on them.
+    pub(crate) fn tidy(&self) {
+        let host = self.at(Site::Host);
+        for site in [Site::Work0, Site::Work1] {
+            let interface = site.interface();
+            for family in ["-4", "-6"] {
+                let arguments = [family, "route", "flush", "dev", interface, "proto", "boot"];
+                host.exec("ip", &arguments, "");
+            }
+            host.sysctl(&format!("net/ipv4/conf/{interface}/rp_filter"), "0");
+        }
+    }
+
     /// Moves the wandering address.
     pub(crate) fn move_wanderer(&self, from: Wanderer, to: Wanderer) {
         let host = self.at(Site::Host);
@@ -322,14 +380,18 @@ fn host_lines() -> String {
         let (v4, v6, interface) = (place.v4, place.v6, place.interface);
         let [_, theirs] = place.site.hardware();
         lines.push(format!(
-            "neighbour replace {v4} lladdr {theirs} nud permanent dev {interface}\n\
-             neighbour replace {v6} lladdr {theirs} nud permanent dev {interface}\n"
+            "neighbour replace {v6} lladdr {theirs} nud permanent dev {interface}\n"
+        ));
+        // The IPv4 neighbours of workloads and the routes to them are the daemon's matter.
+        if place.is_workload() {
+            continue;
+        }
+        lines.push(format!(
+            "neighbour replace {v4} lladdr {theirs} nud permanent dev {interface}\n"
         ));
         if !on_link(place) {
-            // The daemon's own routes to workloads are preferred to these and lead to the same place.
             lines.push(format!(
-                "route add {v4}/32 dev {interface} metric 9000\n\
-                 route add {v6}/128 dev {interface} metric 9000\n"
+                "route add {v4}/32 dev {interface}\nroute add {v6}/128 dev {interface}\n"
             ));
         }
     }

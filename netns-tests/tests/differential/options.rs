@@ -88,7 +88,6 @@ impl Options {
             &[
                 ("FELIX_NFTABLESFILTERALLOWACTION", "RETURN"),
                 ("FELIX_NFTABLESMANGLEALLOWACTION", "RETURN"),
-                ("FELIX_CHAININSERTMODE", "append"),
                 ("FELIX_NFTABLESMARKMASK", "0x00f00f00"),
             ],
             0,
@@ -115,6 +114,11 @@ impl Options {
             ipv6: random.chance(95),
             other,
         }
+    }
+
+    /// Says whether a daemon with other settings would take care of other routes.
+    pub(crate) fn routes_differ(&self, other: &Self) -> bool {
+        (self.prefix, self.ipv6) != (other.prefix, other.ipv6)
     }
 
     /// Returns the environment of the daemon.

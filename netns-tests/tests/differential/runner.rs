@@ -1,10 +1,11 @@
 //! The daemon in its network, and what the kernel does there.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use netns_tests::agent::command_line;
+use netns_tests::agent::{DEADLINE, command_line};
 use netns_tests::{Agent, Directory, Trigger};
+use serde_json::{Value, json};
 
 use crate::conntrack::Conntrack;
 use crate::engine::Engine;
@@ -13,6 +14,7 @@ use crate::judge::{Judge, Resources, Verdict};
 use crate::network::{Network, Site, Wanderer};
 use crate::options::Options;
 use crate::probes::{Probe, Prober};
+use crate::yaml;
 
 /// How long nothing must come before a round of probes is over. Packets pass virtual links at once, while the
 /// sender waits, so that this is for a machine that is busy; what differs is asked again with more patience.
@@ -28,7 +30,9 @@ pub(crate) struct Runner {
     agent: Agent,
     directory: Directory,
     options: Options,
-    files: BTreeMap<String, String>,
+    files: BTreeMap<String, Vec<Value>>,
+    /// How many files have been written.
+    written: u64,
     wanderer: Wanderer,
     engine: Engine,
     conntrack: Conntrack,
@@ -54,6 +58,7 @@ impl Runner {
             directory,
             options,
             files: BTreeMap::new(),
+            written: 0,
             wanderer: Wanderer::Away,
             engine,
             conntrack,
@@ -72,6 +77,9 @@ impl Runner {
     /// Starts the daemon anew on the resources that there are.
     pub(crate) fn restart(&mut self, options: Options) {
         self.agent.terminate();
+        if self.options.routes_differ(&options) {
+            self.network.tidy();
+        }
         self.options = options;
         self.agent = start(&self.network, &self.directory, &self.options);
     }
@@ -86,8 +94,9 @@ impl Runner {
         );
         assert!(flushed.status.success(), "{flushed:?}");
         self.files = state.files();
-        for (file, text) in &self.files {
-            self.directory.put(file, text);
+        for (file, documents) in self.files.clone() {
+            let text = self.text(&file, documents);
+            self.directory.put(&file, &text);
         }
         self.network.move_wanderer(self.wanderer, state.wanderer);
         self.wanderer = state.wanderer;
@@ -96,10 +105,11 @@ impl Runner {
 
     /// Tells the daemon of a state and waits until it is in force.
     pub(crate) fn apply(&mut self, state: &State) {
-        for (file, text) in state.files() {
-            if self.files.get(&file) != Some(&text) {
+        for (file, documents) in state.files() {
+            if self.files.get(&file) != Some(&documents) {
+                let text = self.text(&file, documents.clone());
                 self.agent.put(&file, &text);
-                self.files.insert(file, text);
+                self.files.insert(file, documents);
             }
         }
         if self.wanderer != state.wanderer {
@@ -107,6 +117,47 @@ impl Runner {
             self.network.move_wanderer(self.wanderer, state.wanderer);
             self.wanderer = state.wanderer;
             self.agent.committed(&mark, Trigger::Links);
+        }
+    }
+
+    /// Writes the text of a file.
+    ///
+    /// With every writing an empty network set changes in it: what means the same as before would otherwise not be
+    /// heard of again.
+    fn text(&mut self, file: &str, mut documents: Vec<Value>) -> String {
+        self.written += 1;
+        let name = file.replace('.', "-");
+        documents.push(json!({
+            "apiVersion": "projectcalico.org/v3",
+            "kind": "GlobalNetworkSet",
+            "metadata": {"name": name, "labels": {"written": self.written.to_string()}},
+        }));
+        if file.ends_with("json") {
+            serde_json::to_string_pretty(&documents).expect("write JSON")
+        } else {
+            yaml::documents(&documents)
+        }
+    }
+
+    /// Waits until the routes to workloads are as the evaluator says; the daemon sees to them once policy is in
+    /// force.
+    ///
+    /// # Panics
+    /// If they are not in time.
+    pub(crate) fn routed(&self, judge: &Judge) {
+        let expected = judge.routes();
+        let deadline = Instant::now() + DEADLINE;
+        loop {
+            let found = self.network.routes();
+            if found == expected {
+                return;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "routes to workloads: {found:?} instead of {expected:?}; settings {:?}; resources in {:?}",
+                self.options.environment(),
+                self.files,
+            );
         }
     }
 

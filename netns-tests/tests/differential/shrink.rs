@@ -90,7 +90,9 @@ impl Difference {
             History::None | History::Unknown => {}
         }
         runner.apply(state);
-        runner.judge().verdict(&self.probe) == self.expected
+        let judge = runner.judge();
+        runner.routed(&judge);
+        judge.verdict(&self.probe) == self.expected
             && runner.confirm(&self.probe, self.expected) == self.seen
     }
 

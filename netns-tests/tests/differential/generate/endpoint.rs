@@ -119,12 +119,16 @@ pub(crate) fn other_host(random: &mut Random, name: &str) -> Value {
     })
 }
 
-/// The addresses of a site, whole: the route to a workload leads to it whatever its endpoint is.
-fn networks(site: Site) -> Vec<String> {
-    places(|place| place.site == site)
+/// The addresses of a site, in many cases all of them.
+fn networks(random: &mut Random, site: Site) -> Vec<String> {
+    let mut networks: Vec<String> = places(|place| place.site == site)
         .into_iter()
         .flat_map(|place| [format!("{}/32", v4(place)), format!("{}/128", v6(place))])
-        .collect()
+        .collect();
+    if random.chance(25) {
+        networks.swap_remove(random.below(networks.len()));
+    }
+    networks
 }
 
 /// Makes an endpoint of a local workload, of the v3 form.
@@ -136,7 +140,10 @@ pub(crate) fn workload(random: &mut Random, name: &str, interface: &str, site: S
     put(&mut spec, "pod", name);
     put(&mut spec, "endpoint", "eth0");
     put(&mut spec, "interfaceName", interface);
-    put(&mut spec, "ipNetworks", networks(site));
+    put(&mut spec, "ipNetworks", networks(random, site));
+    if random.chance(30) {
+        put(&mut spec, "mac", site.hardware()[1]);
+    }
     put(&mut spec, "profiles", profiles(random));
     put(&mut spec, "ports", declared_ports(random));
     if random.chance(6) {
@@ -170,7 +177,10 @@ pub(crate) fn workload(random: &mut Random, name: &str, interface: &str, site: S
 pub(crate) fn old_workload(random: &mut Random, name: &str, interface: &str, site: Site) -> Value {
     let mut spec = Map::new();
     put(&mut spec, "interfaceName", interface);
-    put(&mut spec, "ipNetworks", networks(site));
+    put(&mut spec, "ipNetworks", networks(random, site));
+    if random.chance(30) {
+        put(&mut spec, "mac", site.hardware()[1]);
+    }
     put(&mut spec, "profiles", profiles(random));
     json!({
         "apiVersion": "v1",

@@ -196,23 +196,18 @@ impl State {
         state
     }
 
-    /// Returns the files of the state by name; the last one is JSON.
-    pub(crate) fn files(&self) -> BTreeMap<String, String> {
+    /// Returns the documents of each file.
+    pub(crate) fn files(&self) -> BTreeMap<String, Vec<Value>> {
         (0..FILES)
             .map(|number| {
-                let documents: Vec<&Value> = self
+                let ending = if number + 1 == FILES { "json" } else { "yaml" };
+                let documents = self
                     .documents
                     .iter()
                     .filter(|(slot, _)| slot.file() == number)
-                    .map(|(_, document)| document)
+                    .map(|(_, document)| document.clone())
                     .collect();
-                if number + 1 == FILES {
-                    let text = serde_json::to_string_pretty(&documents).expect("write JSON");
-                    return (format!("part{number}.json"), text);
-                }
-                // An empty file would count as half-written.
-                let text = format!("# part {number}\n{}", yaml::documents(documents));
-                (format!("part{number}.yaml"), text)
+                (format!("part{number}.{ending}"), documents)
             })
             .collect()
     }
