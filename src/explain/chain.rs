@@ -48,6 +48,15 @@ enum Ends {
     Pass,
 }
 
+/// Where a host endpoint's normal list is asked about a packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// Where the packet ends or begins.
+    Here,
+    /// Where it passes through.
+    OnTheWay,
+}
+
 /// What a list of rules says.
 enum Said {
     Allow(usize),
@@ -63,6 +72,7 @@ impl Host {
         packet: &Packet,
         subject: &Subject<'_>,
         direction: Direction,
+        place: Place,
     ) -> Answer {
         if let Some(answer) = self.by_state(packet) {
             return answer;
@@ -70,11 +80,13 @@ impl Host {
         if let Some(reason) = self.failsafe(packet, direction) {
             return Answer::new(Outcome::Allow, reason);
         }
-        match self.settings.neighbor_discovery {
-            NeighborDiscovery::Allow if packet.is_icmpv6_of(&NEIGHBOR_DISCOVERY) => {
+        // Nobody has neighbours beyond a router.
+        match (place, self.settings.neighbor_discovery) {
+            (Place::Here, NeighborDiscovery::Allow) if packet.is_icmpv6_of(&NEIGHBOR_DISCOVERY) => {
                 return Answer::new(Outcome::Allow, Reason::NeighborDiscovery);
             }
-            NeighborDiscovery::Allow | NeighborDiscovery::Policy => {}
+            (Place::Here, NeighborDiscovery::Allow | NeighborDiscovery::Policy)
+            | (Place::OnTheWay, _) => {}
         }
         self.tiers_and_profiles(packet, subject, direction)
     }
