@@ -97,33 +97,39 @@ fn compare_state(
     probes: &[Probe],
     tally: &mut Tally,
 ) -> Option<(Probe, (Verdict, Verdict))> {
+    let options = runner.options();
+    let probes: Vec<Probe> = probes
+        .iter()
+        .filter(|probe| !probe.is_forged() || options.checks_sources_of(probe.site))
+        .copied()
+        .collect();
     let judge = runner.judge();
     runner.routed(&judge);
     tally.bad += judge.problems.len();
     let expected: Vec<Verdict> = probes.iter().map(|probe| judge.verdict(probe)).collect();
-    let seen = runner.observe(probes, SILENCE);
+    let seen = runner.observe(&probes, SILENCE);
     for verdict in &seen {
         tally.verdicts += 1;
         tally.requests += u64::from(verdict.request.is_some());
         tally.replies += u64::from(verdict.reply);
         tally.untracked += u64::from(verdict.request.is_some() && !verdict.tracked);
     }
-    let differing: Vec<(Probe, Verdict)> = probes
-        .iter()
+    let differing: Vec<(Probe, Verdict, Verdict)> = probes
+        .into_iter()
         .zip(expected)
         .zip(seen)
         .filter(|((_, expected), seen)| expected != seen)
-        .map(|((probe, expected), _)| (*probe, expected))
+        .map(|((probe, expected), seen)| (probe, expected, seen))
         .collect();
     if differing.is_empty() {
         return None;
     }
-    let again: Vec<Probe> = differing.iter().map(|(probe, _)| *probe).collect();
-    for ((probe, expected), seen) in differing.into_iter().zip(runner.again(&again)) {
+    let again: Vec<Probe> = differing.iter().map(|(probe, _, _)| *probe).collect();
+    for ((probe, expected, first), seen) in differing.into_iter().zip(runner.again(&again)) {
         if seen != expected {
             return Some((probe, (expected, seen)));
         }
-        eprintln!("unsteady: {probe}: {expected}");
+        eprintln!("unsteady: {probe}: {first}, then {expected}");
         tally.unsteady += 1;
     }
     None

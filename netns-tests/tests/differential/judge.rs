@@ -23,7 +23,8 @@ pub(crate) struct Verdict {
     pub(crate) request: Option<Site>,
     /// Whether the answer came back.
     pub(crate) reply: bool,
-    /// Whether the connection is tracked; of no account where the request has not arrived.
+    /// Whether the connection is tracked; never said where the request has not arrived, or where its source was
+    /// forged and whoever gets the answer ends the connection.
     pub(crate) tracked: bool,
 }
 
@@ -94,7 +95,7 @@ impl Judge {
         Verdict {
             request: seen.then_some(target.site),
             reply,
-            tracked: seen && connection.tracked && !forgotten,
+            tracked: seen && connection.tracked && !forgotten && !probe.is_forged(),
         }
     }
 
@@ -150,7 +151,7 @@ impl Judge {
 /// discovery that does not come from a neighbour is not answered.
 fn is_answered(probe: &Probe) -> bool {
     let discovery = matches!(probe.transport, Transport::Discovery { .. });
-    probe.site == probe.from.site && !discovery
+    !probe.is_forged() && !discovery
 }
 
 /// Returns the probe's request as the evaluator sees packets.

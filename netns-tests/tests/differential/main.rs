@@ -50,7 +50,7 @@ fn check((tally, differences): &(Tally, Vec<Difference>)) {
         "{} differences, shown above",
         differences.len()
     );
-    assert!(tally.unsteady * 1000 <= tally.verdicts, "{tally:?}");
+    assert!(tally.unsteady * 100 <= tally.verdicts, "{tally:?}");
 }
 
 #[test]

@@ -8,6 +8,7 @@ use tortie::explain::{
 use tortie::net::{InterfacePattern, Protocol};
 
 use crate::generate::NODE;
+use crate::network::Site;
 use crate::random::Random;
 
 /// One of the lists of failsafe ports: inbound and outbound.
@@ -119,6 +120,12 @@ impl Options {
     /// Says whether a daemon with other settings would take care of other routes.
     pub(crate) fn routes_differ(&self, other: &Self) -> bool {
         (self.prefix, self.ipv6) != (other.prefix, other.ipv6)
+    }
+
+    /// Says whether the sources of what comes from a site are checked; elsewhere the kernel has opinions of its own
+    /// on forged ones.
+    pub(crate) fn checks_sources_of(&self, site: Site) -> bool {
+        site.interface().starts_with(self.prefix)
     }
 
     /// Returns the environment of the daemon.

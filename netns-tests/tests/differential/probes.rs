@@ -56,6 +56,11 @@ impl Probe {
         }
     }
 
+    /// Says whether the source is not the sender's own.
+    pub(crate) fn is_forged(&self) -> bool {
+        self.site != self.from.site
+    }
+
     /// Returns the request to send.
     pub(crate) fn shot(&self) -> Shot {
         Shot {
@@ -104,10 +109,10 @@ impl Probe {
 impl fmt::Display for Probe {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (from, to) = (self.source(), self.destination());
-        let sent = if self.site == self.from.site {
-            self.from.name.to_owned()
-        } else {
+        let sent = if self.is_forged() {
             format!("{:?} as {}", self.site, self.from.name)
+        } else {
+            self.from.name.to_owned()
         };
         let what = match self.transport {
             Transport::Tcp { .. } => "tcp".to_owned(),
@@ -313,6 +318,8 @@ impl Prober {
         let lost = to == SERVICE && probe.translation().is_none();
         let unheard = target.site == site && site != Site::Host
             || to.site == site && site != Site::Host && to != SERVICE;
+        // Nobody accepts what claims to be from himself.
+        let lost = lost || probe.is_forged() && [to.site, target.site].contains(&from.site);
         (!lost && !unheard && probe.source() != target.address(family)).then_some(probe)
     }
 }

@@ -184,7 +184,9 @@ impl Runner {
             .map(|(probe, seen)| Verdict {
                 request: seen.request,
                 reply: seen.reply,
-                tracked: seen.request.is_some() && tracked.contains(&probe.tuple()),
+                tracked: seen.request.is_some()
+                    && !probe.is_forged()
+                    && tracked.contains(&probe.tuple()),
             })
             .collect()
     }
