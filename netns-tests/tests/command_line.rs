@@ -60,6 +60,28 @@ both_ways! {
         assert!(witness::exists(&world.host));
     }
 
+    fn flush_removes_our_rule_from_the_hosts_own_firewall(owner) {
+        let world = World::serving(SERVICES);
+        let iptables = |line: &str| {
+            let words: Vec<&str> = line.split(' ').collect();
+            world.host.exec("iptables", &words, "")
+        };
+        iptables("-P INPUT DROP");
+        iptables("-A INPUT -i lo -j ACCEPT");
+        let before = iptables("-S");
+        // As it is when the host restored what was saved while the rule was there.
+        let rule = "*filter\n-I INPUT -m mark --mark 0x10000/0x10000 -m comment \
+                    --comment \"tortie: accepted by policy\" -j ACCEPT\nCOMMIT\n";
+        world.host.exec("iptables-restore", &["--noflush"], rule);
+        assert!(iptables("-S").contains("tortie"));
+        let (code, _, stderr) = said(&command_line(&world.host, owner, &["flush"]));
+        assert_eq!((code, stderr.contains("--yes")), (Some(2), true), "{stderr}");
+        let (code, _, stderr) = said(&command_line(&world.host, owner, &["flush", "--yes"]));
+        let removed = stderr.contains("removed our rule from the chain `ip filter INPUT`");
+        assert_eq!((code, removed), (Some(0), true), "{stderr}");
+        assert_eq!(iptables("-S"), before);
+    }
+
     fn get_shows_the_interface_that_an_endpoint_polices(owner) {
         let world = World::serving(SERVICES);
         let directory = Directory::new();

@@ -9,8 +9,10 @@ use anyhow::Context as _;
 use super::diff::reader;
 use super::output;
 use super::run::ConfigArgs;
+use crate::agent::writer_settings;
 use crate::kernel::{
-    Kernel as _, LOCK_DIRECTORY, LockError, NamespaceLock, Netfilter, Observed, Ownership,
+    HostChains, HostFirewall as _, Kernel as _, LOCK_DIRECTORY, LockError, NamespaceLock,
+    Netfilter, Observed, Ownership, Wanted,
 };
 use crate::nft::{Operation, Plan};
 use crate::render::table_name;
@@ -34,12 +36,18 @@ pub(super) struct Args {
 /// The exit code of a question that was not answered with yes.
 const NOT_CONFIRMED: u8 = 2;
 
-/// Removes the table.
+/// Removes the table, and our rule from the chains of the host's own firewall.
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let mut kernel = reader(&args.configuration.load(None))?;
+    let configuration = args.configuration.load(None);
+    let mut kernel = reader(&configuration)?;
+    let mut firewall =
+        HostChains::open(&writer_settings(configuration.config())).context("ask the kernel")?;
     drop(lock()?);
     let table = table_name();
-    if observe(&mut kernel)?.table.is_none() {
+    let has_rules = firewall
+        .has_rules()
+        .context("read the chains of the host's own firewall")?;
+    if observe(&mut kernel)?.table.is_none() && !has_rules {
         output::note(format_args!(
             "there is no table `inet {table}`: nothing to remove"
         ));
@@ -57,9 +65,24 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         };
         let removed = kernel.commit(&plan);
         removed.with_context(|| format!("remove the table `inet {table}`"))?;
+        output::note(format_args!("removed the table `inet {table}`"));
     }
-    output::note(format_args!("removed the table `inet {table}`"));
+    remove_rules(&mut firewall)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Removes our rule from the chains of the host's own firewall.
+fn remove_rules(firewall: &mut HostChains) -> anyhow::Result<()> {
+    let report = firewall
+        .ensure(Wanted::Absent)
+        .context("remove our rule from the host's own firewall")?;
+    for (place, _) in &report.changed {
+        output::note(format_args!("removed our rule from the chain `{place}`"));
+    }
+    match report.failed.into_iter().next() {
+        None => Ok(()),
+        Some(error) => Err(error.into()),
+    }
 }
 
 /// Keeps daemons from starting, which fails while one lives.

@@ -48,15 +48,6 @@ enum Ends {
     Pass,
 }
 
-/// Where a host endpoint's normal list is asked about a packet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Place {
-    /// Where the packet ends or begins.
-    Here,
-    /// Where it passes through.
-    OnTheWay,
-}
-
 /// What a list of rules says.
 enum Said {
     Allow(usize),
@@ -72,7 +63,6 @@ impl Host {
         packet: &Packet,
         subject: &Subject<'_>,
         direction: Direction,
-        place: Place,
     ) -> Answer {
         if let Some(answer) = self.by_state(packet) {
             return answer;
@@ -80,13 +70,28 @@ impl Host {
         if let Some(reason) = self.failsafe(packet, direction) {
             return Answer::new(Outcome::Allow, reason);
         }
-        // Nobody has neighbours beyond a router.
-        match (place, self.settings.neighbor_discovery) {
-            (Place::Here, NeighborDiscovery::Allow) if packet.is_icmpv6_of(&NEIGHBOR_DISCOVERY) => {
+        match self.settings.neighbor_discovery {
+            NeighborDiscovery::Allow if packet.is_icmpv6_of(&NEIGHBOR_DISCOVERY) => {
                 return Answer::new(Outcome::Allow, Reason::NeighborDiscovery);
             }
-            (Place::Here, NeighborDiscovery::Allow | NeighborDiscovery::Policy)
-            | (Place::OnTheWay, _) => {}
+            NeighborDiscovery::Allow | NeighborDiscovery::Policy => {}
+        }
+        self.tiers_and_profiles(packet, subject, direction)
+    }
+
+    /// Asks a host endpoint of the v1 form about traffic that passes through: as about its own, save that neighbour
+    /// discovery is a matter of one link and passes through nothing.
+    pub(super) fn host_forward_as_own(
+        &self,
+        packet: &Packet,
+        subject: &Subject<'_>,
+        direction: Direction,
+    ) -> Answer {
+        if let Some(answer) = self.by_state(packet) {
+            return answer;
+        }
+        if let Some(reason) = self.failsafe(packet, direction) {
+            return Answer::new(Outcome::Allow, reason);
         }
         self.tiers_and_profiles(packet, subject, direction)
     }

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::ops::ControlFlow;
 
-use super::chain::{Answer, Place};
+use super::chain::Answer;
 use super::host::{Host, List};
 use super::journey::{BuiltIn, Hook, Journey, Outcome, Reason, Step, Verdict};
 use super::packet::{ConntrackState, Packet};
@@ -288,7 +288,7 @@ impl Way<'_> {
             Answer::new(Outcome::Allow, Reason::AllowedEarly)
         } else {
             let subject = host.host_subject(key, endpoint);
-            host.host_normal(&self.packet, &subject, Direction::Ingress, Place::Here)
+            host.host_normal(&self.packet, &subject, Direction::Ingress)
         };
         self.answer(hook, interface, Some(key), answer)
     }
@@ -386,7 +386,7 @@ impl Way<'_> {
         } else if other_is_workload {
             Answer::new(Outcome::Continue, Reason::LeftToWorkload)
         } else {
-            host.host_normal(&self.packet, &subject, direction, Place::OnTheWay)
+            host.host_forward_as_own(&self.packet, &subject, direction)
         };
         self.answer(hook, interface, Some(key), answer)
     }
@@ -419,7 +419,7 @@ impl Way<'_> {
             Answer::new(Outcome::Allow, Reason::AllowedEarly)
         } else {
             let subject = host.host_subject(key, endpoint);
-            host.host_normal(&self.packet, &subject, Direction::Egress, Place::Here)
+            host.host_normal(&self.packet, &subject, Direction::Egress)
         };
         self.answer(hook, interface, Some(key), answer)
     }

@@ -6,6 +6,7 @@ use std::io;
 use nix::errno::Errno;
 
 use super::encode::EncodeError;
+use super::host_chains::Place;
 use super::owner::ForeignOwner;
 use super::subject::Subject;
 use crate::nft::TableName;
@@ -71,6 +72,25 @@ pub enum KernelError {
     Unsettled {
         /// The table.
         table: TableName,
+        /// How often it was tried.
+        attempts: u32,
+    },
+    /// A chain of the host's own firewall that was not to be changed.
+    #[error("change our rule in the chain `{chain}`")]
+    HostRule {
+        /// The chain.
+        chain: Place,
+        /// Why.
+        #[source]
+        source: Errno,
+    },
+    /// Others changed the ruleset each time a chain of the host's own firewall was to be read or changed.
+    #[error(
+        "read or change our rule in the chain `{chain}`: the ruleset changed during each of {attempts} attempts"
+    )]
+    HostRuleUnsettled {
+        /// The chain.
+        chain: Place,
         /// How often it was tried.
         attempts: u32,
     },

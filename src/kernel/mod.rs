@@ -10,6 +10,7 @@ mod error;
 /// A kernel in memory; public for tests outside of this crate.
 #[doc(hidden)]
 pub mod fake;
+mod host_chains;
 mod lock;
 mod netfilter;
 mod observe;
@@ -21,6 +22,10 @@ mod subject;
 
 pub use encode::{Batch, EncodeError, Target};
 pub use error::{CommitError, KernelError, Refusal, Refusals, UnknownReason};
+pub use host_chains::{
+    Accepted, Advice, Change, HostChain, HostChains, HostFamily, HostFirewall, HostPolicy, Place,
+    Remedy, Report, Wanted, advice,
+};
 pub use lock::{LOCK_DIRECTORY, LockError, LockHolder, NamespaceLock};
 pub use netfilter::{Committed, Kernel, Netfilter, Settings};
 pub use observe::{Observed, Ownership, TableState};

@@ -429,7 +429,8 @@ fn base_chain(attributes: Attributes<'_>) -> Option<Option<BaseChain>> {
     }))
 }
 
-fn rule_fingerprint(data: &[u8]) -> Option<Fingerprint> {
+/// Reads the fingerprint in the user data of a rule.
+pub(super) fn rule_fingerprint(data: &[u8]) -> Option<Fingerprint> {
     UserData(data)
         .find(|(kind, _)| *kind == user_data::RULE_FINGERPRINT)
         .and_then(|(_, value)| exact(value))

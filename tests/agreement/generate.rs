@@ -305,7 +305,13 @@ fn policy(random: &mut Random, form: Form) -> Resource {
         Form::V3 => random.pick(&["default", "t1", "t2", "missing"]),
         Form::V1 => "default",
     };
-    let (ingress, egress) = random.pick(&[(true, true), (true, false), (false, true)]);
+    let kind = random.pick(&kinds);
+    let (ingress, egress) = match kind {
+        PolicyKind::PreDnat => (true, false),
+        PolicyKind::Normal | PolicyKind::ApplyOnForward | PolicyKind::Untracked => {
+            random.pick(&[(true, true), (true, false), (false, true)])
+        }
+    };
     Resource::Policy(Policy {
         tier: TierName::new(tier),
         order: random.pick(&[
@@ -315,7 +321,7 @@ fn policy(random: &mut Random, form: Form) -> Resource {
         ]),
         selector: Selector::parse(random.of(&SELECTORS)).unwrap(),
         types: PolicyTypes { ingress, egress },
-        kind: random.pick(&kinds),
+        kind,
         ingress: rules(random),
         egress: rules(random),
     })

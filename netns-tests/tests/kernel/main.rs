@@ -18,6 +18,7 @@ use tortie::nft::{
     Side, TableName, Verdict,
 };
 
+mod host_chains;
 mod samples;
 mod translation;
 

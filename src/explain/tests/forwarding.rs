@@ -364,16 +364,3 @@ fn the_end_of_a_tier_before_translation_denies_nothing() {
     );
     connects(&host(&[&open, &one]), &["eth0>host ext host0 tcp 81"]);
 }
-
-#[test]
-fn neighbour_discovery_is_not_forwarded_through_an_endpoint_of_the_v1_form() {
-    let host = host(&[&old("uplink", "eth0", "")]);
-    allowed(&host, &["eth0>host fe80::9 ff02::1 icmpv6 135/0 untracked"]);
-    denied(
-        &host,
-        &[
-            "eth0>eth1 2001:db8:9::9 2001:db8:8::8 icmpv6 135/0 untracked",
-            "eth1>eth0 2001:db8:8::8 2001:db8:9::9 icmpv6 136/0 untracked",
-        ],
-    );
-}

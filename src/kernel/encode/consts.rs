@@ -30,6 +30,8 @@ pub(in crate::kernel) mod nfnetlink {
     pub(in crate::kernel) const NFNL_MSG_BATCH_BEGIN: u16 = 0x10;
     pub(in crate::kernel) const NFNL_MSG_BATCH_END: u16 = 0x11;
     pub(in crate::kernel) const NFNL_SUBSYS_NFTABLES: u16 = 10;
+    /// The generation that a batch was made for; the kernel refuses it in any other.
+    pub(in crate::kernel) const NFNL_BATCH_GENID: u16 = 1;
     pub(in crate::kernel) const NFPROTO_UNSPEC: u8 = 0;
     pub(in crate::kernel) const NFPROTO_INET: u8 = 1;
     pub(in crate::kernel) const NFPROTO_IPV4: u8 = 2;
@@ -81,6 +83,7 @@ pub(in crate::kernel) mod attribute {
 
     pub(in crate::kernel) const NFTA_RULE_TABLE: u16 = 1;
     pub(in crate::kernel) const NFTA_RULE_CHAIN: u16 = 2;
+    pub(in crate::kernel) const NFTA_RULE_HANDLE: u16 = 3;
     pub(in crate::kernel) const NFTA_RULE_EXPRESSIONS: u16 = 4;
     pub(in crate::kernel) const NFTA_RULE_USERDATA: u16 = 7;
 
@@ -168,6 +171,10 @@ pub(in crate::kernel) mod expression {
     pub(in crate::kernel) const NFTA_MASQ_FLAGS: u16 = 1;
     pub(in crate::kernel) const NFTA_MASQ_REG_PROTO_MIN: u16 = 2;
     pub(in crate::kernel) const NFTA_MASQ_REG_PROTO_MAX: u16 = 3;
+    /// `linux/netfilter/nf_tables_compat.h`: a match of xtables.
+    pub(in crate::kernel) const NFTA_MATCH_NAME: u16 = 1;
+    pub(in crate::kernel) const NFTA_MATCH_REV: u16 = 2;
+    pub(in crate::kernel) const NFTA_MATCH_INFO: u16 = 3;
 }
 
 /// Values of `linux/netfilter/nf_tables.h`.

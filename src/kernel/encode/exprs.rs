@@ -50,7 +50,7 @@ pub(super) fn check(exprs: &[Expr]) -> Result<(), RuleFault> {
 }
 
 /// Writes a rule's expressions into a list.
-pub(super) fn expressions(buffer: &mut Buffer, exprs: &[Expr]) {
+pub(in crate::kernel) fn expressions(buffer: &mut Buffer, exprs: &[Expr]) {
     for expr in exprs {
         expression(buffer, expr);
     }

@@ -5,7 +5,8 @@
 mod batch;
 pub(in crate::kernel) mod buffer;
 pub(in crate::kernel) mod consts;
-mod exprs;
+pub(in crate::kernel) mod exprs;
+pub(in crate::kernel) mod host_rule;
 mod nat;
 pub(in crate::kernel) mod object;
 pub(in crate::kernel) mod sets;

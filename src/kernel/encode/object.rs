@@ -87,12 +87,15 @@ pub(super) fn rule(
 }
 
 /// The comment with its NUL and the fingerprint, each behind its type and length.
-const USER_DATA_MAX: usize = 2 + user_data::COMMENT_MAX + 1 + 2 + 8;
+pub(super) const USER_DATA_MAX: usize = 2 + user_data::COMMENT_MAX + 1 + 2 + 8;
 
 // The kernel keeps at most `NFT_USERDATA_MAXLEN` bytes (`linux/netfilter/nf_tables.h`).
 const _: () = assert!(USER_DATA_MAX <= 256);
 
-fn rule_user_data(comment: Option<&str>, fingerprint: Fingerprint) -> ([u8; USER_DATA_MAX], usize) {
+pub(super) fn rule_user_data(
+    comment: Option<&str>,
+    fingerprint: Fingerprint,
+) -> ([u8; USER_DATA_MAX], usize) {
     let mut bytes = [0; USER_DATA_MAX];
     let mut length = 0;
     let mut push = |part: &[u8]| {
