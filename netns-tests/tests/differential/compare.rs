@@ -54,20 +54,15 @@ pub(crate) fn compare(seed: u64, extent: Extent) -> (Tally, Vec<Difference>) {
     let start = Instant::now();
     let mut walk = Walk::new(seed, extent.probes);
     let mut turn = walk.turn();
-    let mut options = turn.restart.take();
     while turn.number < extent.first {
         turn = walk.turn();
-        options = turn.restart.take().or(options);
     }
-    let mut runner = Runner::new(options.expect("the first turn has settings"), extent.alter);
+    let options = turn.state.options.clone();
+    let mut runner = Runner::new(&options, extent.alter);
     let mut tally = Tally::default();
     let mut differences = Vec::new();
-    let mut before = State::empty();
+    let mut before = State::empty(options);
     loop {
-        if let Some(options) = turn.restart.take() {
-            runner.restart(options);
-            tally.starts += 1;
-        }
         runner.apply(&turn.state);
         if let Some((probe, verdicts)) = compare_state(&mut runner, &turn.probes, &mut tally) {
             let states = (&before, &turn.state);
@@ -86,6 +81,7 @@ pub(crate) fn compare(seed: u64, extent: Extent) -> (Tally, Vec<Difference>) {
         }
         turn = walk.turn();
     }
+    tally.starts = runner.starts;
     tally.late = runner.late;
     eprintln!("seed {seed}: {tally:?} in {:?}", start.elapsed());
     (tally, differences)

@@ -305,8 +305,15 @@ impl Network {
                 let arguments = [family, "route", "flush", "dev", interface, "proto", "boot"];
                 host.exec("ip", &arguments, "");
             }
-            host.sysctl(&format!("net/ipv4/conf/{interface}/rp_filter"), "0");
+            self.trust(site);
         }
+    }
+
+    /// Makes the kernel accept any source from a site.
+    pub(crate) fn trust(&self, site: Site) {
+        let interface = site.interface();
+        let setting = format!("net/ipv4/conf/{interface}/rp_filter");
+        self.at(Site::Host).sysctl(&setting, "0");
     }
 
     /// Moves the wandering address.

@@ -1,6 +1,9 @@
 //! What is configured, as the daemon and as the evaluator are told.
 
+use std::fmt;
+
 use netns_tests::Owner;
+use serde_json::{Map, Value, json};
 use tortie::explain::{
     DenyAction, Failsafe, FromWorkloads, NeighborDiscovery, OpenStack, Settings, SourceSpoofing,
     ToHostAction,
@@ -59,9 +62,22 @@ const BY_NET: Lists = [
     ],
 ];
 
+/// The one option that is not Felix's.
+const NEIGHBOR_DISCOVERY: &str = "HostEndpointNeighborDiscovery";
+
+/// How the daemon is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Source {
+    /// By its environment, once for all.
+    Environment,
+    /// By a resource, which may change while it runs.
+    Datastore,
+}
+
 /// Is a choice of settings.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Options {
+    source: Source,
     /// Whether the table is owned.
     pub(crate) owner: Owner,
     failsafe: Lists,
@@ -82,19 +98,30 @@ pub(crate) struct Options {
     other: Vec<(&'static str, &'static str)>,
 }
 
+impl fmt::Display for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "owner {:?}, by {:?}:", self.owner, self.source)?;
+        for (name, value) in self.values() {
+            write!(f, " {name}={value}")?;
+        }
+        Ok(())
+    }
+}
+
 impl Options {
     /// Chooses.
     pub(crate) fn random(random: &mut Random) -> Self {
         let other = random.some(
             &[
-                ("FELIX_NFTABLESFILTERALLOWACTION", "RETURN"),
-                ("FELIX_NFTABLESMANGLEALLOWACTION", "RETURN"),
-                ("FELIX_NFTABLESMARKMASK", "0x00f00f00"),
+                ("NftablesFilterAllowAction", "RETURN"),
+                ("NftablesMangleAllowAction", "RETURN"),
+                ("NftablesMarkMask", "0x00f00f00"),
             ],
             0,
             2,
         );
         Self {
+            source: *random.pick(&[Source::Environment, Source::Datastore]),
             owner: *random.pick(&[Owner::Enabled, Owner::Disabled]),
             failsafe: *random.weighted(&[(4, SMALL), (2, DEFAULT), (1, NONE), (3, BY_NET)]),
             to_host: *random.pick(&[
@@ -117,7 +144,27 @@ impl Options {
         }
     }
 
-    /// Says whether a daemon with other settings would take care of other routes.
+    /// Chooses others for the same daemon, where it can be told so.
+    pub(crate) fn told_anew(&self, random: &mut Random) -> Self {
+        match self.source {
+            Source::Environment => self.clone(),
+            Source::Datastore => Self {
+                source: self.source,
+                owner: self.owner,
+                ipv6: self.ipv6,
+                ..Self::random(random)
+            },
+        }
+    }
+
+    /// Says whether a daemon with these settings can be told others while it runs.
+    pub(crate) fn can_become(&self, other: &Self) -> bool {
+        self.source == Source::Datastore
+            && other.source == Source::Datastore
+            && self.owner == other.owner
+    }
+
+    /// Says whether a daemon with other settings takes care of other routes.
     pub(crate) fn routes_differ(&self, other: &Self) -> bool {
         (self.prefix, self.ipv6) != (other.prefix, other.ipv6)
     }
@@ -129,7 +176,46 @@ impl Options {
     }
 
     /// Returns the environment of the daemon.
-    pub(crate) fn environment(&self) -> Vec<(&'static str, String)> {
+    pub(crate) fn environment(&self) -> Vec<(String, String)> {
+        // The routes of the network are not the daemon's.
+        let always = ("FELIX_REMOVEEXTERNALROUTES".to_owned(), "false".to_owned());
+        let variables = match self.source {
+            Source::Environment => self.values(),
+            Source::Datastore => Vec::new(),
+        };
+        let variables = variables.into_iter().map(|(name, value)| {
+            let prefix = if name == NEIGHBOR_DISCOVERY {
+                "TORTIE_"
+            } else {
+                "FELIX_"
+            };
+            (format!("{prefix}{}", name.to_uppercase()), value)
+        });
+        variables.chain([always]).collect()
+    }
+
+    /// Returns the resource that tells the daemon, if one does.
+    pub(crate) fn document(&self) -> Option<Value> {
+        match self.source {
+            Source::Environment => None,
+            Source::Datastore => {
+                let spec: Map<String, Value> = self
+                    .values()
+                    .into_iter()
+                    .map(|(name, value)| (name.to_owned(), Value::from(value)))
+                    .collect();
+                Some(json!({
+                    "apiVersion": "projectcalico.org/v3",
+                    "kind": "FelixConfiguration",
+                    "metadata": {"name": "default"},
+                    "spec": spec,
+                }))
+            }
+        }
+    }
+
+    /// Returns the options by name.
+    fn values(&self) -> Vec<(&'static str, String)> {
         let text = |list: &[(&str, Option<&str>, u16)]| {
             if list.is_empty() {
                 return "none".to_owned();
@@ -143,79 +229,58 @@ impl Options {
                 .collect();
             entries.join(",")
         };
+        let allowed = |from_workloads: FromWorkloads| match from_workloads {
+            FromWorkloads::Denied => "false",
+            FromWorkloads::Judged => "true",
+        };
         let [inbound, outbound] = self.failsafe;
-        let mut variables = vec![
-            ("FELIX_FAILSAFEINBOUNDHOSTPORTS", text(inbound)),
-            ("FELIX_FAILSAFEOUTBOUNDHOSTPORTS", text(outbound)),
+        let to_host = match self.to_host {
+            ToHostAction::Drop => "DROP",
+            ToHostAction::Accept => "ACCEPT",
+            ToHostAction::Return => "RETURN",
+        };
+        let deny = match self.deny {
+            DenyAction::Drop => "DROP",
+            DenyAction::Reject => "REJECT",
+        };
+        let discovery = match self.neighbor_discovery {
+            NeighborDiscovery::Allow => "Allow",
+            NeighborDiscovery::Policy => "Policy",
+        };
+        let spoofing = match self.spoofing {
+            SourceSpoofing::Disabled => "Disabled",
+            SourceSpoofing::Any => "Any",
+        };
+        let mut values = vec![
+            ("FailsafeInboundHostPorts", text(inbound)),
+            ("FailsafeOutboundHostPorts", text(outbound)),
+            ("DefaultEndpointToHostAction", to_host.to_owned()),
+            ("NftablesFilterDenyAction", deny.to_owned()),
             (
-                "FELIX_DEFAULTENDPOINTTOHOSTACTION",
-                match self.to_host {
-                    ToHostAction::Drop => "DROP",
-                    ToHostAction::Accept => "ACCEPT",
-                    ToHostAction::Return => "RETURN",
-                }
-                .to_owned(),
-            ),
-            (
-                "FELIX_NFTABLESFILTERDENYACTION",
-                match self.deny {
-                    DenyAction::Drop => "DROP",
-                    DenyAction::Reject => "REJECT",
-                }
-                .to_owned(),
-            ),
-            (
-                "FELIX_DISABLECONNTRACKINVALIDCHECK",
+                "DisableConntrackInvalidCheck",
                 (!self.drop_invalid).to_string(),
             ),
+            (NEIGHBOR_DISCOVERY, discovery.to_owned()),
             (
-                "TORTIE_HOSTENDPOINTNEIGHBORDISCOVERY",
-                match self.neighbor_discovery {
-                    NeighborDiscovery::Allow => "Allow",
-                    NeighborDiscovery::Policy => "Policy",
-                }
-                .to_owned(),
+                "AllowVXLANPacketsFromWorkloads",
+                allowed(self.vxlan).to_owned(),
             ),
             (
-                "FELIX_ALLOWVXLANPACKETSFROMWORKLOADS",
-                match self.vxlan {
-                    FromWorkloads::Denied => "false",
-                    FromWorkloads::Judged => "true",
-                }
-                .to_owned(),
+                "AllowIPIPPacketsFromWorkloads",
+                allowed(self.ipip).to_owned(),
             ),
-            (
-                "FELIX_ALLOWIPIPPACKETSFROMWORKLOADS",
-                match self.ipip {
-                    FromWorkloads::Denied => "false",
-                    FromWorkloads::Judged => "true",
-                }
-                .to_owned(),
-            ),
-            (
-                "FELIX_WORKLOADSOURCESPOOFING",
-                match self.spoofing {
-                    SourceSpoofing::Disabled => "Disabled",
-                    SourceSpoofing::Any => "Any",
-                }
-                .to_owned(),
-            ),
-            ("FELIX_INTERFACEPREFIX", self.prefix.to_owned()),
-            ("FELIX_INTERFACEEXCLUDE", self.exclude.to_owned()),
-            ("FELIX_IPV6SUPPORT", self.ipv6.to_string()),
-            // The routes of the network are not the daemon's.
-            ("FELIX_REMOVEEXTERNALROUTES", "false".to_owned()),
+            ("WorkloadSourceSpoofing", spoofing.to_owned()),
+            ("InterfacePrefix", self.prefix.to_owned()),
+            ("InterfaceExclude", self.exclude.to_owned()),
+            ("Ipv6Support", self.ipv6.to_string()),
         ];
         if self.openstack {
-            variables.push(("FELIX_CLUSTERTYPE", "k8s,openstack".to_owned()));
-            variables.push(("FELIX_METADATAADDR", "none".to_owned()));
+            values.push(("ClusterType", "k8s,openstack".to_owned()));
+            values.push(("MetadataAddr", "none".to_owned()));
         }
-        variables.extend(
-            self.other
-                .iter()
-                .map(|(name, value)| (*name, (*value).to_owned())),
-        );
-        variables
+        let other = self.other.iter();
+        values.extend(other.map(|(name, value)| (*name, (*value).to_owned())));
+        values
     }
 
     /// Returns the same for the evaluator.

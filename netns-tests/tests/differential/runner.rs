@@ -21,6 +21,8 @@ use crate::yaml;
 pub(crate) const SILENCE: Duration = Duration::from_millis(40);
 /// The same where something differs.
 pub(crate) const PATIENCE: Duration = Duration::from_millis(300);
+/// The file that configures.
+const CONFIGURATION: &str = "configuration.yaml";
 /// Where the numbers of repeated probes begin.
 const REPEATED: u32 = 0x2000_0000;
 
@@ -37,6 +39,8 @@ pub(crate) struct Runner {
     engine: Engine,
     conntrack: Conntrack,
     prober: Prober,
+    /// How often the daemon was started with other settings.
+    pub(crate) starts: u64,
     /// How many packets came after their round was over.
     pub(crate) late: usize,
     alter: fn(&mut Resources),
@@ -47,22 +51,26 @@ impl Runner {
     /// Builds the network and starts the daemon on an empty directory.
     ///
     /// `alter` is done to the resources before the evaluator sees them.
-    pub(crate) fn new(options: Options, alter: fn(&mut Resources)) -> Self {
+    pub(crate) fn new(options: &Options, alter: fn(&mut Resources)) -> Self {
         let network = Network::new();
         let engine = Engine::new(&network);
         let conntrack = Conntrack::open(network.at(Site::Host));
         let directory = Directory::new();
-        let agent = start(&network, &directory, &options);
+        if let Some(document) = options.document() {
+            directory.put(CONFIGURATION, &yaml::documents([&document]));
+        }
+        let agent = start(&network, &directory, options);
         Self {
             agent,
             directory,
-            options,
+            options: options.clone(),
             files: BTreeMap::new(),
             written: 0,
             wanderer: Wanderer::Away,
             engine,
             conntrack,
             prober: Prober::new(REPEATED),
+            starts: 0,
             late: 0,
             alter,
             network,
@@ -74,37 +82,31 @@ impl Runner {
         &self.options
     }
 
-    /// Starts the daemon anew on the resources that there are.
-    pub(crate) fn restart(&mut self, options: Options) {
-        self.agent.terminate();
-        if self.options.routes_differ(&options) {
-            self.network.tidy();
-        }
-        self.options = options;
-        self.agent = start(&self.network, &self.directory, &self.options);
-    }
-
     /// Starts the daemon anew on this state, so that nothing of the past is left.
     pub(crate) fn restart_on(&mut self, state: &State) {
         self.agent.terminate();
-        let flushed = command_line(
-            self.network.at(Site::Host),
-            self.options.owner,
-            &["flush", "--yes"],
-        );
+        let host = self.network.at(Site::Host);
+        let flushed = command_line(host, self.options.owner, &["flush", "--yes"]);
         assert!(flushed.status.success(), "{flushed:?}");
-        self.files = state.files();
-        for (file, documents) in self.files.clone() {
-            let text = self.text(&file, documents);
+        for (file, documents) in state.files() {
+            let text = self.text(&file, documents.clone());
             self.directory.put(&file, &text);
+            self.files.insert(file, documents);
         }
         self.network.move_wanderer(self.wanderer, state.wanderer);
         self.wanderer = state.wanderer;
+        self.network.tidy();
+        self.options = state.options.clone();
         self.agent = start(&self.network, &self.directory, &self.options);
     }
 
     /// Tells the daemon of a state and waits until it is in force.
+    ///
+    /// It starts anew where its settings cannot change otherwise: on the resources that there were before.
     pub(crate) fn apply(&mut self, state: &State) {
+        if self.options != state.options {
+            self.configure(state);
+        }
         for (file, documents) in state.files() {
             if self.files.get(&file) != Some(&documents) {
                 let text = self.text(&file, documents.clone());
@@ -117,6 +119,35 @@ impl Runner {
             self.network.move_wanderer(self.wanderer, state.wanderer);
             self.wanderer = state.wanderer;
             self.agent.committed(&mark, Trigger::Links);
+        }
+    }
+
+    fn configure(&mut self, state: &State) {
+        let before = std::mem::replace(&mut self.options, state.options.clone());
+        let files = state.files();
+        let documents = files.get(CONFIGURATION).cloned().unwrap_or_default();
+        let text = self.text(CONFIGURATION, documents.clone());
+        self.files.insert(CONFIGURATION.to_owned(), documents);
+        if before.can_become(&self.options) {
+            self.agent.put(CONFIGURATION, &text);
+        } else {
+            self.starts += 1;
+            if self.starts.is_multiple_of(3) {
+                self.agent.kill();
+            } else {
+                self.agent.terminate();
+            }
+            self.directory.put(CONFIGURATION, &text);
+            if before.routes_differ(&self.options) {
+                self.network.tidy();
+            }
+            self.agent = start(&self.network, &self.directory, &self.options);
+        }
+        // What the kernel checks on the interface of a workload it need not check on one of the host.
+        for site in [Site::Work0, Site::Work1] {
+            if !self.options.checks_sources_of(site) {
+                self.network.trust(site);
+            }
         }
     }
 
@@ -154,8 +185,8 @@ impl Runner {
             }
             assert!(
                 Instant::now() < deadline,
-                "routes to workloads: {found:?} instead of {expected:?}; settings {:?}; resources in {:?}",
-                self.options.environment(),
+                "routes to workloads: {found:?} instead of {expected:?}; settings {}; resources in {:?}",
+                self.options,
                 self.files,
             );
         }
@@ -212,7 +243,7 @@ fn start(network: &Network, directory: &Directory, options: &Options) -> Agent {
     let environment = options.environment();
     let environment: Vec<(&str, &str)> = environment
         .iter()
-        .map(|(name, value)| (*name, value.as_str()))
+        .map(|(name, value)| (name.as_str(), value.as_str()))
         .collect();
     Agent::on(
         network.at(Site::Host),

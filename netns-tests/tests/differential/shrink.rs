@@ -37,7 +37,6 @@ pub(crate) struct Difference {
     history: History,
     state: State,
     explanation: String,
-    settings: String,
     trials: usize,
 }
 
@@ -56,7 +55,6 @@ impl Difference {
             history: History::None,
             state: after.clone(),
             explanation: String::new(),
-            settings: format!("{:?}", runner.options().environment()),
             trials: 0,
         };
         runner.restart_on(after);
@@ -140,6 +138,13 @@ impl Difference {
                 };
                 self.try_out(runner, History::From(before), self.state.clone());
             }
+        }
+        if let History::From(before) = &self.history {
+            let before = State {
+                options: self.state.options.clone(),
+                ..before.clone()
+            };
+            self.try_out(runner, History::From(before), self.state.clone());
         }
         // Parts of documents.
         for slot in self.slots() {
@@ -268,12 +273,17 @@ impl fmt::Display for Difference {
         writeln!(f, "probe: {}", self.probe)?;
         writeln!(f, "evaluator: {}", self.expected)?;
         writeln!(f, "kernel:    {}", self.seen)?;
-        writeln!(f, "settings: {}", self.settings)?;
+        writeln!(f, "settings: {}", self.state.options)?;
         writeln!(f, "wandering address: {:?}", self.state.wanderer)?;
         match &self.history {
             History::None => {}
             History::From(before) => {
-                writeln!(f, "\nfirst these resources:\n{}\nthen:", before.text())?;
+                writeln!(
+                    f,
+                    "\nfirst, with {}:\n{}\nthen:",
+                    before.options,
+                    before.text()
+                )?;
             }
             History::Unknown => {
                 writeln!(f, "\na new start on the same resources does not show it")?;

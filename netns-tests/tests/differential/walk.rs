@@ -5,16 +5,11 @@ use crate::options::Options;
 use crate::probes::{Probe, Prober};
 use crate::random::Random;
 
-/// How many states pass before the daemon starts anew with other settings, about.
-const LIFE: usize = 40;
-
 /// Is one step of the walk.
 #[derive(Debug, Clone)]
 pub(crate) struct Turn {
     /// Its number.
     pub(crate) number: u64,
-    /// The settings to start the daemon anew with, where that is due.
-    pub(crate) restart: Option<Options>,
     /// What is to be in force.
     pub(crate) state: State,
     /// What to ask.
@@ -27,7 +22,7 @@ pub(crate) struct Walk {
     seed: u64,
     number: u64,
     probes: usize,
-    state: State,
+    state: Option<State>,
     prober: Prober,
 }
 
@@ -38,7 +33,7 @@ impl Walk {
             seed,
             number: 0,
             probes,
-            state: State::empty(),
+            state: None,
             prober: Prober::new(0),
         }
     }
@@ -48,16 +43,16 @@ impl Walk {
         let number = self.number;
         self.number += 1;
         let mut random = Random::new(self.seed, number);
-        let restart =
-            (number == 0 || random.below(LIFE) == 0).then(|| Options::random(&mut random));
-        self.state = match number {
-            0 => State::random(&mut random),
-            _ => self.state.next(&mut random),
+        let state = if let Some(state) = &self.state {
+            state.next(&mut random)
+        } else {
+            let options = Options::random(&mut random);
+            State::random(&mut random, options)
         };
+        self.state = Some(state.clone());
         Turn {
             number,
-            restart,
-            state: self.state.clone(),
+            state,
             probes: self.prober.round(&mut random, self.probes),
         }
     }

@@ -9,6 +9,7 @@ use super::policy;
 use super::rule::{Setting, rule};
 use super::words::{Form, NAMESPACES, labels, profiles, selector};
 use crate::network::{Site, Wanderer};
+use crate::options::Options;
 use crate::random::Random;
 use crate::yaml;
 
@@ -147,20 +148,23 @@ pub(crate) struct State {
     pub(crate) documents: BTreeMap<Slot, Value>,
     /// Where the wandering address is.
     pub(crate) wanderer: Wanderer,
+    /// What is configured.
+    pub(crate) options: Options,
 }
 
 impl State {
-    /// Is the state without resources.
-    pub(crate) fn empty() -> Self {
+    /// Makes the state without resources.
+    pub(crate) fn empty(options: Options) -> Self {
         Self {
             documents: BTreeMap::new(),
             wanderer: Wanderer::Away,
+            options,
         }
     }
 
     /// Makes a state.
-    pub(crate) fn random(random: &mut Random) -> Self {
-        let mut state = Self::empty();
+    pub(crate) fn random(random: &mut Random, options: Options) -> Self {
+        let mut state = Self::empty(options);
         for (slot, often) in Slot::all() {
             if random.chance(often) {
                 state.documents.insert(slot, slot.make(random));
@@ -172,10 +176,17 @@ impl State {
 
     /// Makes the state that follows.
     pub(crate) fn next(&self, random: &mut Random) -> Self {
+        let options = match random.below(120) {
+            // The daemon has to start anew.
+            0..3 => Options::random(random),
+            3..15 => self.options.told_anew(random),
+            _ => self.options.clone(),
+        };
         if random.chance(3) {
-            return Self::random(random);
+            return Self::random(random, options);
         }
         let mut state = self.clone();
+        state.options = options;
         let slots = Slot::all();
         let changes = *random.weighted(&[(4, 1), (3, 2), (2, 4), (2, 8), (1, 16)]);
         for _ in 0..changes {
@@ -198,6 +209,10 @@ impl State {
 
     /// Returns the documents of each file.
     pub(crate) fn files(&self) -> BTreeMap<String, Vec<Value>> {
+        let configuration = (
+            "configuration.yaml".to_owned(),
+            self.options.document().into_iter().collect(),
+        );
         (0..FILES)
             .map(|number| {
                 let ending = if number + 1 == FILES { "json" } else { "yaml" };
@@ -209,6 +224,7 @@ impl State {
                     .collect();
                 (format!("part{number}.{ending}"), documents)
             })
+            .chain([configuration])
             .collect()
     }
 
