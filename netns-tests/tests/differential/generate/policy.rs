@@ -96,8 +96,8 @@ fn tier(random: &mut Random) -> Value {
         .weighted(&[
             (8, Value::Null),
             (2, json!("default")),
-            (5, json!("first")),
-            (4, json!("second")),
+            (7, json!("first")),
+            (6, json!("second")),
             (1, json!("kube-admin")),
             (1, json!("kube-baseline")),
             (1, json!("ghost")),
@@ -173,7 +173,7 @@ pub(crate) fn old(random: &mut Random, name: &str) -> Value {
 pub(crate) fn tier_of(random: &mut Random, name: &str) -> Value {
     let mut spec = Map::new();
     put(&mut spec, "order", order(random));
-    if random.chance(60) {
+    if random.chance(85) {
         put(
             &mut spec,
             "defaultAction",
