@@ -80,6 +80,7 @@ cases! {
     bad_objects,
     expected_ip,
     failsafe_with_nets,
+    forwarding,
     icmp,
     log_with_limit,
     long_port_lists,
@@ -91,5 +92,7 @@ cases! {
     reject,
     strict,
     tiers_and_pass,
+    untracked_and_pre_dnat,
     v1_forms,
+    workloads,
 }

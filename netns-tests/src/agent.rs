@@ -439,7 +439,7 @@ fn environment(command: &mut Command, owner: Owner) -> &mut Command {
 }
 
 /// Returns the binary under test: `TORTIE_BIN`, or the one in the test's own target directory.
-fn binary() -> PathBuf {
+pub fn binary() -> PathBuf {
     let path = std::env::var_os("TORTIE_BIN").map_or_else(
         || {
             let test = std::env::current_exe().expect("know the test's own path");

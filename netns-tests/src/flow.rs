@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -54,5 +55,16 @@ impl Flow {
             .read_exact(&mut answer)
             .expect("the flow's echo comes back");
         assert_eq!(answer, MESSAGE);
+    }
+
+    /// Sends a message over the connection and says whether anything comes back within `patience`.
+    ///
+    /// The connection is of no use afterwards.
+    pub fn answers(&mut self, patience: Duration) -> bool {
+        self.0
+            .set_read_timeout(Some(patience))
+            .expect("set a deadline");
+        let sent = self.0.write_all(b"?").is_ok();
+        sent && self.0.read_exact(&mut [0]).is_ok()
     }
 }

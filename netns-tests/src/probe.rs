@@ -20,8 +20,10 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::agent::DEADLINE;
 use crate::server::raw_socket;
-use crate::topology::{Family, Place, World};
-use crate::wire;
+use crate::topology::{Family, Place, Site, World};
+use crate::track::Connection;
+use crate::watch::Sighting;
+use crate::{track, wire};
 
 /// How long a probe must stay unanswered to count as dropped.
 const SILENCE: Duration = Duration::from_millis(400);
@@ -71,8 +73,44 @@ pub struct Row {
     to: Place,
     packet: Packet,
     source_port: Option<u16>,
+    lands_at: Site,
+    delivery: Option<Delivery>,
+    tracking: Option<Tracking>,
     v4: Option<Outcome>,
     v6: Option<Outcome>,
+}
+
+/// Says whether a request reached the other end, answered or not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Delivery {
+    /// It did.
+    Delivered,
+    /// It did not.
+    Lost,
+}
+
+/// Says whether the host's connection tracking knows a flow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tracking {
+    /// It does.
+    Tracked,
+    /// It does not.
+    Untracked,
+}
+
+/// Says what became of one probe of one family.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Observation {
+    /// The number of the row, from 0.
+    pub row: usize,
+    /// The family.
+    pub family: Family,
+    /// What the sender saw.
+    pub outcome: Outcome,
+    /// What the other end saw.
+    pub delivery: Delivery,
+    /// What the host knows of the flow.
+    pub tracking: Tracking,
 }
 
 impl Row {
@@ -82,6 +120,9 @@ impl Row {
             to,
             packet,
             source_port: None,
+            lands_at: to.site,
+            delivery: None,
+            tracking: None,
             v4: Some(expected),
             v6: Some(expected),
         }
@@ -113,6 +154,56 @@ impl Row {
     pub fn from_port(self, port: u16) -> Self {
         Self {
             source_port: Some(port),
+            ..self
+        }
+    }
+
+    /// Says whether the row is addressed to a place.
+    pub fn is_to(&self, place: Place) -> bool {
+        self.to == place
+    }
+
+    /// Says where the request is delivered, if that is not the site it is addressed to.
+    #[must_use]
+    pub fn lands_at(self, site: Site) -> Self {
+        Self {
+            lands_at: site,
+            ..self
+        }
+    }
+
+    /// Demands that the request reaches the other end. Needs [`World::watching`].
+    #[must_use]
+    pub fn delivered(self) -> Self {
+        Self {
+            delivery: Some(Delivery::Delivered),
+            ..self
+        }
+    }
+
+    /// Demands that the request does not reach the other end. Needs [`World::watching`].
+    #[must_use]
+    pub fn lost(self) -> Self {
+        Self {
+            delivery: Some(Delivery::Lost),
+            ..self
+        }
+    }
+
+    /// Demands that the host tracks the flow. Needs [`World::watching`].
+    #[must_use]
+    pub fn tracked(self) -> Self {
+        Self {
+            tracking: Some(Tracking::Tracked),
+            ..self
+        }
+    }
+
+    /// Demands that the host does not track the flow. Needs [`World::watching`].
+    #[must_use]
+    pub fn untracked(self) -> Self {
+        Self {
+            tracking: Some(Tracking::Untracked),
             ..self
         }
     }
@@ -148,6 +239,20 @@ pub fn icmp_code(from: Place, to: Place, code: u8, expected: Outcome) -> Row {
     Row::new(from, to, Packet::Icmp { v4, v6 }, expected)
 }
 
+/// Sends an `ICMPv6` message of a type to which nobody answers.
+pub fn icmpv6_type(from: Place, to: Place, icmp_type: u8) -> Row {
+    let message = Icmp {
+        request: icmp_type,
+        code: 0,
+        reply: 0,
+    };
+    let packet = Packet::Icmp {
+        v4: message,
+        v6: message,
+    };
+    Row::new(from, to, packet, Outcome::Dropped).v6()
+}
+
 /// Sends an ICMP timestamp request, which IPv4 alone has.
 pub fn icmp_timestamp(from: Place, to: Place, expected: Outcome) -> Row {
     let v4 = Icmp {
@@ -170,6 +275,9 @@ pub fn stray_ack(from: Place, to: Place, port: u16, expected: Outcome) -> Row {
 
 /// Is one probe of one family.
 struct Probe {
+    row: usize,
+    site: Site,
+    lands_at: Site,
     from: IpAddr,
     to: IpAddr,
     packet: Packet,
@@ -177,70 +285,201 @@ struct Probe {
     expected: Outcome,
 }
 
+/// Is a probe that was sent, with what came back and the numbers that tell its packets from others': source ports,
+/// or the identifiers of echoes.
+struct Sent {
+    probe: Probe,
+    outcome: Outcome,
+    sources: Vec<u16>,
+}
+
 /// Runs the table and returns one line for each row that differs.
 pub(crate) fn run_table(world: &World, rows: &[Row]) -> Vec<String> {
-    run(world, rows, DEADLINE)
+    differences(world, rows, DEADLINE)
 }
 
 /// Runs the table without patience for late answers.
 pub(crate) fn run_table_briefly(world: &World, rows: &[Row]) -> Vec<String> {
-    run(world, rows, SILENCE)
+    differences(world, rows, SILENCE)
 }
 
-fn run(world: &World, rows: &[Row], patience: Duration) -> Vec<String> {
-    let probes: Vec<(&Row, Probe)> = rows
+/// Runs the table and returns what became of each probe.
+pub(crate) fn observe(world: &World, rows: &[Row]) -> Vec<Observation> {
+    let sent = run(world, rows, DEADLINE);
+    look_behind(world, &sent)
+}
+
+fn differences(world: &World, rows: &[Row], patience: Duration) -> Vec<String> {
+    let sent = run(world, rows, patience);
+    let deeper = rows
         .iter()
-        .flat_map(|row| {
-            let of = |family, expected: Option<Outcome>| {
-                expected.map(|expected| {
-                    let probe = Probe {
+        .any(|row| row.delivery.is_some() || row.tracking.is_some());
+    let observed = if deeper {
+        look_behind(world, &sent)
+    } else {
+        Vec::new()
+    };
+    let mut wrong = Vec::new();
+    for (number, it) in sent.iter().enumerate() {
+        let row = &rows[it.probe.row];
+        let (expected, outcome) = (it.probe.expected, it.outcome);
+        let mut differs = Vec::new();
+        if outcome != expected {
+            differs.push(format!("expected {expected:?}, was {outcome:?}"));
+        }
+        if let Some(observed) = observed.get(number) {
+            if let Some(wanted) = row.delivery.filter(|wanted| *wanted != observed.delivery) {
+                differs.push(format!("expected {wanted:?}, was {:?}", observed.delivery));
+            }
+            if let Some(wanted) = row.tracking.filter(|wanted| *wanted != observed.tracking) {
+                differs.push(format!("expected {wanted:?}, was {:?}", observed.tracking));
+            }
+        }
+        if !differs.is_empty() {
+            wrong.push(format!(
+                "  {} ({}) -> {} ({}) {:?}: {}",
+                row.from.name,
+                it.probe.from,
+                row.to.name,
+                it.probe.to,
+                it.probe.packet,
+                differs.join("; "),
+            ));
+        }
+    }
+    wrong
+}
+
+/// Looks up every probe in the notes of where it was to arrive, and in the host's connections.
+fn look_behind(world: &World, sent: &[Sent]) -> Vec<Observation> {
+    assert!(
+        world.is_watched(),
+        "delivery and tracking are known in a world that is watching"
+    );
+    let mut sightings: Vec<(Site, Vec<Sighting>)> = Vec::new();
+    for it in sent {
+        if sightings.iter().all(|(site, _)| *site != it.probe.lands_at) {
+            let mut seen = world.sightings(it.probe.lands_at);
+            seen.sort_unstable_by_key(|seen| (seen.source, seen.protocol));
+            sightings.push((it.probe.lands_at, seen));
+        }
+    }
+    let mut connections = track::connections(&world.host);
+    connections.sort_unstable_by_key(|it| (it.original.source, it.protocol));
+    sent.iter()
+        .map(|it| {
+            let seen = sightings
+                .iter()
+                .find(|(site, _)| *site == it.probe.lands_at)
+                .is_some_and(|(_, seen)| it.is_among_sightings(seen));
+            Observation {
+                row: it.probe.row,
+                family: it.probe.family(),
+                outcome: it.outcome,
+                delivery: if seen {
+                    Delivery::Delivered
+                } else {
+                    Delivery::Lost
+                },
+                tracking: if it.is_among_connections(&connections) {
+                    Tracking::Tracked
+                } else {
+                    Tracking::Untracked
+                },
+            }
+        })
+        .collect()
+}
+
+impl Sent {
+    /// Addresses are not compared, since they may have been translated; the numbers of probes are their own.
+    fn is_among_sightings(&self, sorted: &[Sighting]) -> bool {
+        let protocol = self.probe.protocol();
+        self.sources.iter().any(|source| {
+            let key = (*source, protocol);
+            let first = sorted.partition_point(|it| (it.source, it.protocol) < key);
+            sorted[first..]
+                .iter()
+                .take_while(|it| (it.source, it.protocol) == key)
+                .any(|it| it.from.is_ipv4() == self.probe.from.is_ipv4())
+        })
+    }
+
+    fn is_among_connections(&self, sorted: &[Connection]) -> bool {
+        let protocol = self.probe.protocol();
+        let sources: Vec<Option<u16>> = match self.probe.packet {
+            Packet::Protocol(_) => vec![None],
+            Packet::Tcp(_) | Packet::Udp(_) | Packet::Icmp { .. } | Packet::StrayAck(_) => {
+                self.sources.iter().copied().map(Some).collect()
+            }
+        };
+        sources.into_iter().any(|source| {
+            let key = (source, protocol);
+            let first = sorted.partition_point(|it| (it.original.source, it.protocol) < key);
+            sorted[first..]
+                .iter()
+                .take_while(|it| (it.original.source, it.protocol) == key)
+                .any(|it| {
+                    // Without numbers, two requests in opposite directions are one connection.
+                    let other_way = source.is_none().then_some(it.reply);
+                    [Some(it.original), other_way]
+                        .iter()
+                        .flatten()
+                        .any(|tuple| tuple.from == self.probe.from && tuple.to == self.probe.to)
+                })
+        })
+    }
+}
+
+fn run(world: &World, rows: &[Row], patience: Duration) -> Vec<Sent> {
+    let probes: Vec<Probe> = rows
+        .iter()
+        .enumerate()
+        .flat_map(|(number, row)| {
+            [(Family::V4, row.v4), (Family::V6, row.v6)]
+                .into_iter()
+                .filter_map(move |(family, expected)| {
+                    Some(Probe {
+                        row: number,
+                        site: row.from.site,
+                        lands_at: row.lands_at,
                         from: row.from.address(family),
                         to: row.to.address(family),
                         packet: row.packet,
                         source_port: row.source_port.unwrap_or(0),
-                        expected,
-                    };
-                    (row, probe)
+                        expected: expected?,
+                    })
                 })
-            };
-            [of(Family::V4, row.v4), of(Family::V6, row.v6)]
-                .into_iter()
-                .flatten()
         })
         .collect();
     let awaited = probes
         .iter()
-        .filter(|(_, probe)| probe.expected != Outcome::Dropped)
+        .filter(|probe| probe.expected != Outcome::Dropped)
         .count();
     let awaited = AtomicUsize::new(awaited);
     std::thread::scope(|scope| {
         let running: Vec<_> = probes
-            .iter()
-            .map(|(row, probe)| {
+            .into_iter()
+            .map(|probe| {
                 let awaited = &awaited;
                 scope.spawn(move || {
-                    world.site(row.from.site).enter();
-                    let outcome = probe.send(patience, awaited);
+                    world.site(probe.site).enter();
+                    let mut sources = Vec::new();
+                    let outcome = probe.send(patience, awaited, &mut sources);
                     if probe.expected != Outcome::Dropped {
                         awaited.fetch_sub(1, Ordering::SeqCst);
                     }
-                    (outcome != probe.expected).then(|| {
-                        format!(
-                            "  {} ({}) -> {} ({}) {:?}: expected {:?}, was {outcome:?}",
-                            row.from.name,
-                            probe.from,
-                            row.to.name,
-                            probe.to,
-                            probe.packet,
-                            probe.expected,
-                        )
-                    })
+                    Sent {
+                        probe,
+                        outcome,
+                        sources,
+                    }
                 })
             })
             .collect();
         running
             .into_iter()
-            .filter_map(|thread| thread.join().expect("a probe's thread does not panic"))
+            .map(|thread| thread.join().expect("a probe's thread does not panic"))
             .collect()
     })
 }
@@ -254,8 +493,21 @@ impl Probe {
         }
     }
 
-    /// Sends until something comes back or the silence has lasted.
-    fn send(&self, patience: Duration, awaited: &AtomicUsize) -> Outcome {
+    /// Returns the number of the IP protocol.
+    fn protocol(&self) -> u8 {
+        match self.packet {
+            Packet::Tcp(_) | Packet::StrayAck(_) => 6,
+            Packet::Udp(_) => 17,
+            Packet::Icmp { .. } => match self.family() {
+                Family::V4 => 1,
+                Family::V6 => 58,
+            },
+            Packet::Protocol(protocol) => protocol,
+        }
+    }
+
+    /// Sends until something comes back or the silence has lasted, and notes the numbers it sent under.
+    fn send(&self, patience: Duration, awaited: &AtomicUsize, sources: &mut Vec<u16>) -> Outcome {
         let start = Instant::now();
         let token = token();
         let mut attempts: Vec<Attempt> = Vec::new();
@@ -266,7 +518,7 @@ impl Probe {
                 resend = now + RESEND;
                 // A connection that waits sends again by itself, but only after a second.
                 if attempts.len() < 3 || !matches!(self.packet, Packet::Tcp(_)) {
-                    self.attempt(&mut attempts, token);
+                    self.attempt(&mut attempts, token, sources);
                 }
             }
             if let Some(outcome) = self.look(&mut attempts, token) {
@@ -287,19 +539,19 @@ impl Probe {
     }
 
     /// Opens another connection, or sends once more on the socket there is.
-    fn attempt(&self, attempts: &mut Vec<Attempt>, token: u16) {
+    fn attempt(&self, attempts: &mut Vec<Attempt>, token: u16, sources: &mut Vec<u16>) {
         match self.packet {
             Packet::Tcp(port) => {
                 // A fixed source port can hold one connection to a destination at a time.
                 if attempts.is_empty() || self.source_port == 0 {
-                    let socket = self.connecting(Type::STREAM, Protocol::TCP);
+                    let socket = self.connecting(Type::STREAM, Protocol::TCP, sources);
                     let _ = socket.connect(&SocketAddr::new(self.to, port).into());
                     attempts.push(Attempt { socket });
                 }
             }
             Packet::Udp(port) => {
                 if attempts.is_empty() {
-                    let socket = self.connecting(Type::DGRAM, Protocol::UDP);
+                    let socket = self.connecting(Type::DGRAM, Protocol::UDP, sources);
                     let _ = socket.connect(&SocketAddr::new(self.to, port).into());
                     attempts.push(Attempt { socket });
                 }
@@ -311,13 +563,17 @@ impl Probe {
                     Family::V6 => (58, v6),
                 };
                 let bytes = wire::icmp_message(self.family(), message.request, message.code, token);
+                sources.push(token);
                 self.send_raw(attempts, protocol, &bytes);
             }
             Packet::Protocol(protocol) => {
+                sources.push(token);
                 self.send_raw(attempts, protocol, &wire::request(token));
             }
             Packet::StrayAck(port) => {
-                let bytes = wire::stray_acknowledgement(self.from, self.to, source(token), port);
+                let source = source(token);
+                sources.push(source);
+                let bytes = wire::stray_acknowledgement(self.from, self.to, source, port);
                 self.send_raw(attempts, 6, &bytes);
             }
         }
@@ -335,7 +591,7 @@ impl Probe {
         let _ = attempts[0].socket.send(bytes);
     }
 
-    fn connecting(&self, kind: Type, protocol: Protocol) -> Socket {
+    fn connecting(&self, kind: Type, protocol: Protocol, sources: &mut Vec<u16>) -> Socket {
         let domain = if self.to.is_ipv4() {
             Domain::IPV4
         } else {
@@ -343,13 +599,16 @@ impl Probe {
         };
         let socket = Socket::new(domain, kind, Some(protocol)).expect("open a socket");
         socket.set_nonblocking(true).expect("set non-blocking");
-        if self.source_port != 0 {
-            socket
-                .set_reuse_address(true)
-                .expect("reuse the source address");
-        }
+        let port = match self.source_port {
+            0 => source(token()),
+            fixed => fixed,
+        };
+        sources.push(port);
         socket
-            .bind(&SocketAddr::new(self.from, self.source_port).into())
+            .set_reuse_address(true)
+            .expect("reuse the source address");
+        socket
+            .bind(&SocketAddr::new(self.from, port).into())
             .expect("bind a probe");
         self.report_errors(&socket);
         socket

@@ -2,16 +2,22 @@
 //!
 //! ```text
 //!   ext  eth0 ───────── eth0  host  eth1 ───────── eth0  ext2
+//!                       cali0 │ cali1 │ cali2
+//!                             └ eth0 wl0, wl1, wl2
 //! ```
 //!
-//! `ext` also holds the addresses of remote workloads (`W1`..`W4`) and of nets (`A1`..`A3`). Every place
+//! `ext` also holds the addresses of remote workloads (`W1`..`W4`) and of nets (`A1`..`A3`). The host's own
+//! workloads (`WL0`..`WL2`) are there where a test asks for them: see [`crate::workloads`]. Every place
 //! has an IPv4 and an IPv6 address.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::ns::Namespace;
-use crate::probe::{self, Row};
+use crate::probe::{self, Observation, Row};
 use crate::server::{Server, Services};
+use crate::watch::{self, Sighting};
+use crate::workloads::prepare;
+use crate::{track, workloads};
 
 /// Names a namespace of the [`World`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +28,8 @@ pub enum Site {
     Ext,
     /// The peer on the host's `eth1`.
     Ext2,
+    /// A workload of the host, by number.
+    Workload(u8),
 }
 
 /// Names an IP family.
@@ -158,6 +166,28 @@ pub const A3: Place = place(
     [0x2001, 0xdb8, 0x99, 0, 0, 0, 0, 2],
 );
 
+/// The host's workload on `cali0`: 10.65.1.10, `fd65:1::10`.
+pub const WL0: Place = place(
+    "wl0",
+    Site::Workload(0),
+    [10, 65, 1, 10],
+    [0xfd65, 1, 0, 0, 0, 0, 0, 0x10],
+);
+/// The host's workload on `cali1`: 10.65.1.11, `fd65:1::11`.
+pub const WL1: Place = place(
+    "wl1",
+    Site::Workload(1),
+    [10, 65, 1, 11],
+    [0xfd65, 1, 0, 0, 0, 0, 0, 0x11],
+);
+/// The host's workload on `cali2`: 10.65.1.12, `fd65:1::12`.
+pub const WL2: Place = place(
+    "wl2",
+    Site::Workload(2),
+    [10, 65, 1, 12],
+    [0xfd65, 1, 0, 0, 0, 0, 0, 0x12],
+);
+
 const ON_HOST: [Place; 3] = [HOST0, HOST0B, HOST1];
 const ON_EXT: [Place; 9] = [EXT, EXTB, W1, W2, W3, W4, A1, A2, A3];
 const ON_EXT2: [Place; 1] = [EXT2];
@@ -166,6 +196,9 @@ const ON_EXT2: [Place; 1] = [EXT2];
 #[derive(Debug)]
 pub struct World {
     servers: Vec<Server>,
+    pub(crate) services: Option<Services>,
+    watched: bool,
+    pub(crate) workloads: Vec<Namespace>,
     /// The host under test.
     pub host: Namespace,
     /// The peer on the host's `eth0`.
@@ -179,21 +212,15 @@ impl World {
     pub fn new() -> Self {
         let world = Self {
             servers: Vec::new(),
+            services: None,
+            watched: false,
+            workloads: Vec::new(),
             host: Namespace::new("host"),
             ext: Namespace::new("ext"),
             ext2: Namespace::new("ext2"),
         };
         for namespace in [&world.host, &world.ext, &world.ext2] {
-            // Duplicate address detection would hold back every address for a second.
-            namespace.sysctl("net/ipv6/conf/all/accept_dad", "0");
-            namespace.sysctl("net/ipv6/conf/default/accept_dad", "0");
-            for scope in ["all", "default"] {
-                namespace.sysctl(&format!("net/ipv4/conf/{scope}/rp_filter"), "0");
-            }
-            namespace.ip("link set lo up\n");
-            // A rejected probe must be answered each time, not once a second.
-            namespace.sysctl("net/ipv4/icmp_ratelimit", "0");
-            namespace.sysctl("net/ipv6/icmp/ratelimit", "0");
+            prepare(namespace);
         }
         world.host.ip(&format!(
             "link add eth0 type veth peer name eth0 netns {ext}\n\
@@ -218,6 +245,7 @@ impl World {
     /// Builds the network with the same echo servers at every site.
     pub fn serving(services: Services) -> Self {
         let mut world = Self::new();
+        world.services = Some(services);
         for site in [Site::Host, Site::Ext, Site::Ext2] {
             world.serve(site, services);
         }
@@ -230,6 +258,7 @@ impl World {
             Site::Host => &ON_HOST,
             Site::Ext => &ON_EXT,
             Site::Ext2 => &ON_EXT2,
+            Site::Workload(number) => &workloads::WORKLOADS[usize::from(number)..][..1],
         };
         let server = Server::start(self.site(site), addresses, services);
         self.servers.push(server);
@@ -239,9 +268,14 @@ impl World {
     pub fn forwarding(&self) {
         self.host.sysctl("net/ipv4/ip_forward", "1");
         self.host.sysctl("net/ipv6/conf/all/forwarding", "1");
+        self.route_through_host();
+    }
+
+    /// Gives the peers a route through the host.
+    pub(crate) fn route_through_host(&self) {
         for (namespace, gateway) in [(&self.ext, HOST0), (&self.ext2, HOST1)] {
             namespace.ip(&format!(
-                "route add default via {}\nroute add default via {}\n",
+                "route replace default via {}\nroute replace default via {}\n",
                 gateway.v4, gateway.v6
             ));
         }
@@ -253,12 +287,67 @@ impl World {
             Site::Host => &self.host,
             Site::Ext => &self.ext,
             Site::Ext2 => &self.ext2,
+            Site::Workload(number) => &self.workloads[usize::from(number)],
         }
+    }
+
+    fn namespaces(&self) -> impl Iterator<Item = &Namespace> {
+        [&self.host, &self.ext, &self.ext2]
+            .into_iter()
+            .chain(&self.workloads)
+    }
+
+    /// Takes notes of what is delivered where, for rows that ask for more than an answer.
+    ///
+    /// Comes after [`World::with_workloads`].
+    #[must_use]
+    pub fn watching(mut self) -> Self {
+        for namespace in self.namespaces() {
+            watch::install(namespace);
+        }
+        self.watched = true;
+        self
+    }
+
+    /// Says whether the world takes notes.
+    pub(crate) fn is_watched(&self) -> bool {
+        self.watched
+    }
+
+    /// Returns what was delivered at a site since [`World::forget_flows`] or the beginning.
+    pub fn sightings(&self, site: Site) -> Vec<Sighting> {
+        watch::sightings(self.site(site))
+    }
+
+    /// Forgets all tracked connections of the host, and the notes of every site.
+    ///
+    /// Connections of raw protocols have nothing that tells one from the next, so that an earlier one can make
+    /// a later one established.
+    pub fn forget_flows(&self) {
+        track::forget(&self.host);
+        if self.watched {
+            for namespace in self.namespaces() {
+                watch::forget(namespace);
+            }
+        }
+    }
+
+    /// Returns a setting below `/proc/sys` of the host.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub fn setting(&self, path: &str) -> String {
+        let file = std::path::Path::new("/proc/sys").join(path);
+        self.host
+            .run(|| std::fs::read_to_string(&file))
+            .unwrap_or_else(|error| panic!("read {path}: {error}"))
+            .trim_end()
+            .to_owned()
     }
 
     /// Forgets every neighbour at every site, so that the next packet needs discovery.
     pub fn forget_neighbours(&self) {
-        for namespace in [&self.host, &self.ext, &self.ext2] {
+        for namespace in self.namespaces() {
             for family in ["-4", "-6"] {
                 namespace.exec("ip", &[family, "neigh", "flush", "all"], "");
             }
@@ -274,6 +363,17 @@ impl World {
         let rows: Vec<Row> = rows.into_iter().collect();
         let wrong = probe::run_table(self, &rows);
         assert!(wrong.is_empty(), "{what}:\n{}", wrong.join("\n"));
+    }
+
+    /// Sends every probe of the table at once and returns what became of each, in the order of the rows and
+    /// IPv4 first.
+    ///
+    /// What a row expects says how long to wait for an answer, and nothing else.
+    ///
+    /// # Panics
+    /// If the world is not [`World::watching`].
+    pub fn observe(&self, rows: &[Row]) -> Vec<Observation> {
+        probe::observe(self, rows)
     }
 
     /// Sends the table again and again until it holds.

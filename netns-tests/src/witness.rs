@@ -88,7 +88,8 @@ pub fn statements(namespace: &Namespace, kind: &str) -> Vec<Value> {
         .collect()
 }
 
-fn objects(json: &str) -> Vec<Value> {
+/// Returns the objects of a listing of `nft -j`.
+pub(crate) fn objects(json: &str) -> Vec<Value> {
     let mut value: Value = serde_json::from_str(json).expect("nft prints JSON");
     let Value::Array(objects) = value["nftables"].take() else {
         return Vec::new();

@@ -73,6 +73,18 @@ both_ways! {
         flow.echo();
     }
 
+    fn a_restart_with_other_base_chains_takes_over_the_table(owner) {
+        let world = World::serving(SERVICES);
+        let mut agent = Agent::start(&world.host, owner);
+        agent.apply(&only(8055));
+        agent.terminate();
+        let settings = [("FELIX_CHAININSERTMODE", "append")];
+        let agent = Agent::on(&world.host, owner, &settings, agent.directory());
+        world.expect("the base chains stand behind those of others", only_open(8055));
+        agent.apply(&only(8056));
+        world.expect("and follow", only_open(8056));
+    }
+
     fn a_restart_takes_up_what_changed_meanwhile(owner) {
         let world = World::serving(SERVICES);
         let mut agent = Agent::start(&world.host, owner);

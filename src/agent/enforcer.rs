@@ -136,8 +136,10 @@ impl Enforcer {
                 }
             };
         let (mut plans, delta) = planned;
+        // Where there is no table, whoever makes it owns it.
+        let adopts = std::mem::take(&mut self.adopt) && catalog.table;
         self.knowledge = Knowledge::Followed(catalog);
-        if std::mem::take(&mut self.adopt) {
+        if adopts {
             plans.adopt();
         }
         let in_flight = InFlight {
@@ -358,6 +360,30 @@ mod tests {
                 "{index} {change}"
             );
         }
+    }
+
+    #[test]
+    fn a_start_with_other_base_chains_adopts_the_table_first() {
+        let updates = examples();
+        let mut kernel = Fake::new(table_name(), true);
+        let append = |config: &mut Config| {
+            config.policy.chain_insert_mode = crate::config::ChainInsertMode::Append;
+        };
+        for second in [false, true] {
+            kernel.release();
+            let mut enforcer = if second {
+                enforcer(append)
+            } else {
+                enforcer(|_| {})
+            };
+            updates
+                .iter()
+                .cloned()
+                .for_each(|update| enforcer.update(update));
+            settle(&mut enforcer, &mut kernel, 0);
+        }
+        let held = kernel.observe().unwrap().catalog;
+        assert_eq!(held, from_scratch(&updates, append));
     }
 
     #[test]

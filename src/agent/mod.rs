@@ -6,6 +6,7 @@
 
 mod configuration;
 mod enforcer;
+mod firewall;
 mod retry;
 mod run;
 mod translate;

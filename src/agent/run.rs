@@ -10,16 +10,18 @@ use tracing::{debug, error, info, warn};
 
 use super::configuration::Configuration;
 use super::enforcer::{Enforcer, Step};
+use super::firewall::Firewall;
 use super::retry::Retry;
 use super::writer::{Reply, Writer};
 use super::{
     calc_settings, log_settings, render_settings, routes_settings, wiring, writer_settings,
 };
 use crate::calc::LinkUpdate;
-use crate::config::{ConfigProblem, DatastoreKind, Room, Severity};
+use crate::config::{Config, ConfigProblem, DatastoreKind, Room, Severity};
 use crate::datastore::{DirectorySource, Event as SourceEvent};
 use crate::kernel::{
-    CommitError, LOCK_DIRECTORY, LockError, NamespaceLock, Netfilter, Observed, Ownership,
+    CommitError, HostChains, LOCK_DIRECTORY, LockError, NamespaceLock, Netfilter, Observed,
+    Ownership,
 };
 use crate::links::{LinkChange, LinkEvent, LinkWatch};
 use crate::model::Problem;
@@ -90,6 +92,7 @@ struct Agent {
     enforcer: Enforcer,
     writer: Writer,
     routes: routes::Handle,
+    firewall: Firewall,
     datastore_in_sync: bool,
     links_in_sync: bool,
     announced: bool,
@@ -127,9 +130,7 @@ pub async fn run(configuration: Configuration, logs: LogHandle) -> ExitReason {
     };
     let enforcer = Enforcer::new(calc_settings(config), render);
     let path: PathBuf = config.datastore.path.clone();
-    let opened = Netfilter::open(writer_settings(config)).map_err(|e| ErrorChain(&e).to_string());
-    let opened = opened
-        .and_then(|kernel| Writer::start(Box::new(kernel)).map_err(|e| ErrorChain(&e).to_string()));
+    let opened = open_writer(config);
     let signals = Signals::new().map_err(|e| ErrorChain(&e).to_string());
     let links = LinkWatch::open().map_err(|e| ErrorChain(&e).to_string());
     let routes = routes::start(routes_settings(config)).map_err(|e| ErrorChain(&e).to_string());
@@ -147,6 +148,7 @@ pub async fn run(configuration: Configuration, logs: LogHandle) -> ExitReason {
         enforcer,
         writer,
         routes,
+        firewall: Firewall::new(TokioInstant::now()),
         datastore_in_sync: false,
         links_in_sync: false,
         announced: false,
@@ -160,6 +162,14 @@ pub async fn run(configuration: Configuration, logs: LogHandle) -> ExitReason {
     agent
         .serve(DirectorySource::open(&path), links, route_events, signals)
         .await
+}
+
+/// Opens what the kernel's writer needs, and starts it.
+fn open_writer(config: &Config) -> Result<Writer, String> {
+    let settings = writer_settings(config);
+    let firewall = HostChains::open(&settings).map_err(|e| ErrorChain(&e).to_string())?;
+    let kernel = Netfilter::open(settings).map_err(|e| ErrorChain(&e).to_string())?;
+    Writer::start(Box::new(kernel), Box::new(firewall)).map_err(|e| ErrorChain(&e).to_string())
 }
 
 /// Takes the namespace's lock, waiting a while for another process to end.
@@ -231,6 +241,10 @@ impl Agent {
         loop {
             let in_sync = self.is_in_sync();
             let retry_at = self.retry.at();
+            let firewall_at = self
+                .firewall
+                .due()
+                .filter(|_| self.announced && !self.writer.is_busy());
             let ended = tokio::select! {
                 biased;
                 asked = signals.next() => self.heed(asked),
@@ -249,6 +263,7 @@ impl Agent {
                     self.cause.add("retry");
                     None
                 }
+                () = sleep_until(firewall_at.unwrap_or_else(TokioInstant::now)), if firewall_at.is_some() => None,
                 _ = waiting.tick(), if !in_sync => { self.say_waiting(); None }
             };
             if let Some(reason) = ended {
@@ -359,6 +374,7 @@ impl Agent {
             warn!(parts = ?changed.restart, "some of these options take effect at the next start");
         }
         self.routes.configure(routes_settings(config));
+        self.firewall.hasten(TokioInstant::now());
         match render_settings(config) {
             Ok(render) => {
                 let settings = calc_settings(config);
@@ -375,6 +391,23 @@ impl Agent {
 
     /// Asks the kernel's writer for the next step, if it is free and there may be one.
     fn advance(&mut self) -> Result<(), ExitReason> {
+        self.advance_policy()?;
+        // What policy says comes first.
+        if self.writer.is_busy() || !self.announced {
+            return Ok(());
+        }
+        let config = self.configuration.config();
+        match self.firewall.request(config, TokioInstant::now()) {
+            Some(request) => self.writer.firewall(request).map_err(|cause| {
+                error!("{}", ErrorChain(&cause));
+                ExitReason::Failed
+            }),
+            None => Ok(()),
+        }
+    }
+
+    /// Asks for the next step towards what policy says.
+    fn advance_policy(&mut self) -> Result<(), ExitReason> {
         let waits = self.writer.is_busy() || self.retry.at().is_some();
         if waits || self.cause.is_none() || !self.is_in_sync() {
             return Ok(());
@@ -409,6 +442,11 @@ impl Agent {
     fn settle(&mut self, reply: Reply) -> Option<ExitReason> {
         match reply {
             Reply::Observed(Ok(observed)) => self.settle_observed(observed),
+            Reply::Firewall(outcome) => {
+                let config = self.configuration.config();
+                self.firewall.report(outcome, config);
+                None
+            }
             Reply::Observed(Err(cause)) => {
                 error!("{}; what is in the kernel stays", ErrorChain(&cause));
                 self.retry_later();

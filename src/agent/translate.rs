@@ -78,10 +78,7 @@ pub fn render_settings(config: &Config) -> Result<Settings, MarkError> {
             burst: limit.burst,
         }),
         marks: Marks::from_mask(policy.mark_mask)?,
-        position: match policy.chain_insert_mode {
-            config::ChainInsertMode::Insert => ChainPosition::Insert,
-            config::ChainInsertMode::Append => ChainPosition::Append,
-        },
+        position: position(config),
         allow: match policy.filter_allow_action {
             config::AllowAction::Accept => AllowAction::Accept,
             config::AllowAction::Return => AllowAction::Return,
@@ -104,6 +101,14 @@ pub fn render_settings(config: &Config) -> Result<Settings, MarkError> {
         },
         nat: nat_outgoing(&config.nat),
     })
+}
+
+/// Returns where our filter chains stand among those of others.
+pub(super) fn position(config: &Config) -> ChainPosition {
+    match config.policy.chain_insert_mode {
+        config::ChainInsertMode::Insert => ChainPosition::Insert,
+        config::ChainInsertMode::Append => ChainPosition::Append,
+    }
 }
 
 /// Returns where workloads find the metadata service of `OpenStack`: translation needs an address of it.

@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc as channel;
 
-use crate::kernel::{CommitError, Kernel, KernelError, Observed};
+use crate::kernel::{
+    CommitError, HostChain, HostFirewall, Kernel, KernelError, Observed, Report, Wanted,
+};
 use crate::nft::Plans;
 
 /// What the writer is asked to do.
@@ -18,6 +20,17 @@ enum Request {
     Observe,
     /// Commit transactions, up to the first that fails.
     Commit(Plans),
+    /// Make our rule in the host's own firewall be as wanted, and look at its chains.
+    Firewall(FirewallRequest),
+}
+
+/// What is wanted of the host's own firewall.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct FirewallRequest {
+    /// Whether our rule is to be there.
+    pub(super) wanted: Wanted,
+    /// The bit of the packet mark that its chains should accept.
+    pub(super) mark: u32,
 }
 
 /// What came of a request.
@@ -34,6 +47,8 @@ pub(super) enum Reply {
         /// The time in the kernel.
         elapsed: Duration,
     },
+    /// What was changed in the host's own firewall, and its chains.
+    Firewall(Result<(Report, Vec<HostChain>), KernelError>),
 }
 
 /// The loop's end of the writer.
@@ -54,7 +69,10 @@ impl Writer {
     ///
     /// # Errors
     /// Fails where the system gives no thread.
-    pub(super) fn start(mut kernel: Box<dyn Kernel>) -> std::io::Result<Self> {
+    pub(super) fn start(
+        mut kernel: Box<dyn Kernel>,
+        mut firewall: Box<dyn HostFirewall>,
+    ) -> std::io::Result<Self> {
         let (requests, inbox) = mpsc::channel::<Request>();
         // At most one request is under way, so the channel never holds more than one reply.
         let (outbox, replies) = channel::unbounded_channel();
@@ -62,7 +80,7 @@ impl Writer {
             .name("nft-writer".to_owned())
             .spawn(move || {
                 while let Ok(request) = inbox.recv() {
-                    let reply = serve(kernel.as_mut(), request);
+                    let reply = serve(kernel.as_mut(), firewall.as_mut(), request);
                     if outbox.send(reply).is_err() {
                         break;
                     }
@@ -90,6 +108,11 @@ impl Writer {
         self.request(Request::Commit(plans))
     }
 
+    /// Asks for our rule in the host's own firewall, and for its chains.
+    pub(super) fn firewall(&mut self, request: FirewallRequest) -> Result<(), WriterGone> {
+        self.request(Request::Firewall(request))
+    }
+
     fn request(&mut self, request: Request) -> Result<(), WriterGone> {
         self.requests.send(request).map_err(|_| WriterGone)?;
         self.busy = true;
@@ -105,7 +128,7 @@ impl Writer {
 }
 
 /// Serves one request.
-fn serve(kernel: &mut dyn Kernel, request: Request) -> Reply {
+fn serve(kernel: &mut dyn Kernel, firewall: &mut dyn HostFirewall, request: Request) -> Reply {
     match request {
         Request::Observe => Reply::Observed(kernel.observe()),
         Request::Commit(plans) => {
@@ -117,6 +140,10 @@ fn serve(kernel: &mut dyn Kernel, request: Request) -> Reply {
                 operations: plans.operations().count(),
                 elapsed: begun.elapsed(),
             }
+        }
+        Request::Firewall(FirewallRequest { wanted, mark }) => {
+            let report = firewall.ensure(wanted);
+            Reply::Firewall(report.and_then(|report| Ok((report, firewall.survey(mark)?))))
         }
     }
 }

@@ -107,6 +107,18 @@ impl Fake {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Returns the base chain that the kernel refuses because the transaction changes the owner of the table.
+    fn refused_by_adoption(&self, state: &State, plan: &Plan) -> Option<usize> {
+        let position =
+            |wanted: &dyn Fn(&Operation) -> bool| plan.operations.iter().position(wanted);
+        let changes_owner = self.owned && !state.adopted && state.applied.table();
+        if !changes_owner || position(&|step| *step == Operation::DeleteTable).is_some() {
+            return None;
+        }
+        position(&|step| *step == Operation::AddTable)?;
+        position(&|step| matches!(step, Operation::AddChain { base: Some(_), .. }))
+    }
+
     fn refused(&self, plan: &Plan, operation: usize, errno: Errno) -> CommitError {
         let subject = Subject::of_operation(plan, &self.table, operation, None);
         CommitError::Refused {
@@ -178,6 +190,9 @@ impl Kernel for Fake {
         let unknown = CommitError::Unknown {
             reason: UnknownReason::Overrun,
         };
+        if let Some(operation) = self.refused_by_adoption(&state, plan) {
+            return Err(self.refused(plan, operation, Errno::EINVAL));
+        }
         let fault = state.faults.remove(&number);
         match &fault {
             Some(Fault::Refuse { operation, errno }) => {

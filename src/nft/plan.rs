@@ -111,6 +111,10 @@ impl Plan {
 /// prepared is used or removed by the next plan of [`Extent::Whole`](super::Extent::Whole).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Plans {
+    /// Takes over a table that is there and belongs to nobody; empty where there is none, or it is ours. By
+    /// itself, since the kernel refuses new base chains in the transaction that changes a table's owner
+    /// (`nf_tables_addchain` of `net/netfilter/nf_tables_api.c`).
+    pub adopt: Plan,
     /// Makes new objects that nothing refers to yet; mostly empty.
     pub prepare: Plan,
     /// Does everything else, and is what packets see.
@@ -120,12 +124,12 @@ pub struct Plans {
 impl Plans {
     /// Tells whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
-        self.prepare.is_empty() && self.enforce.is_empty()
+        self.transactions().next().is_none()
     }
 
     /// Returns the plans that do something, in order.
     pub fn transactions(&self) -> impl Iterator<Item = &Plan> {
-        let plans = [&self.prepare, &self.enforce].into_iter();
+        let plans = [&self.adopt, &self.prepare, &self.enforce].into_iter();
         plans.filter(|plan| !plan.is_empty())
     }
 
@@ -134,15 +138,13 @@ impl Plans {
         self.transactions().flat_map(|plan| &plan.operations)
     }
 
-    /// Lets the first transaction adopt the table, even where there is nothing else to do.
+    /// Has a table that is there taken over before anything else, unless it is made anew.
     pub fn adopt(&mut self) {
-        let first = if self.prepare.is_empty() {
-            &mut self.enforce
-        } else {
-            &mut self.prepare
-        };
-        if !first.operations.contains(&Operation::AddTable) {
-            first.operations.insert(0, Operation::AddTable);
+        let anew = self
+            .operations()
+            .any(|step| *step == Operation::DeleteTable);
+        if !anew {
+            self.adopt.operations = vec![Operation::AddTable];
         }
     }
 }

@@ -240,11 +240,7 @@ impl Base {
 
     /// Makes the chain with its rules.
     pub(super) fn chain(self, position: ChainPosition, rules: Vec<Rule>) -> Arc<Chain> {
-        // The chains of one hook keep their order on either side of the host's own.
-        let filter = |place: i32| match position {
-            ChainPosition::Insert => -10 + place,
-            ChainPosition::Append => 10 + place,
-        };
+        let filter = |place| filter_priority(position, place);
         let (kind, hook, priority) = match self {
             Self::RawPrerouting => (ChainType::Filter, Hook::Prerouting, -300),
             Self::RawOutput => (ChainType::Filter, Hook::Output, -300),
@@ -254,7 +250,7 @@ impl Base {
             Self::ForwardHostIn => (ChainType::Filter, Hook::Forward, filter(0)),
             Self::ForwardFromWorkload => (ChainType::Filter, Hook::Forward, filter(1)),
             Self::ForwardToWorkload => (ChainType::Filter, Hook::Forward, filter(2)),
-            Self::ForwardHostOut => (ChainType::Filter, Hook::Forward, filter(3)),
+            Self::ForwardHostOut => (ChainType::Filter, Hook::Forward, filter(LAST_FILTER)),
             Self::Output => (ChainType::Filter, Hook::Output, filter(0)),
             Self::OutputDnat => (ChainType::Filter, Hook::Postrouting, -150),
             Self::NatPrerouting => (ChainType::Nat, Hook::Prerouting, -100),
@@ -269,6 +265,23 @@ impl Base {
         };
         Arc::new(Chain::new(self.name(), Some(base), rules))
     }
+}
+
+/// The place of the last filter chain of a hook.
+const LAST_FILTER: i32 = 3;
+
+/// Returns the priority of a filter chain by its place in its hook: the order is the same on either side of the
+/// host's own chains.
+fn filter_priority(position: ChainPosition, place: i32) -> i32 {
+    match position {
+        ChainPosition::Insert => -10 + place,
+        ChainPosition::Append => 10 + place,
+    }
+}
+
+/// Returns the priority of the last chain that marks accepted packets for other tables.
+pub fn last_filter_priority(position: ChainPosition) -> i32 {
+    filter_priority(position, LAST_FILTER)
 }
 
 /// Names the verdict map from interfaces to the chains of their endpoints.

@@ -19,7 +19,7 @@ mod sets;
 mod settings;
 mod shared;
 
-pub use layout::table_name;
+pub use layout::{last_filter_priority, table_name};
 pub use marks::{MarkError, Marks};
 pub use renderer::Renderer;
 pub use settings::{

@@ -2,7 +2,6 @@
 //! connections of a busy host takes long.
 
 use std::collections::BTreeSet;
-use std::error::Error;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::mpsc;
@@ -97,22 +96,25 @@ fn forget(addresses: &BTreeSet<IpAddr>) {
 }
 
 fn forget_family(addresses: &BTreeSet<IpAddr>, family: Family) {
+    let mut reason = String::new();
     for attempt in 1..=ATTEMPTS {
-        match pass(addresses, family) {
+        reason = match pass(addresses, family) {
             Ok(Pass::Whole { deleted }) => {
                 debug!(%family, deleted, addresses = addresses.len(), "forgot connections");
                 return;
             }
-            Ok(Pass::Interrupted) => debug!(%family, attempt, "connections changed while listed"),
-            Err(error) => {
-                let error = &error as &dyn Error;
-                debug!(%family, attempt, error, "connections could not be deleted");
-                if attempt == ATTEMPTS {
-                    warn!(%family, error, "connections of an address that has moved stay tracked");
-                }
-            }
-        }
+            Ok(Pass::Interrupted) => "they changed while they were listed".to_owned(),
+            Err(error) => error.with_cause(),
+        };
+        debug!(%family, attempt, reason, "connections could not be deleted");
     }
+    warn!(
+        %family,
+        reason,
+        addresses = addresses.len(),
+        first = ?addresses.first(),
+        "connections of addresses that have left may still be tracked"
+    );
 }
 
 /// How one pass over the connections ended.

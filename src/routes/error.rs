@@ -1,5 +1,6 @@
 //! What can go wrong while interfaces are wired.
 
+use std::error::Error;
 use std::io;
 use std::net::IpAddr;
 
@@ -108,4 +109,14 @@ pub enum RouteError {
         /// The interface.
         interface: InterfaceName,
     },
+}
+
+impl RouteError {
+    /// Returns the error and its cause as one text, for reports.
+    pub(super) fn with_cause(&self) -> String {
+        match self.source() {
+            Some(cause) => format!("{self}: {cause}"),
+            None => self.to_string(),
+        }
+    }
 }

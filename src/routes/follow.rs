@@ -100,7 +100,9 @@ impl Follow {
                 Phase::Following(socket) => match socket.receive().await {
                     Ok(()) => {
                         self.follow(settings);
-                        return;
+                        if self.observed.take_differs() {
+                            return;
+                        }
                     }
                     Err(error) => self.fail(&error),
                 },

@@ -100,6 +100,7 @@ pub(super) struct Observed {
     neighbours: BTreeMap<(u32, Ipv4Addr), [u8; 6]>,
     changed: BTreeSet<u32>,
     entered: bool,
+    differs: bool,
 }
 
 impl Observed {
@@ -113,6 +114,7 @@ impl Observed {
                     self.changed.insert(index);
                 }
                 self.forget(index);
+                self.differs = true;
             }
             Fact::Route(key, path, placed) => {
                 if placed == Placed::Replaced {
@@ -128,28 +130,28 @@ impl Observed {
                         .range(first..=last)
                         .map(|(key, _)| *key)
                         .collect();
-                    for other in others {
+                    for other in others.into_iter().filter(|other| *other != key) {
                         self.routes.remove(&other);
+                        self.differs = true;
                     }
                 }
-                if self.concerns(&key, path, settings) {
-                    self.routes.insert(key, path);
+                self.differs |= if self.concerns(&key, path, settings) {
+                    self.routes.insert(key, path) != Some(path)
                 } else {
-                    self.routes.remove(&key);
-                }
+                    self.routes.remove(&key).is_some()
+                };
             }
-            Fact::RouteGone(key) => {
-                self.routes.remove(&key);
-            }
+            Fact::RouteGone(key) => self.differs |= self.routes.remove(&key).is_some(),
             Fact::Neighbour(index, address, mac) => {
-                self.neighbours.insert((index, address), mac);
+                self.differs |= self.neighbours.insert((index, address), mac) != Some(mac);
             }
             Fact::NeighbourGone(index, address) => {
-                self.neighbours.remove(&(index, address));
+                self.differs |= self.neighbours.remove(&(index, address)).is_some();
             }
             Fact::AddressGone(address) => {
                 let gone = Some(IpAddr::V4(address));
                 self.routes.retain(|_, path| path.source != gone);
+                self.differs = true;
             }
         }
     }
@@ -183,6 +185,13 @@ impl Observed {
     /// Returns the links that came, went, or differ since the call before.
     pub(super) fn take_changed(&mut self) -> BTreeSet<u32> {
         std::mem::take(&mut self.changed)
+    }
+
+    /// Tells whether a fact has changed anything since the call before.
+    ///
+    /// Most of what a busy kernel says of neighbours does not.
+    pub(super) fn take_differs(&mut self) -> bool {
+        std::mem::take(&mut self.differs)
     }
 
     /// Tells whether a link has been given the name of a workload's since the call before.
@@ -222,6 +231,7 @@ impl Observed {
             return;
         }
         self.changed.insert(index);
+        self.differs = true;
         let old_name = old.as_ref().and_then(|old| old.name.as_ref());
         if old_name != link.name.as_ref() {
             let workload = link

@@ -46,14 +46,14 @@ impl Ours {
         observed: &Observed,
         settings: &Settings,
     ) -> bool {
+        if self.made(key) {
+            return true;
+        }
         if path.protocol == KERNEL
             || belongs_to_the_link(key)
             || !settings.wires(Family::of_net(&key.destination))
         {
             return false;
-        }
-        if self.made(key) {
-            return true;
         }
         if is_workload(key.index, observed, settings) {
             return match settings.external {
@@ -91,6 +91,7 @@ impl Ours {
         match operation {
             Operation::AddRoute(key, _) | Operation::ReplaceRoute(key, _) => {
                 self.routes.insert(*key);
+                self.holders.insert(key.destination.addr(), key.index);
             }
             Operation::RemoveRoute(key, _) => {
                 self.routes.remove(key);

@@ -8,8 +8,8 @@ use tokio::time::Instant;
 const FIRST: Duration = Duration::from_millis(100);
 /// The longest pause.
 const LONGEST: Duration = Duration::from_secs(30);
-/// After so long without need, all is forgotten.
-const FORGOTTEN: Duration = Duration::from_secs(60);
+/// After so many pauses without need, all is forgotten.
+const FORGOTTEN: u32 = 4;
 
 /// The pauses between repairs of one link, which double while there is need of them.
 ///
@@ -29,7 +29,7 @@ impl Pace {
     /// Notes that something was put right, and returns the pause before the next time.
     pub(super) fn acted(&mut self, now: Instant) -> Duration {
         let pause = match self.last {
-            Some((at, pause)) if now < at + pause + FORGOTTEN => (pause * 2).min(LONGEST),
+            Some((at, pause)) if now < at + pause * FORGOTTEN => (pause * 2).min(LONGEST),
             Some(_) | None => FIRST,
         };
         self.last = Some((now, pause));
@@ -58,7 +58,7 @@ mod tests {
             100, 200, 400, 800, 1600, 3200, 6400, 12800, 25600, 30000, 30000,
         ];
         assert_eq!(pauses, expected);
-        now += FORGOTTEN;
+        now += LONGEST * FORGOTTEN;
         assert_eq!(pace.acted(now), FIRST);
     }
 }

@@ -1,13 +1,12 @@
 //! The loop: hears what is wanted and what the kernel says, and brings the one to the other.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::error::Error;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 use super::conntrack::Forgetter;
 use super::error::RouteError;
@@ -64,6 +63,16 @@ struct Care {
     reason: Option<String>,
 }
 
+impl Care {
+    /// Notes that nothing fails any more.
+    fn succeeded(&mut self, interface: &str) {
+        self.failures = 0;
+        if self.reason.take().is_some() {
+            info!(interface, "what had failed has been done");
+        }
+    }
+}
+
 /// What came of one round.
 #[derive(Default)]
 struct Round {
@@ -103,7 +112,6 @@ impl Worker {
 
     /// Works until nobody tells anything any more.
     pub(super) async fn run(mut self) {
-        sysctl::configure_host(&self.settings);
         loop {
             let wake = self.wake;
             let woken = async {
@@ -146,7 +154,6 @@ impl Worker {
         let all_differs = match inbox.settings {
             Some(settings) if settings != self.settings => {
                 self.settings = settings;
-                sysctl::configure_host(&self.settings);
                 self.follow.read_again();
                 true
             }
@@ -154,6 +161,10 @@ impl Worker {
         };
         if inbox.in_sync {
             self.knowledge = Knowledge::Whole;
+        }
+        // A host must not forward before its policy is in force.
+        if inbox.in_sync || (all_differs && self.knowledge == Knowledge::Whole) {
+            sysctl::configure_host(&self.settings);
         }
         if all_differs || inbox.in_sync {
             for care in self.cares.values_mut() {
@@ -312,37 +323,36 @@ impl Worker {
     /// Takes note of what failed and of what had to be done again.
     fn judge(&mut self, now: Instant, round: &Round) -> Judgement {
         let mut judgement = Judgement::Sound;
+        let observed = self.follow.observed();
         for (index, care) in &mut self.cares {
             let fresh = std::mem::take(&mut care.fresh);
+            let name = observed.link(*index).and_then(|link| link.name.as_ref());
+            let interface = name.map_or("without a name", InterfaceName::as_str);
             if let Some(reason) = round.failed.get(index) {
                 care.failures = care.failures.saturating_add(1);
                 if care.failures == 1 {
                     debug!(
-                        reason,
-                        "a change failed, looking whether it was still right"
+                        interface,
+                        reason, "a change failed, looking whether it was right"
                     );
                     judgement = Judgement::Doubtful;
                     continue;
                 }
                 if care.reason.as_ref() != Some(reason) {
-                    warn!(reason, "an interface is not wired, will retry");
+                    warn!(interface, reason, "an interface is not wired, will retry");
                     care.reason = Some(reason.clone());
                 }
                 care.pace.acted(now);
             } else if round.acted.contains(index) {
-                care.failures = 0;
-                care.reason = None;
+                care.succeeded(interface);
                 if !fresh {
                     let pause = care.pace.acted(now);
                     if (CONTENTION..2 * CONTENTION).contains(&pause) {
-                        let name = self.follow.observed().link(*index);
-                        let interface = name.and_then(|link| link.name.as_ref());
-                        warn!(?interface, "another program keeps changing our routes");
+                        warn!(interface, "another program keeps changing our routes");
                     }
                 }
             } else if !round.held.contains(index) {
-                care.failures = 0;
-                care.reason = None;
+                care.succeeded(interface);
             }
         }
         judgement
@@ -405,12 +415,10 @@ enum Judgement {
 
 impl Round {
     fn fail(&mut self, index: u32, error: &RouteError) {
-        let mut reason = error.to_string();
-        if let Some(cause) = error.source() {
-            reason = format!("{reason}: {cause}");
-        }
         self.acted.insert(index);
-        self.failed.entry(index).or_insert(reason);
+        self.failed
+            .entry(index)
+            .or_insert_with(|| error.with_cause());
     }
 }
 

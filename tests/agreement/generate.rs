@@ -352,7 +352,7 @@ fn slot(random: &mut Random, number: usize) -> (ResourceKey, Resource) {
             (key, workload_endpoint(random, number - 5, form))
         }
         9..18 => {
-            let form = form(number % 4 == 0);
+            let form = form(number.is_multiple_of(4));
             let name = format!("g{number}");
             let key = match form {
                 Form::V3 => ResourceKey::v3(Kind::GlobalNetworkPolicy, "", &name),

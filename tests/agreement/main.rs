@@ -7,7 +7,7 @@
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
-    clippy::panic,
+    clippy::wildcard_enum_match_arm,
     unreachable_pub,
     reason = "the modules of a test may panic, and are nobody's interface"
 )]

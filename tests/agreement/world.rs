@@ -12,6 +12,10 @@ use tortie::nft::{Extent, Ruleset};
 use tortie::render::{self, Renderer};
 
 /// What is configured, as far as it varies.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is drawn at random, and named where it is read"
+)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settings {
     pub reject: bool,

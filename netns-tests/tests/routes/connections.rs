@@ -10,6 +10,9 @@ use tortie::routes::Outcome;
 
 use crate::host::{Host, V4, V6, first, wiring};
 
+/// The hardware address of the host's side.
+const GATEWAY: &str = "ee:ee:ee:ee:ee:ee";
+
 /// Makes the kernel track connections.
 const TRACK: &str = "table inet track {\n\
                        chain forward { type filter hook output priority 0; ct state new accept; }\n\
@@ -20,7 +23,7 @@ fn workload(host: &Host, interface: &str) -> Namespace {
     let workload = Namespace::new("workload");
     host.ns.ip(&format!(
         "link add {interface} type veth peer name eth0 netns {}\n\
-         link set {interface} up\n",
+         link set {interface} address {GATEWAY} up\n",
         workload.name()
     ));
     workload.ip(&format!(
@@ -30,7 +33,8 @@ fn workload(host: &Host, interface: &str) -> Namespace {
          addr add {V4}/32 dev eth0\n\
          addr add {V6}/128 dev eth0 nodad\n\
          route add 192.0.2.1 dev eth0\n\
-         route add 2001:db8::1 dev eth0\n",
+         route add 2001:db8::1 dev eth0\n\
+         neigh add 2001:db8::1 lladdr {GATEWAY} dev eth0\n",
         mac = crate::host::MAC_TEXT
     ));
     workload
@@ -132,7 +136,7 @@ fn the_connections_of_an_address_that_moves_are_gone_before_its_new_route_comes(
     let mut monitor = Monitor::start(&host.ns);
     host.unwant("cali0");
     host.want("cali2", first());
-    monitor.wait_for(&format!("{V4} dev cali2"));
+    assert!(monitor.hears(&format!("{V4} dev cali2")));
     assert_eq!(tracked(&host, &format!("src={V4}")), 0);
     host.hear("cali2", &Outcome::Wired);
     host.assert_wired("cali2");
@@ -193,23 +197,26 @@ impl Monitor {
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 while !heard.load(Ordering::Relaxed) {
-                    namespace.ip("route replace 203.0.113.9 dev lo\n");
+                    namespace.ip("route add 203.0.113.9 dev lo\nroute delete 203.0.113.9 dev lo\n");
                 }
             });
-            monitor.wait_for("203.0.113.9");
+            let found = monitor.hears("203.0.113.9");
             heard.store(true, Ordering::Relaxed);
+            assert!(found, "ip monitor hears nothing");
         });
         monitor
     }
 
-    /// Waits for a line with this text.
-    fn wait_for(&mut self, text: &str) {
+    /// Waits for a line with this text, and tells whether it came.
+    fn hears(&mut self, text: &str) -> bool {
         let mut line = String::new();
         while !line.contains(text) {
             line.clear();
-            let length = self.lines.read_line(&mut line).expect("read");
-            assert!(length > 0, "ip monitor has ended");
+            if self.lines.read_line(&mut line).expect("read") == 0 {
+                return false;
+            }
         }
+        true
     }
 }
 

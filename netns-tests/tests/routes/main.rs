@@ -5,6 +5,8 @@
 mod connections;
 mod host;
 
+use std::time::Duration;
+
 use host::{Host, V4, V6, first, veth, veth_up, wiring};
 use netns_tests::ns::privileged;
 use tortie::routes::{ExternalRoutes, Forwarding, Outcome, Settings, SpoofedSources, Wiring};
@@ -69,6 +71,7 @@ fn forwarding_is_left_alone_where_it_is_to_be() {
     };
     let mut host = Host::prepared(settings, &veth_up("cali0"));
     host.ns.sysctl("net/ipv4/ip_forward", "0");
+    host.in_sync();
     host.wire("cali0", first());
     assert_eq!(host.setting("net/ipv4/ip_forward"), "0");
     assert_eq!(host.setting("net/ipv6/conf/all/forwarding"), "0");
@@ -126,9 +129,6 @@ fn what_others_take_away_or_change_comes_back_at_once() {
     if !privileged() {
         return;
     }
-    let mut host = Host::new();
-    host.ns.ip(&veth_up("cali0"));
-    host.wire("cali0", first());
     for drift in [
         format!("route delete {V4} dev cali0\n"),
         format!("route delete {V6} dev cali0\n"),
@@ -141,11 +141,106 @@ fn what_others_take_away_or_change_comes_back_at_once() {
         "route add 10.99.0.0/16 dev cali0\n".to_owned(),
         "neigh add 10.99.0.1 dev cali0 lladdr 02:00:00:00:00:09 nud permanent\n".to_owned(),
     ] {
+        // What is done on one interface again and again is done ever more rarely.
+        let mut host = Host::new();
+        host.ns.ip(&veth_up("cali0"));
+        host.wire("cali0", first());
         host.ns.ip(&drift);
         host.eventually(&format!("all is right after: {drift}"), |host| {
             host.is_wired("cali0") && !host.routes().contains("10.99.")
         });
     }
+}
+
+#[test]
+fn a_program_that_insists_is_answered_each_time() {
+    if !privileged() {
+        return;
+    }
+    let mut host = Host::new();
+    host.ns.ip(&veth_up("cali0"));
+    host.wire("cali0", first());
+    // The pauses between the answers double; `src/routes/pace.rs` tests how.
+    for _ in 0..4 {
+        host.ns.ip(&format!("route delete {V4} dev cali0\n"));
+        host.eventually("the route comes back", |host| host.is_wired("cali0"));
+    }
+}
+
+#[test]
+fn nothing_is_forwarded_before_policy_is_in_force() {
+    if !privileged() {
+        return;
+    }
+    let mut host = Host::prepared(Settings::default(), &veth_up("cali0"));
+    host.ns.sysctl("net/ipv4/ip_forward", "0");
+    host.wire("cali0", first());
+    assert_eq!(host.setting("net/ipv4/ip_forward"), "0");
+    host.in_sync();
+    host.eventually("forwarding is on", |host| {
+        host.setting("net/ipv4/ip_forward") == "1"
+    });
+}
+
+#[test]
+fn endless_refreshing_disturbs_nothing() {
+    if !privileged() {
+        return;
+    }
+    let settings = Settings {
+        refresh: Some(Duration::from_millis(1)),
+        ..Settings::default()
+    };
+    let mut host = Host::prepared(settings, "");
+    host.in_sync();
+    for round in 0..10 {
+        host.ns.ip(&veth_up("cali0"));
+        host.wire("cali0", first());
+        host.assert_wired("cali0");
+        host.ns.ip(&format!("route delete {V4} dev cali0\n"));
+        host.eventually("the route is back", |host| host.is_wired("cali0"));
+        if round % 2 == 0 {
+            host.unwant("cali0");
+        }
+        host.ns.ip("link delete cali0\n");
+    }
+}
+
+#[test]
+fn many_interfaces_come_and_go() {
+    if !privileged() {
+        return;
+    }
+    let mut host = Host::new();
+    let names: Vec<String> = (1..=100).map(|number| format!("cali{number}")).collect();
+    let address = |number: usize| format!("10.66.0.{number}");
+    for (number, name) in names.iter().enumerate() {
+        host.want(name, wiring(&[&address(number)]));
+    }
+    let lines: String = names.iter().map(|name| veth_up(name)).collect();
+    host.ns.ip(&lines);
+    for name in &names {
+        host.hear(name, &Outcome::Wired);
+    }
+    for (number, name) in names.iter().enumerate() {
+        assert_eq!(host.routes_to(&address(number), name).len(), 1, "{name}");
+    }
+    // Every address moves to another interface.
+    let last = names.len() - 1;
+    for (number, name) in names.iter().enumerate() {
+        host.want(name, wiring(&[&address(last - number)]));
+    }
+    host.eventually("all have moved", |host| {
+        let routes = host.routes();
+        names.iter().enumerate().all(|(number, name)| {
+            routes.contains(&format!("{} dev {name} ", address(last - number)))
+        })
+    });
+    assert_eq!(host.routes().matches("10.66.").count(), names.len());
+    for name in &names {
+        host.unwant(name);
+    }
+    host.eventually("all are gone", |host| !host.routes().contains("10.66."));
 }
 
 #[test]
@@ -322,6 +417,28 @@ fn what_cannot_be_done_is_reported_and_done_later() {
     host.ns.ip(&format!("route delete {foreign}\n"));
     host.hear("cali0", &Outcome::Wired);
     host.assert_wired("cali0");
+}
+
+#[test]
+fn one_family_that_cannot_be_wired_does_not_hold_back_the_other() {
+    if !privileged() {
+        return;
+    }
+    let mut host = Host::new();
+    // There is no IPv6 on a link with so small packets, and no setting of it.
+    host.ns
+        .ip(&format!("{}link set cali0 mtu 1000\n", veth_up("cali0")));
+    host.wire("cali0", wiring(&[V4]));
+    host.want("cali0", first());
+    host.hear_that("cali0", "failed", |outcome| match outcome {
+        Outcome::Failed { reason } => reason.contains("net/ipv6/conf/cali0/proxy_ndp"),
+        Outcome::Wired | Outcome::Down | Outcome::Absent => false,
+    });
+    assert_eq!(host.routes_to(V4, "cali0").len(), 1);
+    host.ns.ip("link set cali0 mtu 1500\n");
+    host.hear("cali0", &Outcome::Wired);
+    host.assert_wired("cali0");
+    assert_eq!(host.setting("net/ipv6/conf/cali0/proxy_ndp"), "1");
 }
 
 #[test]

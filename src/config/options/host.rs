@@ -88,7 +88,7 @@ table! {
         |c, v| c.links.refresh_interval = v,
         "Time between two full listings of interfaces and addresses, beside the changes that the \
          kernel reports at once.";
-    "IPForwarding": OneOf<IpForwarding> = "Enabled", Interfaces, NONE, Planned,
+    "IPForwarding": OneOf<IpForwarding> = "Enabled", Interfaces, NONE, Works,
         |c, v| c.links.ip_forwarding = v,
         "Turns on forwarding between interfaces.";
     "TableOwner": OneOf<TableOwner> = "Auto", Kernel, LOCAL_DIE_NON_ZERO, Works,
@@ -101,13 +101,13 @@ table! {
         |c, v| c.policy.chain_insert_mode = v,
         "Whether policy runs before (`insert`) or after (`append`) the host's own rules: base \
          chains get negative or positive priorities.";
-    "HostChainAccept": OneOf<HostChainAccept> = "Advise", Kernel, DIE_NON_ZERO, Planned,
+    "HostChainAccept": OneOf<HostChainAccept> = "Advise", Kernel, DIE_NON_ZERO, Works,
         |c, v| c.policy.host_chain_accept = v,
         "What to do about INPUT and FORWARD chains of the host that drop by default and so undo \
          what policy allows: name the rule to add in the log, or insert it. Not Felix's.";
-    "NftablesRefreshInterval" | "IptablesRefreshInterval": Interval = "180", Kernel, NONE, Planned,
+    "NftablesRefreshInterval" | "IptablesRefreshInterval": Interval = "180", Kernel, NONE, Works,
         |c, v| c.kernel.refresh_interval = v,
-        "Time between two comparisons of the rules with what the kernel holds.";
+        "Time between two looks at the host's own INPUT and FORWARD chains (`HostChainAccept`).";
     "IpsetsRefreshInterval": Interval = "90", Kernel, NONE, Planned,
         |c, v| c.kernel.sets_refresh_interval = v,
         "Time between two comparisons of the members of sets with what the kernel holds.";

@@ -1,6 +1,6 @@
 //! Rows of policy.
 
-use super::Status::{Planned, Works};
+use super::Status::Works;
 use super::{Row, table};
 use crate::config::choices::{AllowAction, DenyAction, EndpointToHostAction, NeighborDiscovery};
 use crate::config::types::{Bool, FailsafePorts, Int, LogRate, OneOf, Text};
@@ -22,15 +22,16 @@ table! {
          of Calico.";
     "NftablesFilterAllowAction" | "IptablesFilterAllowAction": OneOf<AllowAction> =
         "ACCEPT",
-        Policy, DIE_NON_ZERO, Planned,
+        Policy, DIE_NON_ZERO, Works,
         |c, v| c.policy.filter_allow_action = v,
-        "What happens to a packet that policy allows: accepted at once, or left to the host's own \
-         rules.";
+        "What the tables of others are told of a packet that policy allows: the mark bit that says so \
+         (`ACCEPT`), which a chain that drops by default can accept, or nothing (`RETURN`).";
     "NftablesMangleAllowAction" | "IptablesMangleAllowAction": OneOf<AllowAction> =
         "ACCEPT",
-        Policy, DIE_NON_ZERO, Planned,
+        Policy, DIE_NON_ZERO, Works,
         |c, v| c.policy.mangle_allow_action = v,
-        "The same for a packet that pre-DNAT policy allows.";
+        "Accepted for Felix's sake: a packet that pre-DNAT policy allows goes on to the hooks behind \
+         with either value, as an accept ends one chain alone.";
     "NftablesFilterDenyAction" | "IptablesFilterDenyAction": OneOf<DenyAction> =
         "DROP",
         Policy, DIE_NON_ZERO, Works,
@@ -38,7 +39,7 @@ table! {
         "What happens to a packet that policy denies: dropped, or rejected where the kernel can.";
     "DefaultEndpointToHostAction": OneOf<EndpointToHostAction> =
         "DROP",
-        Policy, DIE_NON_ZERO, Planned,
+        Policy, DIE_NON_ZERO, Works,
         |c, v| c.policy.endpoint_to_host_action = v,
         "What happens to a packet from a workload to this host once the workload's policy has \
          allowed it.";

@@ -9,16 +9,16 @@ use crate::config::types::{
 };
 
 table! {
-    "WorkloadSourceSpoofing": OneOf<SourceSpoofing> = "Disabled", Workloads, NONE, Planned,
+    "WorkloadSourceSpoofing": OneOf<SourceSpoofing> = "Disabled", Workloads, NONE, Works,
         |c, v| c.workload.source_spoofing = v,
         "Whether a workload endpoint may ask to send from addresses that are not its own.";
-    "AllowVXLANPacketsFromWorkloads": Bool = "false", Workloads, NONE, Planned,
+    "AllowVXLANPacketsFromWorkloads": Bool = "false", Workloads, NONE, Works,
         |c, v| c.workload.allow_vxlan = v,
         "Lets workloads send VXLAN packets.";
     "VXLANPort": Port = "4789", Workloads, NONE, Works,
         |c, v| c.workload.vxlan_port = v,
         "UDP port of VXLAN, to which workloads may not send unless they are allowed to.";
-    "AllowIPIPPacketsFromWorkloads": Bool = "false", Workloads, NONE, Planned,
+    "AllowIPIPPacketsFromWorkloads": Bool = "false", Workloads, NONE, Works,
         |c, v| c.workload.allow_ipip = v,
         "Lets workloads send IP-in-IP packets.";
     "ServiceLoopPrevention": OneOf<ServiceLoopPrevention> =
@@ -26,46 +26,48 @@ table! {
         Workloads, NONE, Accepted("there are no Kubernetes services to protect"),
         |c, v| c.workload.service_loop_prevention = v,
         "What happens to packets for a service address that nobody answers.";
-    "MetadataAddr": Hostname = "127.0.0.1", Workloads, DIE, Planned,
+    "MetadataAddr": Hostname = "127.0.0.1", Workloads, DIE, Works,
         |c, v| c.workload.metadata_addr = Some(v).filter(|v| !v.is_empty()),
-        "Host of the OpenStack metadata service, which workloads may always reach; `none` is \
-         none. Another value than the default turns on the rules for OpenStack.";
-    "MetadataPort": Port = "8775", Workloads, DIE, Planned,
+        "IPv4 address of the OpenStack metadata service, which workloads may always reach; `none` is \
+         none, and so is the name of a host, which is not looked up. Another value than the \
+         default turns on the rules for OpenStack.";
+    "MetadataPort": Port = "8775", Workloads, DIE, Works,
         |c, v| c.workload.metadata_port = v,
         "Port of the OpenStack metadata service.";
     "OpenstackRegion": Region = "", Workloads, DIE, Planned,
         |c, v| c.workload.openstack_region = v,
         "Region that the keys of status reports carry.";
-    "RouteRefreshInterval": Interval = "90", Workloads, NONE, Planned,
+    "RouteRefreshInterval": Interval = "90", Workloads, NONE, Works,
         |c, v| c.route.refresh_interval = v,
         "Time between two comparisons of routes with the kernel's.";
-    "RemoveExternalRoutes": Bool = "true", Workloads, NONE, Planned,
+    "RemoveExternalRoutes": Bool = "true", Workloads, NONE, Works,
         |c, v| c.route.remove_external = v,
         "Removes routes to workload interfaces that other programs have made.";
-    "DeviceRouteProtocol": Int<0, 255> = "3", Workloads, NONE, Planned,
+    "DeviceRouteProtocol": Int<0, 255> = "3", Workloads, NONE, Works,
         |c, v| c.route.protocol = u8::try_from(v).map_err(|error| error.to_string())?,
         "Number that marks routes as ours.";
-    "DeviceRouteSourceAddress": Ipv4 = "", Workloads, NONE, Planned,
+    "DeviceRouteSourceAddress": Ipv4 = "", Workloads, NONE, Works,
         |c, v| c.route.source_v4 = v,
         "Preferred source address of IPv4 routes to workloads.";
-    "DeviceRouteSourceAddressIPv6": Ipv6 = "", Workloads, NONE, Planned,
+    "DeviceRouteSourceAddressIPv6": Ipv6 = "", Workloads, NONE, Works,
         |c, v| c.route.source_v6 = v,
         "Preferred source address of IPv6 routes to workloads.";
-    "NATPortRange": PortRange = "", Nat, NONE, Planned,
+    "NATPortRange": PortRange = "", Nat, NONE, Works,
         |c, v| c.nat.port_range = v,
         "Ports that masqueraded connections are given; by default the kernel chooses.";
-    "NATOutgoingAddress": Ipv4 = "", Nat, NONE, Planned,
+    "NATOutgoingAddress": Ipv4 = "", Nat, NONE, Works,
         |c, v| c.nat.outgoing_address = v,
         "Source address of translated connections; by default that of the interface.";
-    "NATOutgoingExclusions": OneOf<NatExclusions> = "IPPoolsOnly", Nat, NONE, Planned,
+    "NATOutgoingExclusions": OneOf<NatExclusions> = "IPPoolsOnly", Nat, NONE, Works,
         |c, v| c.nat.outgoing_exclusions = v,
         "Destinations that are reached untranslated.";
-    "IptablesNATOutgoingInterfaceFilter": InterfaceParam = "", Nat, NONE, Planned,
+    "IptablesNATOutgoingInterfaceFilter": InterfaceParam = "", Nat, NONE, Works,
         |c, v| c.nat.outgoing_interface = v,
         "Interface that translation is limited to; a `+` at the end stands for any rest.";
-    "FloatingIPs": OneOf<FloatingIps> = "Disabled", Nat, NONE, Planned,
+    "FloatingIPs": OneOf<FloatingIps> = "Disabled", Nat, NONE, Works,
         |c, v| c.nat.floating_ips = v,
-        "Programs one-to-one translation for workload endpoints.";
+        "Programs one-to-one translation for every workload endpoint; for those of OpenStack it always \
+         is.";
     "ExternalNodesCIDRList": CidrList =
         "",
         Nat, NONE, Accepted("there are no tunnels between hosts"),
