@@ -116,6 +116,7 @@ impl Options {
                 ("NftablesFilterAllowAction", "RETURN"),
                 ("NftablesMangleAllowAction", "RETURN"),
                 ("NftablesMarkMask", "0x00f00f00"),
+                ("ChainInsertMode", "append"),
             ],
             0,
             2,
