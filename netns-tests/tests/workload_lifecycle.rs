@@ -202,6 +202,24 @@ both_ways! {
         world.expect("with its own", first_works());
     }
 
+    fn the_host_answers_for_others_and_not_for_the_workload_itself(owner) {
+        let (world, _agent) = start(owner);
+        world.routed(&[WL0], Routed::Yes);
+        let asks = |arguments: &[&str], address: &str| {
+            world.site(WL0.site).run(|| {
+                Command::new("arping")
+                    .args(arguments)
+                    .args(["-I", "eth0", "-c", "2", "-w", "2", address])
+                    .stdout(Stdio::null())
+                    .status()
+                    .expect("run arping")
+                    .success()
+            })
+        };
+        until("the host answers for the way out", || asks(&[], &EXT.v4.to_string()));
+        assert!(asks(&["-D"], &WL0.v4.to_string()), "the workload's address is claimed");
+    }
+
     fn scenario_92_flaps_and_renames_bring_the_route_back(owner) {
         let (world, agent) = start(owner);
         for _ in 0..3 {
