@@ -16,6 +16,7 @@ struct World {
     observed: Observed,
     ours: Ours,
     flushing: BTreeSet<IpAddr>,
+    inherited: BTreeSet<IpAddr>,
     in_grace: BTreeSet<u32>,
 }
 
@@ -29,6 +30,7 @@ impl World {
             observed: Observed::default(),
             ours: Ours::default(),
             flushing: BTreeSet::new(),
+            inherited: BTreeSet::new(),
             in_grace: BTreeSet::new(),
         };
         for (index, name) in links {
@@ -75,6 +77,7 @@ impl World {
             observed: &self.observed,
             ours: &self.ours,
             flushing: &self.flushing,
+            inherited: &self.inherited,
             in_grace: &self.in_grace,
         })
     }
@@ -618,4 +621,24 @@ proptest! {
             prop_assert_eq!(ours, Vec::from_iter(newest));
         }
     }
+}
+
+#[test]
+fn what_was_wanted_at_the_start_inherits_no_connection() {
+    let mut world = World::new(&[(1, "cali1"), (2, "cali2")]);
+    world.want("cali1", &["10.65.0.1"]);
+    world.want("cali2", &["10.65.0.2"]);
+    world.inherited = BTreeSet::from([ip("10.65.0.1"), ip("10.65.0.2")]);
+    // One is routed as it should be: whoever stopped before has left it so.
+    let (key, path) = route(&world.settings, ip("10.65.0.1"), 1);
+    world.apply(Fact::Route(key, path, Placed::Added));
+    world.inherited = BTreeSet::from([ip("10.65.0.1"), ip("10.65.0.2")]);
+    let plan = world.plan();
+    assert_eq!(plan.flush, BTreeSet::from([ip("10.65.0.2")]));
+    assert_eq!(plan.known, world.inherited);
+    assert_eq!(plan.waiting, BTreeSet::from([2]));
+    world.inherited.clear();
+    world.step();
+    world.flushed();
+    world.settle();
 }
