@@ -9,7 +9,7 @@ use netns_tests::nat::translate_from;
 use netns_tests::probe::icmpv6_type;
 use netns_tests::resources::{
     ALLOW_ALL, documents, egress, eth0, forward, host_endpoint, host_endpoint_v1, ingress, local,
-    policy_for, pre_dnat,
+    policy_for, pre_dnat, untracked,
 };
 use netns_tests::server::Services;
 use netns_tests::{
@@ -182,7 +182,7 @@ both_ways! {
     }
 
     fn the_accepted_bit_cannot_be_brought_along(owner) {
-        let (world, _agent) = accepting(owner, &[]);
+        let (world, agent) = accepting(owner, &[]);
         world.host.nft(&dropping(ACCEPT_THE_BIT));
         world.host.nft(
             "table inet forged {
@@ -202,6 +202,12 @@ both_ways! {
         );
         world.expect("it is cleared first of all", not_allowed());
         world.expect("and set again, and the bits of others are left", allowed(Open));
+        let none = "{action: Allow, protocol: TCP, destination: {ports: [9]}}";
+        agent.apply(&two_and(&[one_port(), vec![
+            untracked("none", 10, &format!("types: [Ingress, Egress], ingress: [{none}], egress: [{none}]")),
+            pre_dnat("before", 10, none),
+        ]].concat()));
+        world.expect("nor can that of earlier hooks", not_allowed());
     }
 
     fn what_workloads_may_always_send_to_the_host_carries_the_bit(owner) {
