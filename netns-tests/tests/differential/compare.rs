@@ -103,7 +103,7 @@ fn compare_state(
     runner.routed(&judge);
     tally.bad += judge.problems.len();
     let expected: Vec<Verdict> = probes.iter().map(|probe| judge.verdict(probe)).collect();
-    let seen = runner.observe(&probes, SILENCE);
+    let seen = runner.observe(&judge, &probes, SILENCE);
     for verdict in &seen {
         tally.verdicts += 1;
         tally.requests += u64::from(verdict.request.is_some());
@@ -121,7 +121,8 @@ fn compare_state(
         return None;
     }
     let again: Vec<Probe> = differing.iter().map(|(probe, _, _)| *probe).collect();
-    for ((probe, expected, first), seen) in differing.into_iter().zip(runner.again(&again)) {
+    for ((probe, expected, first), seen) in differing.into_iter().zip(runner.again(&judge, &again))
+    {
         if seen != expected {
             return Some((probe, (expected, seen)));
         }

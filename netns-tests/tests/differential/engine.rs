@@ -21,8 +21,8 @@ use crate::network::{Network, Site};
 use crate::packet::{self, Arrival, ICMP, ICMPV6, Part, RAW, TCP, Transport, UDP};
 
 /// The ports at which every namespace answers.
-pub(crate) const SERVED: [u16; 14] = [
-    22, 53, 67, 80, 81, 443, 2379, 4789, 7001, 8080, 8081, 8082, 8083, 8084,
+pub(crate) const SERVED: [u16; 15] = [
+    22, 53, 67, 80, 81, 443, 2379, 4789, 7001, 8080, 8081, 8082, 8083, 8084, 8775,
 ];
 
 /// What the buffer of a socket holds, in bytes.
@@ -48,8 +48,8 @@ pub(crate) struct Shot {
 /// Says what was seen of a probe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Seen {
-    /// Where the request arrived.
-    pub(crate) request: Option<Site>,
+    /// Where the request arrived, and from which address it seemed to come.
+    pub(crate) request: Option<(Site, IpAddr)>,
     /// Whether an answer came back to the sender, from whom it had asked.
     pub(crate) reply: bool,
 }
@@ -259,7 +259,7 @@ impl Round<'_> {
         };
         let shot = &self.shots[at];
         match arrival.part {
-            Part::Request => self.seen[at].request = Some(site),
+            Part::Request => self.seen[at].request = Some((site, from)),
             Part::Reply => {
                 // A reply of somebody else's address or port would be none to the sender.
                 let expected = shot.transport.ports().map(|(source, port)| (port, source));

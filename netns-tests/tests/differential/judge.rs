@@ -6,13 +6,17 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 
+use ipnet::IpNet;
 use netns_tests::Family;
 use tortie::datastore::{Snapshot, read_directory};
 use tortie::explain::{Connection, ConntrackState, Content, Host, Packet, Settings};
-use tortie::model::{Problem, Resource, ResourceKey};
+use tortie::model::{PolicyKind, Problem, Resource, ResourceKey};
 use tortie::net::{InterfaceName, Protocol};
 
-use crate::network::{PLACES, Place, SERVICE, Site, WANDERER, Wanderer};
+use crate::network::{
+    FLOATING, METADATA, METADATA_SERVER, PLACES, Place, Site, WANDERER, WORK0, Wanderer,
+    workload_places,
+};
 use crate::packet::Transport;
 use crate::probes::Probe;
 
@@ -21,6 +25,8 @@ use crate::probes::Probe;
 pub(crate) struct Verdict {
     /// Where the request arrived.
     pub(crate) request: Option<Site>,
+    /// Whether it arrived from another address than it was sent from.
+    pub(crate) masked: bool,
     /// Whether the answer came back.
     pub(crate) reply: bool,
     /// Whether the connection is tracked; never said where the request has not arrived, or where its source was
@@ -34,7 +40,12 @@ impl fmt::Display for Verdict {
             None => f.write_str("request lost"),
             Some(site) => write!(
                 f,
-                "request seen at {site:?}, reply {}, {}",
+                "request seen at {site:?}{}, reply {}, {}",
+                if self.masked {
+                    " from another address"
+                } else {
+                    ""
+                },
                 if self.reply { "seen" } else { "lost" },
                 if self.tracked { "tracked" } else { "untracked" },
             ),
@@ -48,6 +59,12 @@ pub(crate) struct Judge {
     host: Host,
     /// Whether the daemon sees to IPv6 at all.
     ipv6: bool,
+    /// Whether it leads workloads to the metadata service.
+    metadata: bool,
+    /// Whether there is policy that sees packets before connection tracking.
+    untracked: bool,
+    /// The pools, and whether what leaves each of them is masked.
+    pools: Vec<(IpNet, bool)>,
     /// What is wrong with the resources.
     pub(crate) problems: Vec<Problem>,
 }
@@ -68,7 +85,18 @@ impl Judge {
         } = read_directory(directory).expect("list the directory of resources");
         let mut resources: Resources = objects.into_iter().collect();
         alter(&mut resources);
+        let pools = resources.values().filter_map(|resource| {
+            let Resource::IpPool(pool) = resource.as_ref() else {
+                return None;
+            };
+            Some((pool.cidr, pool.nat_outgoing))
+        });
         Self {
+            pools: pools.collect(),
+            untracked: resources.values().any(|resource| {
+                matches!(resource.as_ref(), Resource::Policy(policy) if policy.kind == PolicyKind::Untracked)
+            }),
+            metadata: matches!(&settings.openstack, Some(openstack) if openstack.metadata.is_some()),
             ipv6: settings.ipv6,
             host: Host::new(settings, resources, links(wanderer)),
             problems,
@@ -79,23 +107,45 @@ impl Judge {
     pub(crate) fn verdict(&self, probe: &Probe) -> Verdict {
         let connection = self.connection(probe);
         // Without connection tracking there is no translation.
-        let target = match (connection.tracked, probe.translation()) {
+        let target = match (connection.tracked, self.translation(probe)) {
             (true, Some((place, _))) => place,
             (_, _) => probe.to,
         };
-        let seen = connection.request_seen && target != SERVICE && self.is_routed(target, probe);
+        let seen = connection.request_seen && !target.is_virtual() && self.is_routed(target, probe);
+        let masked = seen
+            && connection.tracked
+            && self.is_masked(probe.source(), target.address(probe.family), target.site);
+        let bypassed = connection.reply.is_some_and(|reply| reply.untracked);
+        // Nobody unmasks an answer that is not tracked, and one that is tracked and not known is itself masked.
+        let begins = matches!(probe.transport, Transport::Udp { .. } | Transport::Raw(_));
+        let mistaken = if connection.tracked {
+            masked && bypassed
+        } else {
+            let from = target.address(probe.family);
+            begins && !bypassed && self.is_masked(from, probe.source(), probe.from.site)
+        };
         let reply = seen
             && connection.reply_seen
+            && !mistaken
             && is_answered(probe)
             && self.is_routed(probe.from, probe);
         // The sender resets what it knows nothing of, and connection tracking forgets a connection that is reset
         // before it has seen an answer.
-        let unseen = connection.reply.is_some_and(|reply| reply.untracked);
-        let forgotten = unseen && reply && matches!(probe.transport, Transport::Tcp { .. });
-        Verdict {
+        let forgotten = bypassed && reply && matches!(probe.transport, Transport::Tcp { .. });
+        self.levelled(Verdict {
             request: seen.then_some(target.site),
+            masked,
             reply,
             tracked: seen && connection.tracked && !forgotten && !probe.is_forged(),
+        })
+    }
+
+    /// Leaves out what the evaluator cannot know: untracked policy sees the answer to a masked source with the
+    /// address of the mask.
+    pub(crate) fn levelled(&self, verdict: Verdict) -> Verdict {
+        Verdict {
+            reply: verdict.reply && !(verdict.masked && self.untracked),
+            ..verdict
         }
     }
 
@@ -106,13 +156,42 @@ impl Judge {
 
     /// Returns the addresses of workloads that the host should have a route to.
     pub(crate) fn routes(&self) -> BTreeSet<IpAddr> {
-        PLACES
-            .iter()
-            .filter(|place| place.is_workload())
+        workload_places()
             .flat_map(|place| [Family::V4, Family::V6].map(|family| place.address(family)))
             .filter(|address| address.is_ipv4() || self.ipv6)
             .filter(|address| self.host.workload_interface(*address).is_some())
             .collect()
+    }
+
+    /// Returns where the destination of a probe is led, and to which port if it is led to another.
+    fn translation(&self, probe: &Probe) -> Option<(Place, Option<u16>)> {
+        let tcp = matches!(probe.transport, Transport::Tcp { port: 80, .. });
+        match probe.to {
+            // Whatever it is: the whole address is the workload's, as far as connections are tracked.
+            FLOATING => {
+                let routed = self.is_routed(FLOATING, probe);
+                routed.then_some((WORK0, None))
+            }
+            METADATA => {
+                let (place, port) = METADATA_SERVER;
+                (self.metadata && tcp).then_some((place, Some(port)))
+            }
+            _ => {
+                let (place, port) = probe.translation()?;
+                Some((place, Some(port)))
+            }
+        }
+    }
+
+    /// Says whether the source of what the host passes on is masked: it is in a pool that says so, and the
+    /// destination is in none.
+    fn is_masked(&self, source: IpAddr, destination: IpAddr, site: Site) -> bool {
+        let holds = |address: IpAddr| move |(pool, _): &&(IpNet, bool)| pool.contains(&address);
+        let mut sources = self.pools.iter().filter(holds(source));
+        site != Site::Host
+            && (self.ipv6 || destination.is_ipv4())
+            && sources.any(|(_, masks)| *masks)
+            && !self.pools.iter().any(|pool| holds(destination)(&pool))
     }
 
     /// Says why.
@@ -126,7 +205,8 @@ impl Judge {
     }
 
     fn connection(&self, probe: &Probe) -> Connection {
-        let mut packet = packet(probe, true);
+        let translation = self.translation(probe);
+        let mut packet = packet(probe, translation);
         if let Transport::Stray { .. } = probe.transport {
             packet.state = ConntrackState::Invalid;
             let request = self.host.packet(&packet);
@@ -141,7 +221,7 @@ impl Judge {
         let connection = self.host.connection(&packet);
         if connection.request.untracked && packet.dnat.is_some() {
             // What bypasses connection tracking goes where it was sent to.
-            return self.host.connection(&self::packet(probe, false));
+            return self.host.connection(&self::packet(probe, None));
         }
         connection
     }
@@ -155,7 +235,7 @@ fn is_answered(probe: &Probe) -> bool {
 }
 
 /// Returns the probe's request as the evaluator sees packets.
-fn packet(probe: &Probe, translate: bool) -> Packet {
+fn packet(probe: &Probe, translation: Option<(Place, Option<u16>)>) -> Packet {
     let interface = |name: &str| -> InterfaceName { name.parse().expect("a name of an interface") };
     let towards = |site: Site| (site != Site::Host).then(|| interface(site.interface()));
     let content = match probe.transport {
@@ -180,8 +260,8 @@ fn packet(probe: &Probe, translate: bool) -> Packet {
     let mut packet = Packet::new(protocol, probe.source(), probe.destination(), content);
     packet.input = towards(probe.site);
     packet.output = towards(probe.to.site);
-    if let (true, Some((place, port))) = (translate, probe.translation()) {
-        packet.dnat = Some((place.address(probe.family), Some(port)));
+    if let Some((place, port)) = translation {
+        packet.dnat = Some((place.address(probe.family), port));
         packet.output = towards(place.site);
         let first = probe.to.site.interface();
         if probe.site == Site::Host && place.site.interface() != first {

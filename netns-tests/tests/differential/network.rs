@@ -83,6 +83,11 @@ pub(crate) struct Place {
 }
 
 impl Place {
+    /// Says whether no interface has it, so that nothing arrives without translation.
+    pub(crate) fn is_virtual(&self) -> bool {
+        [SERVICE, FLOATING, METADATA].contains(self)
+    }
+
     /// Says whether it is a local workload's.
     pub(crate) fn is_workload(&self) -> bool {
         match self.site {
@@ -102,7 +107,7 @@ impl Place {
 
 macro_rules! places {
     ($($constant:ident $name:literal $site:ident $interface:literal [$($v4:literal),*] [$($v6:literal),*];)*) => {
-        $(const $constant: Place = Place {
+        $(pub(crate) const $constant: Place = Place {
             name: $name,
             site: Site::$site,
             interface: $interface,
@@ -138,6 +143,27 @@ pub(crate) const SERVICE: Place = Place {
     v4: Ipv4Addr::new(10, 96, 0, 1),
     v6: Ipv6Addr::new(0xfd96, 0, 0, 0, 0, 0, 0, 1),
 };
+
+/// The address outside of the first workload, while an endpoint says so.
+pub(crate) const FLOATING: Place = Place {
+    name: "w0 outside",
+    site: Site::Work0,
+    interface: "cali0",
+    v4: Ipv4Addr::new(10, 97, 0, 1),
+    v6: Ipv6Addr::new(0xfd97, 0, 0, 0, 0, 0, 0, 1),
+};
+
+/// The metadata service of `OpenStack`, as workloads know it; there is none of IPv6.
+pub(crate) const METADATA: Place = Place {
+    name: "metadata",
+    site: Site::Host,
+    interface: "eth0",
+    v4: Ipv4Addr::new(169, 254, 169, 254),
+    v6: Ipv6Addr::UNSPECIFIED,
+};
+
+/// Where the metadata service really is, and its port.
+pub(crate) const METADATA_SERVER: (Place, u16) = (HOST0, 8775);
 
 /// The addresses that a probe can be sent to for translation.
 pub(crate) const TRANSLATED: [Place; 3] = [HOST0, HOST1, SERVICE];
@@ -199,6 +225,28 @@ impl Wanderer {
             Self::Eth0 => Some("eth0"),
             Self::Eth1 => Some("eth1"),
         }
+    }
+}
+
+/// A step of the wandering address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Away from an interface.
+    Away,
+    /// To an interface.
+    Here,
+}
+
+impl Step {
+    /// Returns the steps from one place to another, each with its interface.
+    pub(crate) fn between(from: Wanderer, to: Wanderer) -> Vec<(Self, &'static str)> {
+        let away = from.interface().map(|it| (Self::Away, it));
+        let here = to.interface().map(|it| (Self::Here, it));
+        [away, here]
+            .into_iter()
+            .flatten()
+            .filter(|_| from != to)
+            .collect()
     }
 }
 
@@ -287,9 +335,7 @@ impl Network {
         [Family::V4, Family::V6]
             .into_iter()
             .flat_map(|family| {
-                PLACES
-                    .iter()
-                    .filter(|place| place.is_workload())
+                workload_places()
                     .filter(move |place| known(place, family))
                     .map(move |place| place.address(family))
             })
@@ -316,16 +362,21 @@ impl Network {
         self.at(Site::Host).sysctl(&setting, "0");
     }
 
-    /// Moves the wandering address.
-    pub(crate) fn move_wanderer(&self, from: Wanderer, to: Wanderer) {
+    /// Takes the wandering address from an interface, or gives it one.
+    pub(crate) fn step(&self, step: Step, interface: &str) {
+        let word = match step {
+            Step::Away => "delete",
+            Step::Here => "add",
+        };
         let host = self.at(Site::Host);
-        if let Some(interface) = from.interface() {
-            host.ip(&format!("address delete {WANDERER}/32 dev {interface}\n"));
-        }
-        if let Some(interface) = to.interface() {
-            host.ip(&format!("address add {WANDERER}/32 dev {interface}\n"));
-        }
+        host.ip(&format!("address {word} {WANDERER}/32 dev {interface}\n"));
     }
+}
+
+/// Returns the places that the routes to workloads are about.
+pub(crate) fn workload_places() -> impl Iterator<Item = &'static Place> {
+    let own = PLACES.iter().filter(|place| place.is_workload());
+    own.chain([&FLOATING])
 }
 
 fn places_at(site: Site) -> impl Iterator<Item = &'static Place> {

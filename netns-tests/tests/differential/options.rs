@@ -1,17 +1,18 @@
 //! What is configured, as the daemon and as the evaluator are told.
 
 use std::fmt;
+use std::net::IpAddr;
 
-use netns_tests::Owner;
+use netns_tests::{Family, Owner};
 use serde_json::{Map, Value, json};
 use tortie::explain::{
-    DenyAction, Failsafe, FromWorkloads, NeighborDiscovery, OpenStack, Settings, SourceSpoofing,
-    ToHostAction,
+    DenyAction, Failsafe, FloatingAddresses, FromWorkloads, NeighborDiscovery, OpenStack, Settings,
+    SourceSpoofing, ToHostAction,
 };
 use tortie::net::{InterfacePattern, Protocol};
 
 use crate::generate::NODE;
-use crate::network::Site;
+use crate::network::{METADATA_SERVER, Site};
 use crate::random::Random;
 
 /// One of the lists of failsafe ports: inbound and outbound.
@@ -74,6 +75,17 @@ enum Source {
     Datastore,
 }
 
+/// What the workloads are in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cloud {
+    /// Nothing that needs to be known.
+    Other,
+    /// `OpenStack` without a metadata service.
+    OpenStack,
+    /// `OpenStack` with one.
+    OpenStackWithMetadata,
+}
+
 /// Is a choice of settings.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Options {
@@ -88,7 +100,8 @@ pub(crate) struct Options {
     vxlan: FromWorkloads,
     ipip: FromWorkloads,
     spoofing: SourceSpoofing,
-    openstack: bool,
+    cloud: Cloud,
+    floating: FloatingAddresses,
     /// The beginning of the names of workload interfaces.
     prefix: &'static str,
     /// The interface that host endpoints do not own.
@@ -137,7 +150,12 @@ impl Options {
             vxlan: *random.pick(&[FromWorkloads::Denied, FromWorkloads::Judged]),
             ipip: *random.pick(&[FromWorkloads::Denied, FromWorkloads::Judged]),
             spoofing: *random.pick(&[SourceSpoofing::Disabled, SourceSpoofing::Any]),
-            openstack: random.chance(20),
+            cloud: *random.weighted(&[
+                (8, Cloud::Other),
+                (1, Cloud::OpenStack),
+                (2, Cloud::OpenStackWithMetadata),
+            ]),
+            floating: *random.pick(&[FloatingAddresses::OpenStackOnly, FloatingAddresses::All]),
             prefix: *random.weighted(&[(12, "cali"), (1, "cali1")]),
             exclude: *random.weighted(&[(12, "kube-ipvs0"), (1, "eth0")]),
             ipv6: random.chance(95),
@@ -215,6 +233,19 @@ impl Options {
         }
     }
 
+    fn openstack(&self) -> Option<OpenStack> {
+        let (place, port) = METADATA_SERVER;
+        let address = match place.address(Family::V4) {
+            IpAddr::V4(address) => Some((address, port)),
+            IpAddr::V6(_) => None,
+        };
+        match self.cloud {
+            Cloud::Other => None,
+            Cloud::OpenStack => Some(OpenStack { metadata: None }),
+            Cloud::OpenStackWithMetadata => Some(OpenStack { metadata: address }),
+        }
+    }
+
     /// Returns the options by name.
     fn values(&self) -> Vec<(&'static str, String)> {
         let text = |list: &[(&str, Option<&str>, u16)]| {
@@ -275,10 +306,18 @@ impl Options {
             ("InterfaceExclude", self.exclude.to_owned()),
             ("Ipv6Support", self.ipv6.to_string()),
         ];
-        if self.openstack {
+        if let Some(openstack) = self.openstack() {
+            let (_, port) = METADATA_SERVER;
+            let address = openstack.metadata.map(|(address, _)| address.to_string());
             values.push(("ClusterType", "k8s,openstack".to_owned()));
-            values.push(("MetadataAddr", "none".to_owned()));
+            values.push(("MetadataAddr", address.unwrap_or_else(|| "none".to_owned())));
+            values.push(("MetadataPort", port.to_string()));
         }
+        let floating = match self.floating {
+            FloatingAddresses::OpenStackOnly => "Disabled",
+            FloatingAddresses::All => "Enabled",
+        };
+        values.push(("FloatingIPs", floating.to_owned()));
         let other = self.other.iter();
         values.extend(other.map(|(name, value)| (*name, (*value).to_owned())));
         values
@@ -309,7 +348,8 @@ impl Options {
             vxlan_from_workloads: self.vxlan,
             ipip_from_workloads: self.ipip,
             source_spoofing: self.spoofing,
-            openstack: self.openstack.then_some(OpenStack { metadata: None }),
+            openstack: self.openstack(),
+            floating_addresses: self.floating,
             workload_prefixes: vec![self.prefix.to_owned()],
             interface_exclude: vec![InterfacePattern::name(self.exclude)],
             deny: self.deny,

@@ -8,7 +8,10 @@ use netns_tests::Family;
 
 use crate::conntrack::Tuple;
 use crate::engine::Shot;
-use crate::network::{PLACES, Place, SERVICE, Site, TRANSLATED, translation};
+use crate::network::{
+    FLOATING, METADATA, METADATA_SERVER, PLACES, Place, SERVICE, Site, TRANSLATED, WORK0,
+    translation,
+};
 use crate::packet::{RAW, Transport};
 use crate::random::Random;
 
@@ -96,13 +99,25 @@ impl Probe {
         let tuple = self.tuple();
         let here = (tuple.from, tuple.source);
         let mut ends = vec![(tuple.to, tuple.port)];
+        let elsewhere = match self.to {
+            FLOATING => Some((WORK0.address(self.family), tuple.port)),
+            METADATA => Some((METADATA_SERVER.0.address(self.family), METADATA_SERVER.1)),
+            _ => None,
+        };
+        ends.extend(elsewhere);
         ends.extend(
             self.translation()
                 .map(|(place, port)| (place.address(self.family), port)),
         );
-        ends.into_iter()
-            .map(|there| (tuple.protocol, here.min(there), here.max(there)))
-            .collect()
+        let mut pairs: Vec<Pair> = ends
+            .iter()
+            .map(|there| (tuple.protocol, here.min(*there), here.max(*there)))
+            .collect();
+        // Translation of sources cannot tell apart what has no ports.
+        if let Transport::Raw(protocol) = self.transport {
+            pairs.extend(ends.iter().chain([&here]).map(|end| (protocol, *end, *end)));
+        }
+        pairs
     }
 }
 
@@ -257,6 +272,8 @@ impl Prober {
         let translated = random.chance(16);
         let to = if translated {
             *random.pick(&TRANSLATED)
+        } else if random.chance(5) {
+            *random.weighted(&[(4, FLOATING), (1, METADATA)])
         } else {
             let target = *random.weighted(&[
                 (24, Site::Ext),
@@ -319,6 +336,7 @@ impl Prober {
         let unheard = target.site == site && site != Site::Host
             || to.site == site && site != Site::Host && to != SERVICE;
         // Nobody accepts what claims to be from himself.
+        let lost = lost || to == METADATA && (family == Family::V6 || site == Site::Host);
         let lost = lost || probe.is_forged() && [to.site, target.site].contains(&from.site);
         (!lost && !unheard && probe.source() != target.address(family)).then_some(probe)
     }

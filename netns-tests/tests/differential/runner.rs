@@ -11,7 +11,7 @@ use crate::conntrack::Conntrack;
 use crate::engine::Engine;
 use crate::generate::State;
 use crate::judge::{Judge, Resources, Verdict};
-use crate::network::{Network, Site, Wanderer};
+use crate::network::{Network, Site, Step, Wanderer};
 use crate::options::Options;
 use crate::probes::{Probe, Prober};
 use crate::yaml;
@@ -93,7 +93,9 @@ impl Runner {
             self.directory.put(&file, &text);
             self.files.insert(file, documents);
         }
-        self.network.move_wanderer(self.wanderer, state.wanderer);
+        for (step, interface) in Step::between(self.wanderer, state.wanderer) {
+            self.network.step(step, interface);
+        }
         self.wanderer = state.wanderer;
         self.network.tidy();
         self.options = state.options.clone();
@@ -114,12 +116,12 @@ impl Runner {
                 self.files.insert(file, documents);
             }
         }
-        if self.wanderer != state.wanderer {
+        for (step, interface) in Step::between(self.wanderer, state.wanderer) {
             let mark = self.agent.mark();
-            self.network.move_wanderer(self.wanderer, state.wanderer);
-            self.wanderer = state.wanderer;
+            self.network.step(step, interface);
             self.agent.committed(&mark, Trigger::Links);
         }
+        self.wanderer = state.wanderer;
     }
 
     fn configure(&mut self, state: &State) {
@@ -203,7 +205,12 @@ impl Runner {
     }
 
     /// Sends probes and says what the kernel did with each.
-    pub(crate) fn observe(&mut self, probes: &[Probe], silence: Duration) -> Vec<Verdict> {
+    pub(crate) fn observe(
+        &mut self,
+        judge: &Judge,
+        probes: &[Probe],
+        silence: Duration,
+    ) -> Vec<Verdict> {
         self.conntrack.flush();
         let shots: Vec<_> = probes.iter().map(Probe::shot).collect();
         let (seen, late) = self.engine.fire(&shots, silence);
@@ -213,29 +220,32 @@ impl Runner {
             .iter()
             .zip(seen)
             .map(|(probe, seen)| Verdict {
-                request: seen.request,
+                request: seen.request.map(|(site, _)| site),
+                masked: seen.request.is_some_and(|(_, from)| from != probe.source()),
                 reply: seen.reply,
                 tracked: seen.request.is_some()
                     && !probe.is_forged()
                     && tracked.contains(&probe.tuple()),
             })
+            .map(|verdict| judge.levelled(verdict))
             .collect()
     }
 
     /// Asks the kernel once more, with patience.
-    pub(crate) fn again(&mut self, probes: &[Probe]) -> Vec<Verdict> {
+    pub(crate) fn again(&mut self, judge: &Judge, probes: &[Probe]) -> Vec<Verdict> {
         let probes: Vec<Probe> = probes.iter().map(|it| self.prober.again(it)).collect();
-        self.observe(&probes, PATIENCE)
+        self.observe(judge, &probes, PATIENCE)
     }
 
-    /// Asks the kernel about one probe, again if the first answer is not `expected`.
-    pub(crate) fn confirm(&mut self, probe: &Probe, expected: Verdict) -> Verdict {
+    /// Asks the kernel about one probe, again if the first answer is not the expected one.
+    pub(crate) fn confirm(&mut self, judge: &Judge, probe: &Probe) -> Verdict {
+        let expected = judge.verdict(probe);
         let fresh = self.prober.again(probe);
-        let first = self.observe(&[fresh], SILENCE);
+        let first = self.observe(judge, &[fresh], SILENCE);
         if first == [expected] {
             return expected;
         }
-        self.again(&[*probe])[0]
+        self.again(judge, &[*probe])[0]
     }
 }
 

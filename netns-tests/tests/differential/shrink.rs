@@ -91,7 +91,7 @@ impl Difference {
         let judge = runner.judge();
         runner.routed(&judge);
         judge.verdict(&self.probe) == self.expected
-            && runner.confirm(&self.probe, self.expected) == self.seen
+            && runner.confirm(&judge, &self.probe) == self.seen
     }
 
     /// Takes a candidate over if it shows the difference.

@@ -3,7 +3,9 @@
 use serde_json::{Map, Value, json};
 
 use super::words::{NAMESPACES, NODE, Nets, declared_ports, families, labels, nets, profiles, put};
-use crate::network::{PLACES, Place, Site, WANDERER};
+use netns_tests::Family;
+
+use crate::network::{FLOATING, PLACES, Place, Site, WANDERER, WORK0};
 use crate::random::Random;
 
 /// The node of endpoints that are elsewhere.
@@ -64,11 +66,12 @@ fn host_spec(random: &mut Random, binding: Binding) -> Map<String, Value> {
             }
             put(&mut spec, "expectedIPs", chosen);
         }
-        Binding::Odd => match random.below(5) {
+        Binding::Odd => match random.below(6) {
             0 => put(&mut spec, "interfaceName", "lo"),
             1 => put(&mut spec, "interfaceName", "cali0"),
             2 => put(&mut spec, "expectedIPs", json!([WANDERER.to_string()])),
             3 => put(&mut spec, "expectedIPs", json!(["127.0.0.1"])),
+            4 => put(&mut spec, "interfaceName", "*"),
             _ => put(&mut spec, "interfaceName", "absent0"),
         },
     }
@@ -131,6 +134,57 @@ fn networks(random: &mut Random, site: Site) -> Vec<String> {
     networks
 }
 
+/// Fills in the addresses of a local workload, and for the first one perhaps those outside.
+fn put_addresses(random: &mut Random, spec: &mut Map<String, Value>, site: Site) {
+    let networks = networks(random, site);
+    if site == Site::Work0 && random.chance(40) {
+        let outside: Vec<Value> = [Family::V4, Family::V6]
+            .into_iter()
+            .map(|family| (WORK0.address(family), FLOATING.address(family)))
+            .filter(|(inside, _)| {
+                let is = |network: &String| network.split('/').next() == Some(&inside.to_string());
+                networks.iter().any(is)
+            })
+            .map(|(inside, outside)| {
+                json!({"internalIP": inside.to_string(), "externalIP": outside.to_string()})
+            })
+            .collect();
+        put(spec, "ipNATs", outside);
+    }
+    put(spec, "ipNetworks", networks);
+    if random.chance(30) {
+        put(spec, "mac", site.hardware()[1]);
+    }
+}
+
+/// Makes a pool of addresses; one of the v1 form has its net in its metadata.
+///
+/// Each number has nets of its own, as no two pools can be of one net.
+pub(crate) fn pool(random: &mut Random, number: usize) -> Value {
+    let nets: &[&str] = match number {
+        0 => &["10.65.0.0/16", "10.66.0.0/16", "172.16.0.0/12"],
+        1 => &["fd65::/16", "fd65:0:0:1::/64"],
+        _ => &["10.65.1.0/24", "fd65::/48"],
+    };
+    let net = *random.pick(nets);
+    let masks = random.chance(60);
+    if number == 2 {
+        json!({
+            "apiVersion": "v1",
+            "kind": "ipPool",
+            "metadata": {"cidr": net},
+            "spec": {"nat-outgoing": masks},
+        })
+    } else {
+        json!({
+            "apiVersion": "projectcalico.org/v3",
+            "kind": "IPPool",
+            "metadata": {"name": format!("pool{number}")},
+            "spec": {"cidr": net, "natOutgoing": masks},
+        })
+    }
+}
+
 /// Makes an endpoint of a local workload, of the v3 form.
 pub(crate) fn workload(random: &mut Random, name: &str, interface: &str, site: Site) -> Value {
     let namespace = *random.weighted(&[(3, NAMESPACES[0]), (1, NAMESPACES[1])]);
@@ -140,10 +194,7 @@ pub(crate) fn workload(random: &mut Random, name: &str, interface: &str, site: S
     put(&mut spec, "pod", name);
     put(&mut spec, "endpoint", "eth0");
     put(&mut spec, "interfaceName", interface);
-    put(&mut spec, "ipNetworks", networks(random, site));
-    if random.chance(30) {
-        put(&mut spec, "mac", site.hardware()[1]);
-    }
+    put_addresses(random, &mut spec, site);
     put(&mut spec, "profiles", profiles(random));
     put(&mut spec, "ports", declared_ports(random));
     if random.chance(6) {
@@ -177,10 +228,7 @@ pub(crate) fn workload(random: &mut Random, name: &str, interface: &str, site: S
 pub(crate) fn old_workload(random: &mut Random, name: &str, interface: &str, site: Site) -> Value {
     let mut spec = Map::new();
     put(&mut spec, "interfaceName", interface);
-    put(&mut spec, "ipNetworks", networks(random, site));
-    if random.chance(30) {
-        put(&mut spec, "mac", site.hardware()[1]);
-    }
+    put_addresses(random, &mut spec, site);
     put(&mut spec, "profiles", profiles(random));
     json!({
         "apiVersion": "v1",
@@ -188,7 +236,7 @@ pub(crate) fn old_workload(random: &mut Random, name: &str, interface: &str, sit
         "metadata": {
             "name": "eth0",
             "node": NODE,
-            "orchestrator": random.pick(&["k8s", "docker", "zzz"]),
+            "orchestrator": random.pick(&["k8s", "docker", "openstack"]),
             "workload": name,
             "labels": labels(random, "work"),
         },

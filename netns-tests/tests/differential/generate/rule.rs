@@ -160,6 +160,13 @@ fn entity(
                 ]);
                 put(&mut entity, "namespaceSelector", namespace);
             }
+            if random.chance(1) {
+                put(
+                    &mut entity,
+                    "services",
+                    json!({"name": "web", "namespace": "ns1"}),
+                );
+            }
             if random.chance(3) {
                 let choices = [
                     json!({"names": ["acct"]}),

@@ -26,6 +26,8 @@ pub(crate) enum Slot {
     OtherWorkload(usize),
     /// Network sets.
     Set(usize),
+    /// Pools of addresses.
+    Pool(usize),
     /// Profiles.
     Profile(usize),
     /// Tiers.
@@ -50,6 +52,7 @@ const SLOTS: &[(MakeSlot, &[usize])] = &[
     (Slot::Workload, &[85, 80, 15, 15, 10]),
     (Slot::OtherWorkload, &[70, 50]),
     (Slot::Set, &[60, 50, 40, 40]),
+    (Slot::Pool, &[40, 30, 20]),
     (Slot::Profile, &[85, 75, 80, 60, 50, 70]),
     (Slot::Tier, &[85, 80]),
     (Slot::Policy, &[70, 70, 60, 60, 50, 50, 40, 40, 30, 30]),
@@ -102,6 +105,7 @@ impl Slot {
             Self::Set(number) => {
                 endpoint::network_set(random, Some(NAMESPACES[number % 2]), "set-a")
             }
+            Self::Pool(number) => endpoint::pool(random, number),
             Self::Profile(0) => policy::profile(random, "prof-a"),
             Self::Profile(1) => policy::profile(random, "prof-b"),
             Self::Profile(2) => policy::old_profile(random, "prof-v1"),
@@ -126,7 +130,7 @@ impl Slot {
             Self::Workload(number) | Self::OtherWorkload(number) => (1, number),
             Self::Set(number) | Self::Profile(number) | Self::Tier(number) => (2, number),
             Self::Policy(number) | Self::Namespaced(number) => (3, number),
-            Self::Old(number) | Self::Staged(number) => (4, number),
+            Self::Old(number) | Self::Staged(number) | Self::Pool(number) => (4, number),
         };
         (kind + number) % FILES
     }
