@@ -5,7 +5,7 @@
 use netns_tests::Outcome::{Dropped, Open};
 use netns_tests::resources::{
     ALLOW_ALL, DISCOVERY, documents, egress, eth0, forward, host_endpoint, host_endpoint_of,
-    host_endpoint_v1, ingress, local, policy_for, policy_v1, untracked,
+    host_endpoint_v1, ingress, local, policy_for, policy_v1, pre_dnat, untracked,
 };
 use netns_tests::server::Services;
 use netns_tests::{
@@ -253,6 +253,31 @@ both_ways! {
             udp(EXT, EXT2, 8055, Dropped).lost(),
             udp(EXT, WL0, 8055, Open),
         ]);
+    }
+
+    fn untracked_packets_skip_policy_before_translation(owner) {
+        let (world, agent) = start(owner);
+        let deny = pre_dnat("deny", 20, &format!("{DISCOVERY}, {{action: Deny}}"));
+        for endpoint in endpoints() {
+            agent.apply(&two_and(&[endpoint.clone(), deny.clone()]));
+            world.forget_flows();
+            world.expect("without", [
+                tcp(EXT, HOST0, 8055, Dropped).lost(),
+                udp(EXT, WL0, 8055, Dropped).lost(),
+                tcp(EXT, HOST0, 22, Open),
+            ]);
+            // The answer of a workload is tracked as a request of its own, and asked where `*` is for workloads too.
+            let answered = if endpoint.contains('*') { Dropped } else { Open };
+            agent.apply(&two_and(&[endpoint, deny.clone(), untracked("all", 10, BOTH)]));
+            world.forget_flows();
+            world.expect("with", [
+                tcp(EXT, HOST0, 8055, Open).untracked(),
+                udp(EXT, HOST0, 8055, Open).untracked(),
+                icmp(EXT, HOST0, Open).untracked(),
+                udp(EXT, WL0, 8055, answered).delivered(),
+                tcp(EXT, HOST0, 22, Open).tracked(),
+            ]);
+        }
     }
 
     fn scenario_79_all_interfaces_without_an_endpoint_of_their_own(owner) {
