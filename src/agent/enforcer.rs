@@ -36,7 +36,7 @@ enum Knowledge {
 
 /// Holds the desired state, follows the kernel's, and plans transactions.
 ///
-/// At most one change, of one or two transactions, is in flight: between [`Enforcer::next_step`] returning
+/// At most one change, of up to three transactions, is in flight: between [`Enforcer::next_step`] returning
 /// [`Step::Commit`] and a call of [`Enforcer::committed`] or [`Enforcer::doubt`], updates may be folded in but
 /// `next_step` must not be called.
 #[derive(Debug)]

@@ -132,13 +132,13 @@ impl Worker {
                     self.hear(inbox);
                 }
                 () = self.follow.next(&self.settings) => {}
-                addresses = self.forgetter.done() => match addresses {
-                    Some(addresses) => self.forgotten(&addresses),
-                    None => {
+                addresses = self.forgetter.done() => {
+                    let Some(addresses) = addresses else {
                         error!("the thread that deletes connections has ended");
                         return;
-                    }
-                },
+                    };
+                    self.forgotten(&addresses);
+                }
                 () = woken => {}
             }
             self.round(Instant::now());

@@ -90,7 +90,8 @@ table! {
          kernel reports at once.";
     "IPForwarding": OneOf<IpForwarding> = "Enabled", Interfaces, NONE, Works,
         |c, v| c.links.ip_forwarding = v,
-        "Turns on forwarding between interfaces.";
+        "Turns on forwarding between interfaces. Interfaces that heed IPv6 router \
+         advertisements go on to: their `accept_ra` becomes 2.";
     "TableOwner": OneOf<TableOwner> = "Auto", Kernel, LOCAL_DIE_NON_ZERO, Works,
         |c, v| c.kernel.table_owner = v,
         "Whether the kernel lets only the daemon change its table. `Auto` does so where the \
