@@ -204,8 +204,10 @@ impl Worker {
         self.ours.look(self.follow.observed(), &self.settings);
         let plan = self.plan(now);
         let mut round = Round::default();
-        self.write_settings(now, &mut round);
         self.carry_out(&plan, now, &mut round);
+        // After the routes: with proxy ARP and no route yet, the host would claim a workload's own address, and the
+        // workload would take it for a duplicate.
+        self.write_settings(now, &mut round);
         let departed: BTreeSet<IpAddr> = plan.flush.difference(&round.stuck).copied().collect();
         self.flushing.extend(&departed);
         self.forgetter.forget(departed);
