@@ -387,6 +387,21 @@ both_ways! {
         ]);
     }
 
+    fn scenario_95_connections_are_not_inherited_across_a_restart(owner) {
+        let (world, mut agent) = start(owner);
+        let _flow = Flow::open(&world, EXT, WL0, Family::V4, 8055);
+        let mut other = Flow::open(&world, EXT, WL1, Family::V4, 8055);
+        agent.terminate();
+        // As where another workload has taken its place meanwhile: its routes went with its interface.
+        world.host.ip("link set cali0 down\nlink set cali0 up\n");
+        assert!(tracks(&world, WL0));
+        let _agent = Agent::on(&world.host, owner, &[], agent.directory());
+        world.routed(&[WL0], Routed::Yes);
+        assert!(!tracks(&world, WL0), "its connections are forgotten before it is routed");
+        assert!(tracks(&world, WL1), "who was not away keeps them");
+        other.echo();
+    }
+
     fn a_restart_leaves_the_routes_alone(owner) {
         let (world, mut agent) = start(owner);
         let mut flow = Flow::open(&world, EXT, WL0, Family::V4, 8055);

@@ -92,6 +92,8 @@ struct Agent {
     enforcer: Enforcer,
     writer: Writer,
     routes: routes::Handle,
+    /// What is to be told with the next wirings.
+    routes_settings: Option<routes::Settings>,
     firewall: Firewall,
     datastore_in_sync: bool,
     links_in_sync: bool,
@@ -148,6 +150,7 @@ pub async fn run(configuration: Configuration, logs: LogHandle) -> ExitReason {
         enforcer,
         writer,
         routes,
+        routes_settings: None,
         firewall: Firewall::new(TokioInstant::now()),
         datastore_in_sync: false,
         links_in_sync: false,
@@ -373,7 +376,8 @@ impl Agent {
         if !changed.restart.is_empty() {
             warn!(parts = ?changed.restart, "some of these options take effect at the next start");
         }
-        self.routes.configure(routes_settings(config));
+        // With the next wirings: settings, too, must not be ahead of the rules.
+        self.routes_settings = Some(routes_settings(config));
         self.firewall.hasten(TokioInstant::now());
         match render_settings(config) {
             Ok(render) => {
@@ -382,8 +386,8 @@ impl Agent {
                 let mut of_rules = of_rules.into_iter();
                 if of_rules.any(|room| changed.changed.contains(&room)) {
                     self.enforcer.reconfigure(settings, render);
-                    self.news("config");
                 }
+                self.news("config");
             }
             Err(cause) => error!("{}; the rules stay as they are", ErrorChain(&cause)),
         }
@@ -476,6 +480,9 @@ impl Agent {
 
     /// Has the interfaces of workloads wired whose policy is in the kernel.
     fn wire(&mut self) {
+        if let Some(settings) = self.routes_settings.take() {
+            self.routes.configure(settings);
+        }
         for (interface, workload) in self.enforcer.take_guarded() {
             self.routes.want(interface, workload.as_deref().map(wiring));
         }

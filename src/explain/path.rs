@@ -53,23 +53,24 @@ impl Host {
         }
     }
 
-    /// Returns what a denial in this place looks like: the kernel cannot refuse after routing, and what is
-    /// configured for packets from workloads to this host is to drop them.
+    /// Returns what a denial in this place looks like: the kernel cannot refuse after routing, an error for a packet
+    /// without a connection would not get out, and what is configured for packets from workloads to this host is
+    /// to drop them.
     fn refusal(&self, step: &Step) -> Option<DenyAction> {
         match step.outcome {
             Outcome::Allow | Outcome::AllowEarly | Outcome::Continue => return None,
             Outcome::Deny => {}
         }
         match step.hook {
-            Hook::OutputDnat | Hook::ToHost => Some(DenyAction::Drop),
-            Hook::RawPrerouting
-            | Hook::PreDnat
+            Hook::RawPrerouting | Hook::RawOutput | Hook::OutputDnat | Hook::ToHost => {
+                Some(DenyAction::Drop)
+            }
+            Hook::PreDnat
             | Hook::Input
             | Hook::ForwardHostIn
             | Hook::ForwardWorkloadFrom
             | Hook::ForwardWorkloadTo
             | Hook::ForwardHostOut
-            | Hook::RawOutput
             | Hook::Output => Some(self.settings.deny),
         }
     }
