@@ -29,8 +29,7 @@ pub(crate) struct Verdict {
     pub(crate) masked: bool,
     /// Whether the answer came back.
     pub(crate) reply: bool,
-    /// Whether the connection is tracked; never said where the request has not arrived, or where its source was
-    /// forged and whoever gets the answer ends the connection.
+    /// Whether the connection is tracked; never said where the request has not arrived.
     pub(crate) tracked: bool,
 }
 
@@ -132,19 +131,22 @@ impl Judge {
         // The sender resets what it knows nothing of, and connection tracking forgets a connection that is reset
         // before it has seen an answer.
         let forgotten = bypassed && reply && matches!(probe.transport, Transport::Tcp { .. });
-        self.levelled(Verdict {
+        let verdict = Verdict {
             request: seen.then_some(target.site),
             masked,
             reply,
-            tracked: seen && connection.tracked && !forgotten && !probe.is_forged(),
-        })
+            tracked: seen && connection.tracked && !forgotten,
+        };
+        self.levelled(probe, verdict)
     }
 
-    /// Leaves out what the evaluator cannot know: untracked policy sees the answer to a masked source with the
-    /// address of the mask.
-    pub(crate) fn levelled(&self, verdict: Verdict) -> Verdict {
+    /// Leaves out what nobody can know: untracked policy sees the answer to a masked source with the address of
+    /// the mask; who gets the answer to a forged source ends the connection; and the daemon has connections of
+    /// addresses forgotten that no route leads to any more, some time after the route has gone.
+    pub(crate) fn levelled(&self, probe: &Probe, verdict: Verdict) -> Verdict {
         Verdict {
             reply: verdict.reply && !(verdict.masked && self.untracked),
+            tracked: verdict.tracked && !probe.is_forged() && self.is_routed(probe.from, probe),
             ..verdict
         }
     }

@@ -219,15 +219,15 @@ impl Runner {
         probes
             .iter()
             .zip(seen)
-            .map(|(probe, seen)| Verdict {
-                request: seen.request.map(|(site, _)| site),
-                masked: seen.request.is_some_and(|(_, from)| from != probe.source()),
-                reply: seen.reply,
-                tracked: seen.request.is_some()
-                    && !probe.is_forged()
-                    && tracked.contains(&probe.tuple()),
+            .map(|(probe, seen)| {
+                let verdict = Verdict {
+                    request: seen.request.map(|(site, _)| site),
+                    masked: seen.request.is_some_and(|(_, from)| from != probe.source()),
+                    reply: seen.reply,
+                    tracked: seen.request.is_some() && tracked.contains(&probe.tuple()),
+                };
+                judge.levelled(probe, verdict)
             })
-            .map(|verdict| judge.levelled(verdict))
             .collect()
     }
 

@@ -19,7 +19,7 @@ pub(crate) fn rules(random: &mut Random, setting: Setting) -> Vec<Value> {
     let wanted = *random.weighted(&[(3, 0), (6, 1), (6, 2), (4, 3), (2, 4), (1, 6)]);
     let mut rules: Vec<Value> = (0..wanted).map(|_| rule(random, setting)).collect();
     if random.chance(35) {
-        let action = *random.weighted(&[(6, "Allow"), (3, "Pass"), (1, "Deny")]);
+        let action = *random.weighted(&[(5, "Allow"), (3, "Pass"), (2, "Deny")]);
         rules.push(json!({"action": action_word(action, setting.form)}));
     }
     rules
