@@ -9,6 +9,7 @@ mod enforcer;
 mod firewall;
 mod retry;
 mod run;
+mod takeover;
 mod translate;
 mod writer;
 
@@ -16,6 +17,6 @@ pub use configuration::Configuration;
 pub use enforcer::{Enforcer, Step, WorkloadChanges};
 pub use run::{ExitReason, run};
 pub use translate::{
-    calc_settings, explain_settings, log_settings, render_settings, routes_settings, wiring,
-    writer_settings,
+    accepted, calc_settings, explain_settings, log_settings, render_settings, routes_settings,
+    wiring, writer_settings,
 };

@@ -12,6 +12,7 @@ use super::configuration::Configuration;
 use super::enforcer::{Enforcer, Step};
 use super::firewall::Firewall;
 use super::retry::Retry;
+use super::takeover::Takeover;
 use super::writer::{Reply, Writer};
 use super::{
     calc_settings, log_settings, render_settings, routes_settings, wiring, writer_settings,
@@ -20,8 +21,8 @@ use crate::calc::LinkUpdate;
 use crate::config::{Config, ConfigProblem, DatastoreKind, Room, Severity};
 use crate::datastore::{DirectorySource, Event as SourceEvent};
 use crate::kernel::{
-    CommitError, HostChains, LOCK_DIRECTORY, LockError, NamespaceLock, Netfilter, Observed,
-    Ownership,
+    CommitError, FelixLeftovers, HostChains, LOCK_DIRECTORY, LockError, NamespaceLock, Netfilter,
+    Observed, Ownership,
 };
 use crate::links::{LinkChange, LinkEvent, LinkWatch};
 use crate::model::Problem;
@@ -95,6 +96,7 @@ struct Agent {
     /// What is to be told with the next wirings.
     routes_settings: Option<routes::Settings>,
     firewall: Firewall,
+    takeover: Takeover,
     datastore_in_sync: bool,
     links_in_sync: bool,
     announced: bool,
@@ -152,6 +154,7 @@ pub async fn run(configuration: Configuration, logs: LogHandle) -> ExitReason {
         routes,
         routes_settings: None,
         firewall: Firewall::new(TokioInstant::now()),
+        takeover: Takeover::new(TokioInstant::now()),
         datastore_in_sync: false,
         links_in_sync: false,
         announced: false,
@@ -171,8 +174,10 @@ pub async fn run(configuration: Configuration, logs: LogHandle) -> ExitReason {
 fn open_writer(config: &Config) -> Result<Writer, String> {
     let settings = writer_settings(config);
     let firewall = HostChains::open(&settings).map_err(|e| ErrorChain(&e).to_string())?;
+    let felix = FelixLeftovers::open(settings.timeout).map_err(|e| ErrorChain(&e).to_string())?;
     let kernel = Netfilter::open(settings).map_err(|e| ErrorChain(&e).to_string())?;
-    Writer::start(Box::new(kernel), Box::new(firewall)).map_err(|e| ErrorChain(&e).to_string())
+    Writer::start(Box::new(kernel), Box::new(firewall), felix)
+        .map_err(|e| ErrorChain(&e).to_string())
 }
 
 /// Takes the namespace's lock, waiting a while for another process to end.
@@ -244,9 +249,9 @@ impl Agent {
         loop {
             let in_sync = self.is_in_sync();
             let retry_at = self.retry.at();
-            let firewall_at = self
-                .firewall
-                .due()
+            let due = self.firewall.due().into_iter().chain(self.takeover.due());
+            let others_at = due
+                .min()
                 .filter(|_| self.announced && !self.writer.is_busy());
             let ended = tokio::select! {
                 biased;
@@ -266,7 +271,7 @@ impl Agent {
                     self.cause.add("retry");
                     None
                 }
-                () = sleep_until(firewall_at.unwrap_or_else(TokioInstant::now)), if firewall_at.is_some() => None,
+                () = sleep_until(others_at.unwrap_or_else(TokioInstant::now)), if others_at.is_some() => None,
                 _ = waiting.tick(), if !in_sync => { self.say_waiting(); None }
             };
             if let Some(reason) = ended {
@@ -379,6 +384,7 @@ impl Agent {
         // With the next wirings: settings, too, must not be ahead of the rules.
         self.routes_settings = Some(routes_settings(config));
         self.firewall.hasten(TokioInstant::now());
+        self.takeover.hasten(TokioInstant::now());
         match render_settings(config) {
             Ok(render) => {
                 let settings = calc_settings(config);
@@ -400,14 +406,19 @@ impl Agent {
         if self.writer.is_busy() || !self.announced {
             return Ok(());
         }
-        let config = self.configuration.config();
-        match self.firewall.request(config, TokioInstant::now()) {
-            Some(request) => self.writer.firewall(request).map_err(|cause| {
-                error!("{}", ErrorChain(&cause));
-                ExitReason::Failed
-            }),
-            None => Ok(()),
-        }
+        let (config, now) = (self.configuration.config(), TokioInstant::now());
+        // A rule that replaces one of Felix's is there before that goes.
+        let asked = if let Some(request) = self.firewall.request(config, now) {
+            self.writer.firewall(request)
+        } else if let Some(request) = self.takeover.request(config, now) {
+            self.writer.takeover(request)
+        } else {
+            Ok(())
+        };
+        asked.map_err(|cause| {
+            error!("{}", ErrorChain(&cause));
+            ExitReason::Failed
+        })
     }
 
     /// Asks for the next step towards what policy says.
@@ -449,6 +460,10 @@ impl Agent {
             Reply::Firewall(outcome) => {
                 let config = self.configuration.config();
                 self.firewall.report(outcome, config);
+                None
+            }
+            Reply::Takeover(outcome) => {
+                self.takeover.report(outcome);
                 None
             }
             Reply::Observed(Err(cause)) => {

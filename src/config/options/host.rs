@@ -3,8 +3,8 @@
 use super::Status::{Accepted, Planned, Works};
 use super::{Row, table};
 use crate::config::choices::{
-    ChainInsertMode, DatastoreKind, EtcdScheme, HostChainAccept, IpForwarding, LogFormat,
-    TableOwner,
+    ChainInsertMode, DatastoreKind, EtcdScheme, FelixCleanup, HostChainAccept, IpForwarding,
+    LogFormat, TableOwner,
 };
 use crate::config::types::{
     Authority, Bool, EndpointList, ExistingFile, FilePath, Hostname, InterfaceList,
@@ -108,7 +108,12 @@ table! {
          what policy allows: name the rule to add in the log, or insert it. Not Felix's.";
     "NftablesRefreshInterval" | "IptablesRefreshInterval": Interval = "180", Kernel, NONE, Works,
         |c, v| c.kernel.refresh_interval = v,
-        "Time between two looks at the host's own INPUT and FORWARD chains (`HostChainAccept`).";
+        "Time between two looks at the host's own INPUT and FORWARD chains (`HostChainAccept`), and \
+         at what Felix has left (`FelixCleanup`).";
+    "FelixCleanup": OneOf<FelixCleanup> = "Remove", Kernel, DIE_NON_ZERO, Works,
+        |c, v| c.kernel.felix_cleanup = v,
+        "What to do about what Felix has left in nftables, once our rules are in force: remove it \
+         unless a Felix lives, name it in the log, or not look. Not Felix's.";
     "IpsetsRefreshInterval": Interval = "90", Kernel, NONE, Planned,
         |c, v| c.kernel.sets_refresh_interval = v,
         "Time between two comparisons of the members of sets with what the kernel holds.";
