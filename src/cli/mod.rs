@@ -7,12 +7,14 @@
 mod check;
 mod columns;
 mod command;
+mod convert;
 mod diff;
 mod explain;
 mod explain_show;
 mod failure;
 mod flush;
 mod get;
+mod input;
 mod kinds;
 pub mod offline;
 mod output;
@@ -22,6 +24,7 @@ mod show;
 mod show_rule;
 mod status;
 mod version;
+mod write;
 
 pub use command::main;
 pub use failure::Failure;
