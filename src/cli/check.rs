@@ -54,7 +54,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
             resources.chain(configuration).collect()
         }
         Format::Json => output::json(&Value::Array(values())),
-        Format::Yaml => output::yaml(&Value::Array(values()))?,
+        Format::Yaml => output::yaml(&Value::Array(values())),
     })?;
     let of_config = offline
         .config_problems

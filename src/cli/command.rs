@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use super::failure::Failure;
-use super::{check, diff, explain, flush, get, render, run, takeover, version};
+use super::{check, convert, diff, explain, flush, get, render, run, takeover, version, write};
 
 /// The name of the program that this one takes the place of.
 const FELIX: &str = "calico-felix";
@@ -37,6 +37,11 @@ enum Command {
     Render(render::Args),
     Diff(diff::Args),
     Get(get::Args),
+    Create(write::CreateArgs),
+    Apply(write::ApplyArgs),
+    Replace(write::ReplaceArgs),
+    Delete(write::DeleteArgs),
+    Convert(convert::Args),
     Explain(explain::Args),
     Flush(flush::Args),
     Takeover(takeover::Args),
@@ -79,6 +84,11 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Result<ExitCode, F
         Command::Render(args) => (render::run(args), 1),
         Command::Diff(args) => (diff::run(args), 2),
         Command::Get(args) => (get::run(args), 1),
+        Command::Create(args) => (write::create(args), 1),
+        Command::Apply(args) => (write::apply(args), 1),
+        Command::Replace(args) => (write::replace(args), 1),
+        Command::Delete(args) => (write::delete(args), 1),
+        Command::Convert(args) => (convert::run(args), 1),
         Command::Explain(args) => (explain::run(args), 2),
         Command::Flush(args) => (flush::run(args), 1),
         Command::Takeover(args) => (takeover::run(args), 2),

@@ -13,15 +13,17 @@ use super::output::{self, Format};
 use super::run::ConfigArgs;
 use super::status::Statuses;
 use super::{kinds, show};
-use crate::model::{Kind, Resource, ResourceKey};
+use crate::datastore::{Store, Stored};
+use crate::model::{Form, Kind, Resource, ResourceKey};
 
-/// Print resources as they were understood, v1 and v3 together.
+/// Print resources, v1 and v3 together.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   tortie get hostendpoints
   tortie get gnp allow-ssh -o yaml --directory ./resources
 
+Tables show resources as they were understood; JSON and YAML as they were written, ready to be applied again.
 Kinds are written in any case, singular or plural, or in short: hep, gnp, np, wep, gns, ns.
 Endpoints of this host show the interfaces that they are bound to, and what is wrong with them.")]
 pub(super) struct Args {
@@ -54,26 +56,29 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let found: Vec<(&ResourceKey, &Arc<Resource>)> = offline
         .resources
         .iter()
-        .filter(|(key, _)| key.kind == args.kind && args.is_named(key))
+        .filter(|(key, _)| {
+            let named = |name: &String| kinds::is_named(key, name);
+            key.kind == args.kind && args.name.as_ref().is_none_or(named)
+        })
         .collect();
     if let (Some(name), true) = (&args.name, found.is_empty()) {
         anyhow::bail!("no {} `{name}` in {}", args.kind, directory.display());
     }
     let statuses = Statuses::of(&offline);
-    let values = || {
-        let value = |(key, resource): &(&ResourceKey, &Arc<Resource>)| {
-            let mut fields = show::resource(key, resource);
-            show::put(&mut fields, "status", statuses.value(key).as_ref());
-            Value::Object(fields)
+    let values = || -> anyhow::Result<Value> {
+        let store = Store::read(&directory)?;
+        let value = |(key, _): &(&ResourceKey, &Arc<Resource>)| {
+            let status = statuses.value(key);
+            Some(document(store.get(key)?, key.form, status.as_ref()))
         };
-        let mut values: Vec<Value> = found.iter().map(value).collect();
-        match (&args.name, values.pop()) {
+        let mut values: Vec<Value> = found.iter().filter_map(value).collect();
+        Ok(match (&args.name, values.pop()) {
             (Some(_), Some(last)) if values.is_empty() => last,
             (_, last) => {
                 values.extend(last);
                 show::list(args.kind, &values)
             }
-        }
+        })
     };
     output::data(&match args.output {
         Format::Table => {
@@ -83,20 +88,25 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
             }
             table.to_string()
         }
-        Format::Json => output::json(&values()),
-        Format::Yaml => output::yaml(&values())?,
+        Format::Json => output::json(&values()?),
+        Format::Yaml => output::yaml(&values()?),
     })?;
     Ok(ExitCode::SUCCESS)
 }
 
-impl Args {
-    /// Tells whether a resource is wanted.
-    fn is_named(&self, key: &ResourceKey) -> bool {
-        self.name.as_ref().is_none_or(|name| {
-            let full = name
-                .strip_prefix(&*key.scope)
-                .and_then(|rest| rest.strip_prefix('/'));
-            **name == *key.name || full == Some(&*key.name)
-        })
+/// Returns a resource as it was written, with its version and what has become of it.
+fn document(stored: Stored<'_>, form: Form, status: Option<&Value>) -> Value {
+    let mut fields = stored.document.clone();
+    match form {
+        Form::V3 => {
+            if let Some(Value::Object(metadata)) = fields.get_mut("metadata") {
+                let version = Value::String(stored.version());
+                metadata.insert("resourceVersion".to_owned(), version);
+            }
+            show::put(&mut fields, "status", status);
+        }
+        // It knows neither.
+        Form::V1 => {}
     }
+    Value::Object(fields)
 }

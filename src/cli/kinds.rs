@@ -1,6 +1,6 @@
 //! Kinds of resource, as people type them.
 
-use crate::model::Kind;
+use crate::model::{Kind, ResourceKey};
 
 /// Names beside the kinds' own, in lower case.
 const SHORT: [(&str, Kind); 16] = [
@@ -45,6 +45,14 @@ pub(super) fn parse(text: &str) -> Result<Kind, String> {
         let names: Vec<&str> = Kind::ALL.into_iter().map(Kind::as_str).collect();
         format!("no such kind; there are {}", names.join(", "))
     })
+}
+
+/// Tells whether a resource is meant by `NAME`, or by `NAMESPACE/NAME` or `NODE/NAME`.
+pub(super) fn is_named(key: &ResourceKey, name: &str) -> bool {
+    let full = name
+        .strip_prefix(&*key.scope)
+        .and_then(|rest| rest.strip_prefix('/'));
+    *name == *key.name || full == Some(&*key.name)
 }
 
 #[cfg(test)]

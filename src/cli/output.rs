@@ -7,6 +7,8 @@ use anyhow::Context as _;
 use clap::ValueEnum;
 use serde_json::Value;
 
+use crate::datastore::write_yaml;
+
 /// The form in which data is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Format {
@@ -41,12 +43,8 @@ pub(super) fn json(value: &Value) -> String {
 }
 
 /// Returns a value as YAML.
-pub(super) fn yaml(value: &Value) -> anyhow::Result<String> {
-    let mut text = serde_saphyr::to_string(value).context("write YAML")?;
-    if !text.ends_with('\n') {
-        text.push('\n');
-    }
-    Ok(text)
+pub(super) fn yaml(value: &Value) -> String {
+    write_yaml(value)
 }
 
 /// Rows under a header.

@@ -14,6 +14,8 @@ mod workload;
 
 pub use resource::{Decoded, Located, Origin, Skipped, decode_documents, decode_file};
 
+pub(super) use resource::resources;
+
 use crate::model::Form;
 
 /// What decoding depends on besides the document.

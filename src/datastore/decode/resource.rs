@@ -14,7 +14,7 @@ use super::profile::{profile_v1, profile_v3};
 use super::set::network_set;
 use super::value::{checked, labels};
 use super::workload::{workload_endpoint_v1, workload_endpoint_v3};
-use crate::datastore::document::{DocumentError, Node, Value, parse};
+use crate::datastore::document::{DocumentError, Entry, Node, Value, parse};
 use crate::datastore::field::{Field, Object, Report, quoted};
 use crate::datastore::validate;
 use crate::model::{self, Form, Kind, LabelMap, Place, Problem, Resource, ResourceKey};
@@ -94,6 +94,41 @@ pub fn decode_documents(
     decoder.decoded
 }
 
+/// Returns the resources of documents one by one, those of lists and sequences included, in order.
+pub(in crate::datastore) fn resources(documents: &[Node]) -> Vec<&Node> {
+    let mut found = Vec::new();
+    // What is looked at next stands last.
+    let mut pending: Vec<&Node> = documents.iter().rev().collect();
+    while let Some(node) = pending.pop() {
+        match &node.value {
+            Value::Null => {}
+            Value::Sequence(items) => pending.extend(items.iter().rev()),
+            Value::Mapping(entries) if is_list(node) => pending.extend(items_of(entries).rev()),
+            Value::Scalar(..) | Value::Mapping(_) => found.push(node),
+        }
+    }
+    found
+}
+
+/// Tells whether a document is a list of resources.
+fn is_list(node: &Node) -> bool {
+    let report = Report::default();
+    let field = Field::root(node, &report);
+    let object = field.object();
+    let kind = object.text("kind").unwrap_or_default();
+    let version = object.text("apiVersion").unwrap_or_default();
+    match recognise(version, kind) {
+        Recognised::List => true,
+        Recognised::Known(..) | Recognised::Other | Recognised::Unknown => false,
+    }
+}
+
+/// Returns what the lists of a document hold.
+fn items_of(entries: &[Entry]) -> impl DoubleEndedIterator<Item = &Node> {
+    let is_items = |entry: &&Entry| entry.key.eq_ignore_ascii_case("items");
+    entries.iter().filter(is_items).map(|entry| &entry.value)
+}
+
 struct Decoder<'a> {
     place: &'a dyn Fn(usize) -> Place,
     origin: Origin,
@@ -166,11 +201,8 @@ impl Decoder<'_> {
         let Value::Mapping(entries) = &node.value else {
             return;
         };
-        for entry in entries
-            .iter()
-            .filter(|entry| entry.key.eq_ignore_ascii_case("items"))
-        {
-            self.value(&entry.value);
+        for items in items_of(entries) {
+            self.value(items);
         }
     }
 
