@@ -7,8 +7,10 @@
 mod configuration;
 mod enforcer;
 mod firewall;
+mod observer;
 mod retry;
 mod run;
+mod supervisor;
 mod translate;
 mod writer;
 

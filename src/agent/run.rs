@@ -11,6 +11,7 @@ use tracing::{debug, error, info, warn};
 use super::configuration::Configuration;
 use super::enforcer::{Enforcer, Step};
 use super::firewall::Firewall;
+use super::observer::Observer;
 use super::retry::Retry;
 use super::writer::{Reply, Writer};
 use super::{
@@ -93,6 +94,7 @@ struct Agent {
     writer: Writer,
     routes: routes::Handle,
     firewall: Firewall,
+    observer: Observer,
     datastore_in_sync: bool,
     links_in_sync: bool,
     announced: bool,
@@ -117,6 +119,7 @@ pub async fn run(configuration: Configuration, logs: LogHandle) -> ExitReason {
         );
         return ExitReason::Configuration;
     }
+    let observer = Observer::new();
     let _lock = match occupy().await {
         Ok(lock) => lock,
         Err(reason) => return reason,
@@ -149,6 +152,7 @@ pub async fn run(configuration: Configuration, logs: LogHandle) -> ExitReason {
         writer,
         routes,
         firewall: Firewall::new(TokioInstant::now()),
+        observer,
         datastore_in_sync: false,
         links_in_sync: false,
         announced: false,
@@ -238,6 +242,8 @@ impl Agent {
         let mut waiting = tokio::time::interval(WAITING);
         // What was missed while all was in sync is not made up for.
         waiting.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut beat = tokio::time::interval(self.observer.pace());
+        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let in_sync = self.is_in_sync();
             let retry_at = self.retry.at();
@@ -265,7 +271,9 @@ impl Agent {
                 }
                 () = sleep_until(firewall_at.unwrap_or_else(TokioInstant::now)), if firewall_at.is_some() => None,
                 _ = waiting.tick(), if !in_sync => { self.say_waiting(); None }
+                _ = beat.tick() => None,
             };
+            self.observer.turned();
             if let Some(reason) = ended {
                 return reason;
             }
@@ -281,12 +289,14 @@ impl Agent {
     }
 
     /// Logs what the agent is waiting for.
-    fn say_waiting(&self) {
-        if !self.datastore_in_sync || self.configuration.datastore_refuses() {
-            info!("wait-for-ready: the datastore is not ready; what is in the kernel stays");
+    fn say_waiting(&mut self) {
+        let what = if !self.datastore_in_sync || self.configuration.datastore_refuses() {
+            "wait-for-ready: the datastore is not ready; what is in the kernel stays"
         } else {
-            info!("resync: waiting for the list of interfaces");
-        }
+            "resync: waiting for the list of interfaces"
+        };
+        info!("{what}");
+        self.observer.waiting(what);
     }
 
     /// Does what a signal asks.
@@ -294,10 +304,12 @@ impl Agent {
         match asked {
             Asked::Stop => {
                 info!("stopping; what is in the kernel stays");
+                self.observer.stopping();
                 Some(ExitReason::Stopped)
             }
             Asked::Reload => {
                 info!("reading the configuration again");
+                self.observer.reloading();
                 match self.configuration.reload() {
                     Ok(problems) => {
                         problems.iter().for_each(say);
@@ -309,6 +321,7 @@ impl Agent {
                         }
                     }
                 }
+                self.observer.reloaded();
                 None
             }
         }
@@ -563,6 +576,7 @@ impl Agent {
             self.announced = true;
             info!("in-sync");
         }
+        self.observer.in_force(counts.endpoints, counts.policies);
         let problems: BTreeSet<Problem> = self.enforcer.calc().problems().into_iter().collect();
         for problem in problems.difference(&self.known_problems) {
             warn!("{problem}");

@@ -286,6 +286,7 @@ pub fn log_settings(config: &Config) -> telemetry::LogSettings {
     telemetry::LogSettings {
         screen: log.screen.map(severity),
         file: log.file_path.clone().zip(log.file.map(severity)),
+        syslog: log.syslog.map(severity),
         format: match log.format {
             config::LogFormat::Text => telemetry::Format::Human,
             config::LogFormat::Json => telemetry::Format::Json,
