@@ -11,7 +11,7 @@ use tracing::{debug, error, info, warn};
 use super::configuration::Configuration;
 use super::enforcer::{Enforcer, Step};
 use super::firewall::Firewall;
-use super::observer::Observer;
+use super::observer::{Observer, Reading, Turn};
 use super::retry::Retry;
 use super::writer::{Reply, Writer};
 use super::{
@@ -26,6 +26,7 @@ use crate::kernel::{
 };
 use crate::links::{LinkChange, LinkEvent, LinkWatch};
 use crate::model::Problem;
+use crate::monitor::{Enforced, Resync, Round};
 use crate::routes::{self, Event as RouteEvent, Events as RouteEvents, Outcome};
 use crate::telemetry::{ErrorChain, LogHandle};
 
@@ -119,7 +120,7 @@ pub async fn run(configuration: Configuration, logs: LogHandle) -> ExitReason {
         );
         return ExitReason::Configuration;
     }
-    let observer = Observer::new();
+    let observer = Observer::new(configuration.config());
     let _lock = match occupy().await {
         Ok(lock) => lock,
         Err(reason) => return reason,
@@ -273,13 +274,18 @@ impl Agent {
                 _ = waiting.tick(), if !in_sync => { self.say_waiting(); None }
                 _ = beat.tick() => None,
             };
-            self.observer.turned();
             if let Some(reason) = ended {
                 return reason;
             }
             if let Err(reason) = self.advance() {
                 return reason;
             }
+            let turn = Turn {
+                datastore_read: self.datastore_in_sync && !self.configuration.datastore_refuses(),
+                links_read: self.links_in_sync,
+                writing_since: self.writer.busy_since(),
+            };
+            self.observer.turned(turn, &self.enforcer, &self.logs);
         }
     }
 
@@ -333,6 +339,7 @@ impl Agent {
             SourceEvent::Batch(batch) => {
                 let mut configures = false;
                 for update in batch.updates {
+                    self.observer.updated(&update);
                     configures |= self.configuration.update(&update);
                     self.enforcer.update(update);
                 }
@@ -343,17 +350,29 @@ impl Agent {
                     info!("resync: the datastore has been read");
                     self.datastore_in_sync = true;
                 }
+                self.observer.resync(if self.datastore_in_sync {
+                    Resync::InSync
+                } else {
+                    Resync::Reading
+                });
                 self.news("directory");
             }
             SourceEvent::Lost { reason } => {
                 warn!(reason, "the datastore is lost; what is in the kernel stays");
+                self.observer.resync(Resync::Waiting);
             }
-            SourceEvent::Recovered => info!("the datastore is back"),
+            SourceEvent::Recovered => {
+                info!("the datastore is back");
+                if self.datastore_in_sync {
+                    self.observer.resync(Resync::InSync);
+                }
+            }
         }
     }
 
     /// Takes in changes of interfaces and addresses.
     fn take_links(&mut self, event: LinkEvent) {
+        self.observer.links_changed(event.changes.len());
         for change in event.changes {
             self.enforcer.link(match change {
                 LinkChange::Changed(link) => LinkUpdate {
@@ -386,6 +405,7 @@ impl Agent {
         if !changed.restart.is_empty() {
             warn!(parts = ?changed.restart, "some of these options take effect at the next start");
         }
+        self.observer.configure(config);
         self.routes.configure(routes_settings(config));
         self.firewall.hasten(TokioInstant::now());
         match render_settings(config) {
@@ -425,7 +445,10 @@ impl Agent {
         if waits || self.cause.is_none() || !self.is_in_sync() {
             return Ok(());
         }
-        let asked = match self.enforcer.next_step() {
+        let begun = Instant::now();
+        let step = self.enforcer.next_step();
+        self.observer.calculated(begun);
+        let asked = match step {
             Ok(Step::Nothing) => {
                 self.retry.succeeded();
                 self.wire();
@@ -454,13 +477,17 @@ impl Agent {
     /// Takes in a reply of the kernel's writer.
     fn settle(&mut self, reply: Reply) -> Option<ExitReason> {
         match reply {
-            Reply::Observed(Ok(observed)) => self.settle_observed(observed),
+            Reply::Observed(Ok(observed)) => {
+                self.observer.observed(Reading::Done);
+                self.settle_observed(observed)
+            }
             Reply::Firewall(outcome) => {
                 let config = self.configuration.config();
                 self.firewall.report(outcome, config);
                 None
             }
             Reply::Observed(Err(cause)) => {
+                self.observer.observed(Reading::Failed);
                 error!("{}; what is in the kernel stays", ErrorChain(&cause));
                 self.retry_later();
                 None
@@ -524,6 +551,7 @@ impl Agent {
     /// Takes in that a transaction was refused, or that its fate is unknown.
     fn settle_refused(&mut self, cause: &CommitError) {
         self.enforcer.doubt();
+        self.observer.refused();
         let committing = std::mem::take(&mut self.committing);
         self.cause.triggers.extend(committing.triggers);
         self.cause.since = committing.since.or(self.cause.since);
@@ -559,6 +587,7 @@ impl Agent {
     fn report(&mut self, message: &str, cause: &Cause, operations: usize, kernel: Duration) {
         self.sequence += 1;
         let counts = self.enforcer.calc().counts();
+        let latency = cause.since.map_or(Duration::ZERO, |since| since.elapsed());
         let trigger = cause.triggers.iter().copied().collect::<Vec<_>>().join(",");
         info!(
             seq = self.sequence,
@@ -569,14 +598,25 @@ impl Agent {
             sets = counts.sets,
             members = counts.members,
             kernel_us = micros(kernel),
-            elapsed_us = micros(cause.since.map_or(Duration::ZERO, |since| since.elapsed())),
+            elapsed_us = micros(latency),
             "{message}"
         );
         if !self.announced {
             self.announced = true;
             info!("in-sync");
         }
-        self.observer.in_force(counts.endpoints, counts.policies);
+        self.observer.in_force(Round {
+            operations,
+            kernel,
+            latency,
+            enforced: Enforced {
+                endpoints: counts.endpoints,
+                interfaces: counts.interfaces,
+                policies: counts.policies,
+                sets: counts.sets,
+                members: counts.members,
+            },
+        });
         let problems: BTreeSet<Problem> = self.enforcer.calc().problems().into_iter().collect();
         for problem in problems.difference(&self.known_problems) {
             warn!("{problem}");

@@ -18,4 +18,4 @@ pub use self::error::LogError;
 pub use self::error_chain::ErrorChain;
 pub use self::line::Format;
 pub use self::severity::{Severity, SeverityError};
-pub use self::tracing::{LogHandle, LogSettings, install};
+pub use self::tracing::{LogHandle, LogLosses, LogSettings, install};

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io::Write;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread;
 use std::time::Duration;
@@ -40,6 +41,15 @@ pub struct LogSettings {
     pub syslog: Option<Severity>,
     /// How a line looks.
     pub format: Format,
+}
+
+/// How many lines did not get where they should.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LogLosses {
+    /// Lines for which there was no room.
+    pub dropped: u64,
+    /// Lines that could not be written.
+    pub failed: u64,
 }
 
 /// Changes what is logged while the agent runs. Dropped at the end, it waits shortly for what is not written yet.
@@ -80,6 +90,7 @@ fn subscriber(
         screen: Queue::default(),
         file: Queue::default(),
         syslog: Queue::default(),
+        failed: AtomicU64::new(0),
         zone: outlets.zone,
         pid: std::process::id(),
     });
@@ -92,10 +103,12 @@ fn subscriber(
     let screen = outlets.screen;
     spawn("log-screen", move || write_screen(&writer.screen, screen))?;
     let writer = Arc::clone(&shared);
-    spawn("log-file", move || write_file(&writer.file))?;
+    spawn("log-file", move || write_file(&writer.file, &writer.failed))?;
     let writer = Arc::clone(&shared);
     let socket = Syslog::new(outlets.syslog);
-    spawn("log-syslog", move || write_syslog(&writer.syslog, socket))?;
+    spawn("log-syslog", move || {
+        write_syslog(&writer.syslog, socket, &writer.failed);
+    })?;
     Ok((Registry::default().with(LogLayer { shared }), handle))
 }
 
@@ -138,6 +151,16 @@ impl LogHandle {
         Ok(())
     }
 
+    /// Returns how many lines were lost so far.
+    pub fn losses(&self) -> LogLosses {
+        let shared = &self.shared;
+        let queues = [&shared.screen, &shared.file, &shared.syslog];
+        LogLosses {
+            dropped: queues.into_iter().map(Queue::dropped_ever).sum(),
+            failed: shared.failed.load(Ordering::Relaxed),
+        }
+    }
+
     /// Waits until all that was logged is written, or for a second.
     pub fn flush(&self) {
         self.shared.file.flush(PATIENCE);
@@ -165,6 +188,8 @@ struct Shared {
     screen: Queue,
     file: Queue,
     syslog: Queue,
+    /// Lines that could not be written to the file or sent to the system log.
+    failed: AtomicU64,
     zone: TimeZone,
     pid: u32,
 }
@@ -315,7 +340,7 @@ fn write_screen(queue: &Queue, mut screen: Box<dyn Write + Send>) {
     }
 }
 
-fn write_file(queue: &Queue) {
+fn write_file(queue: &Queue, failed: &AtomicU64) {
     let mut file: Option<LogFile> = None;
     loop {
         match queue.next() {
@@ -325,6 +350,7 @@ fn write_file(queue: &Queue) {
                 file.write(&entry.text);
                 let lines = file.take_lost();
                 if lines > 0 {
+                    failed.fetch_add(lines, Ordering::Relaxed);
                     warn!(lines, "log lines could not be written to the file");
                 }
             }
@@ -335,16 +361,22 @@ fn write_file(queue: &Queue) {
     }
 }
 
-fn write_syslog(queue: &Queue, mut syslog: Syslog) {
+fn write_syslog(queue: &Queue, mut syslog: Syslog, failed: &AtomicU64) {
     loop {
         match queue.next() {
             Work::Write(entry) => match syslog.send(&entry.text, entry.second) {
-                Sent::Taken(0) | Sent::LostAgain => {}
+                Sent::Taken(0) => {}
                 Sent::Taken(lines) => warn!(lines, "log lines did not reach the system log"),
-                Sent::Lost(cause) => error!(
-                    "the system log cannot be reached: {}; trying again",
-                    ErrorChain(&cause)
-                ),
+                Sent::Lost(cause) => {
+                    failed.fetch_add(1, Ordering::Relaxed);
+                    error!(
+                        "the system log cannot be reached: {}; trying again",
+                        ErrorChain(&cause)
+                    );
+                }
+                Sent::LostAgain => {
+                    failed.fetch_add(1, Ordering::Relaxed);
+                }
             },
             Work::Use(_) => {}
             Work::Dropped(lines) => warn!(lines, "log lines for the system log were dropped"),
