@@ -20,6 +20,10 @@ golden:
 netns:
     cargo build && cargo test --package netns-tests
 
+# compare the daemon with the evaluator for ten minutes; as root
+compare:
+    ./scripts/differential 600
+
 # measure the release build; as root
 bench:
     ./scripts/bench

@@ -514,7 +514,7 @@ fn version_and_help_go_to_stdout() {
     assert_eq!(plain(&["version"]).stdout, version);
     assert_eq!(plain(&["--version"]).stdout, version);
     for name in [
-        "run", "check", "render", "diff", "get", "explain", "flush", "version",
+        "run", "check", "render", "diff", "get", "explain", "flush", "takeover", "version",
     ] {
         let help = plain(&[name, "-h"]);
         assert_eq!((help.code, help.stderr.as_str()), (Some(0), ""), "{name}");

@@ -14,10 +14,6 @@ pub const WORKLOADS: &str = "role == 'workload'";
 /// The profile that is built in and allows everything.
 pub const ALLOW_ALL: &str = "profiles: [projectcalico-default-allow]";
 
-/// Rules that let neighbours be found, for policy of the kinds that deny even that.
-pub const DISCOVERY: &str = "{action: Allow, protocol: ICMPv6, icmp: {type: 135}}, \
-                             {action: Allow, protocol: ICMPv6, icmp: {type: 136}}";
-
 /// Joins documents into one file.
 pub fn documents<Text: AsRef<str>>(documents: &[Text]) -> String {
     documents

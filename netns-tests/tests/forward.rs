@@ -2,7 +2,7 @@
 //!
 //! The numbers are those of the scenarios in the dataplane contract, section 7, C and D.
 
-use netns_tests::Outcome::{Dropped, Open};
+use netns_tests::Outcome::{Dropped, Open, Reset};
 use netns_tests::nat::{translate, translate_from};
 use netns_tests::resources::{
     ALLOW_ALL, documents, egress, eth0, forward, host_endpoint, host_endpoint_of, host_endpoint_v1,
@@ -11,7 +11,7 @@ use netns_tests::resources::{
 use netns_tests::server::Services;
 use netns_tests::{
     Agent, EXT, EXT2, Family, Flow, HOST0, HOST1, Outcome, Owner, Place, Row, Site, W1, WL0, WL1,
-    World, both_ways, icmp, stage, tcp, udp,
+    World, both_ways, icmp, stage, stray_ack, tcp, udp,
 };
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -345,6 +345,28 @@ both_ways! {
         ]);
     }
 
+    fn scenario_64_egress_denied_on_all_interfaces(owner) {
+        let (world, agent) = router(owner);
+        let deny = forward("deny", 10, "types: [Egress], egress: [{action: Deny}]");
+        agent.apply(&two_and(&[star(), deny]));
+        world.expect("everything goes out somewhere", [
+            tcp(EXT, EXT2, 8055, Dropped).lost(),
+            tcp(EXT2, EXT, 8055, Dropped).lost(),
+            tcp(WL0, EXT, 8055, Dropped).lost(),
+            tcp(EXT, WL0, 8055, Dropped).lost(),
+            tcp(WL0, WL1, 8055, Dropped).lost(),
+            tcp(HOST0, EXT, 8055, Dropped).lost(),
+            tcp(HOST0, WL0, 8055, Open),
+            tcp(EXT, HOST0, 22, Open),
+        ]);
+        agent.apply(&two_and(&[star()]));
+        world.expect("without policy", [
+            tcp(EXT, EXT2, 8055, Open),
+            tcp(WL0, EXT, 8055, Open),
+            tcp(EXT, WL0, 8055, Open),
+        ]);
+    }
+
     fn scenario_65_one_source_alone_may_be_forwarded(owner) {
         let (world, agent) = router(owner);
         let from = "{action: Allow, source: {selector: \"name == 'w1'\"}}";
@@ -478,6 +500,31 @@ both_ways! {
         world.expect("all interfaces", rows(Dropped, Dropped));
         agent.apply(&two_and(&[star, deny, labelled("eth0", "interfaceName: eth0")]));
         world.expect("eth0 has its own endpoint, without policy", rows(Open, Dropped));
+    }
+
+    fn invalid_packets_are_not_forwarded_past_policy(owner) {
+        let (world, agent) = router(owner);
+        world.host.sysctl("net/netfilter/nf_conntrack_tcp_loose", "0");
+        let rows = |expected| {
+            // The answer is invalid too: that the request is lost shows which of the two was dropped.
+            let stray = [stray_ack(EXT, EXT2, 8055, expected), stray_ack(EXT2, EXT, 8055, expected)];
+            let stray = stray.map(|row| if expected == Dropped { row.lost() } else { row });
+            stray.into_iter().chain([tcp(EXT, EXT2, 8055, Open), tcp(EXT2, EXT, 8055, Open)])
+        };
+        world.expect("no endpoint", rows(Reset));
+        agent.apply(&two_and(&[eth0()]));
+        world.expect("no policy for forwarding", rows(Dropped));
+        let allow = forward(
+            "all", 10, "types: [Ingress, Egress], ingress: [{action: Allow}], egress: [{action: Allow}]",
+        );
+        agent.apply(&two_and(&[eth0(), allow]));
+        world.expect("policy allows", rows(Dropped));
+        let old = [
+            host_endpoint_v1("eth0", "interfaceName: eth0, profiles: [open]"),
+            profile_v1("open", "ingress: [{action: allow}], egress: [{action: allow}]"),
+        ];
+        agent.apply(&two_and(&old));
+        world.expect("in the old form", rows(Dropped));
     }
 
     fn profiles_are_not_for_forwarding(owner) {

@@ -6,9 +6,10 @@
 use netns_tests::Outcome::{Dropped, Open, Unreachable};
 use netns_tests::agent::{Mark, command_line};
 use netns_tests::nat::translate_from;
+use netns_tests::probe::icmpv6_type;
 use netns_tests::resources::{
     ALLOW_ALL, documents, egress, eth0, forward, host_endpoint, host_endpoint_v1, ingress, local,
-    policy_for, pre_dnat,
+    policy_for, pre_dnat, untracked,
 };
 use netns_tests::server::Services;
 use netns_tests::{
@@ -19,7 +20,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 const SERVICES: Services = Services {
     tcp: &[22, 2379, 8055, 8056],
-    udp: &[8055, 8056],
+    udp: &[53, 8055, 8056],
     protocols: &[],
 };
 
@@ -106,7 +107,7 @@ fn one_port() -> Vec<String> {
 }
 
 /// What policy of ours allows, in every hook of the host's chains.
-fn allowed(expected: netns_tests::Outcome) -> [Row; 8] {
+fn allowed(expected: netns_tests::Outcome) -> [Row; 9] {
     [
         tcp(EXT, HOST0, 8055, expected),
         tcp(EXT, HOST0, 22, expected),
@@ -116,15 +117,17 @@ fn allowed(expected: netns_tests::Outcome) -> [Row; 8] {
         udp(WL0, WL1, 8055, expected),
         tcp(WL0, HOST0, 8055, expected),
         tcp(EXT, EXT2, 8055, expected),
+        tcp(EXT2, WL0, 8055, expected),
     ]
 }
 
 /// What policy denies, and what is no matter of policy, whatever the host's chains say.
-fn not_allowed() -> [Row; 7] {
+fn not_allowed() -> [Row; 8] {
     [
         tcp(EXT, HOST0, 8056, Dropped).lost(),
         tcp(EXT, WL0, 8056, Dropped).lost(),
         tcp(EXT, EXT2, 8056, Dropped).lost(),
+        tcp(HOST0, EXT, 8056, Dropped).lost(),
         tcp(EXT2, HOST1, 8055, Dropped).lost(),
         // The host's own rule, where there is no endpoint.
         tcp(EXT2, HOST1, 8056, Open),
@@ -179,7 +182,7 @@ both_ways! {
     }
 
     fn the_accepted_bit_cannot_be_brought_along(owner) {
-        let (world, _agent) = accepting(owner, &[]);
+        let (world, agent) = accepting(owner, &[]);
         world.host.nft(&dropping(ACCEPT_THE_BIT));
         world.host.nft(
             "table inet forged {
@@ -199,6 +202,28 @@ both_ways! {
         );
         world.expect("it is cleared first of all", not_allowed());
         world.expect("and set again, and the bits of others are left", allowed(Open));
+        let none = "{action: Allow, protocol: TCP, destination: {ports: [9]}}";
+        agent.apply(&two_and(&[one_port(), vec![
+            untracked("none", 10, &format!("types: [Ingress, Egress], ingress: [{none}], egress: [{none}]")),
+            pre_dnat("before", 10, none),
+        ]].concat()));
+        world.expect("nor can that of earlier hooks", not_allowed());
+    }
+
+    fn what_workloads_may_always_send_to_the_host_carries_the_bit(owner) {
+        let settings = [("FELIX_CLUSTERTYPE", "openstack")];
+        let (world, _agent) = stage(owner, SERVICES, 2, &settings, &two());
+        let found_by_the_bit = dropping(ACCEPT_THE_BIT).replace("133, 134, 135, 136", "134");
+        world.host.nft(&found_by_the_bit);
+        world.expect("the exceptions", [
+            icmpv6_type(WL0, HOST0, 133).delivered(),
+            icmpv6_type(WL0, HOST0, 135).delivered(),
+            icmpv6_type(WL0, HOST0, 136).delivered(),
+            icmpv6_type(WL0, HOST0, 128).lost(),
+            udp(WL0, HOST0, 53, Open),
+            udp(WL0, HOST0, 8055, Dropped).lost(),
+            tcp(WL0, WL1, 8055, Open),
+        ]);
     }
 
     fn the_accepted_bit_moves_with_the_mask(owner) {
@@ -305,6 +330,10 @@ both_ways! {
         let spec = "types: [Ingress], ingress: [{action: Allow}]";
         agent.apply(&two_and(&[eth0(), forward("in", 10, spec)]));
         world.expect("policy allows", rows(Open));
+        world.expect("no policy for egress leaves what the workload's has said", [
+            tcp(WL0, EXT, 8055, Open),
+            tcp(WL0, EXT2, 8055, Open),
+        ]);
     }
 
     fn return_leaves_what_policy_allows_to_the_hosts_rules(owner) {

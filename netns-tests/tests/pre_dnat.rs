@@ -5,8 +5,8 @@
 use netns_tests::Outcome::{Dropped, Open, Reset};
 use netns_tests::nat::translate;
 use netns_tests::resources::{
-    ALLOW_ALL, DISCOVERY, documents, eth0, forward, host_endpoint, host_endpoint_of,
-    host_endpoint_v1, local, policy_for, pre_dnat,
+    ALLOW_ALL, documents, eth0, forward, host_endpoint, host_endpoint_of, host_endpoint_v1, local,
+    policy_for, pre_dnat,
 };
 use netns_tests::server::Services;
 use netns_tests::{
@@ -41,7 +41,7 @@ fn gateway(owner: Owner) -> (World, Agent) {
 }
 
 fn deny_all() -> String {
-    pre_dnat("deny", 100, &format!("{DISCOVERY}, {{action: Deny}}"))
+    pre_dnat("deny", 100, "{action: Deny}")
 }
 
 /// Allows one TCP port before translation.
@@ -180,6 +180,18 @@ both_ways! {
             tcp(EXT, HOST0, 8055, Open),
             tcp(WL0, WL1, 8055, Open),
         ]);
+    }
+
+    fn a_denial_of_all_leaves_ipv6_its_neighbours(owner) {
+        let (world, agent) = gateway(owner);
+        for endpoint in [eth0(), star()] {
+            agent.apply(&two_and(&[endpoint, deny_all()]));
+            world.forget_neighbours();
+            world.expect("failsafe ports need discovery", [
+                tcp(EXT, HOST0, 22, Open),
+                tcp(EXT, HOST0, 8055, Dropped).lost(),
+            ]);
+        }
     }
 
     fn scenario_71_failsafes_stay_open(owner) {

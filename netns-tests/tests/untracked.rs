@@ -4,8 +4,8 @@
 
 use netns_tests::Outcome::{Dropped, Open};
 use netns_tests::resources::{
-    ALLOW_ALL, DISCOVERY, documents, egress, eth0, forward, host_endpoint, host_endpoint_of,
-    host_endpoint_v1, ingress, local, policy_for, policy_v1, untracked,
+    ALLOW_ALL, documents, egress, eth0, forward, host_endpoint, host_endpoint_of, host_endpoint_v1,
+    ingress, local, policy_for, policy_v1, pre_dnat, untracked,
 };
 use netns_tests::server::Services;
 use netns_tests::{
@@ -139,9 +139,7 @@ both_ways! {
     fn scenario_75_a_denial_spares_failsafes(owner) {
         let (world, agent) = start(owner);
         for endpoint in endpoints() {
-            agent.apply(&two_and(&[endpoint, untracked("deny", 10, &format!(
-                "types: [Ingress, Egress], ingress: [{DISCOVERY}, {{action: Deny}}], egress: [{{action: Allow}}]"
-            ))]));
+            agent.apply(&two_and(&[endpoint, untracked("deny", 10, "types: [Ingress, Egress], ingress: [{action: Deny}], egress: [{action: Allow}]")]));
             world.forget_flows();
             world.expect("ingress is denied", [
                 tcp(EXT, HOST0, 8055, Dropped).lost(),
@@ -158,9 +156,7 @@ both_ways! {
 
     fn scenario_75_a_denial_at_egress_spares_failsafes(owner) {
         let (world, agent) = start(owner);
-        agent.apply(&two_and(&[eth0(), untracked("deny", 10, &format!(
-            "types: [Ingress, Egress], ingress: [{{action: Allow}}], egress: [{DISCOVERY}, {{action: Deny}}]"
-        ))]));
+        agent.apply(&two_and(&[eth0(), untracked("deny", 10, "types: [Ingress, Egress], ingress: [{action: Allow}], egress: [{action: Deny}]")]));
         world.expect("egress is denied", [
             tcp(EXT, HOST0, 8055, Dropped).delivered(),
             tcp(HOST0, EXT, 8055, Dropped).lost(),
@@ -255,6 +251,31 @@ both_ways! {
         ]);
     }
 
+    fn untracked_packets_skip_policy_before_translation(owner) {
+        let (world, agent) = start(owner);
+        let deny = pre_dnat("deny", 20, "{action: Deny}");
+        for endpoint in endpoints() {
+            agent.apply(&two_and(&[endpoint.clone(), deny.clone()]));
+            world.forget_flows();
+            world.expect("without", [
+                tcp(EXT, HOST0, 8055, Dropped).lost(),
+                udp(EXT, WL0, 8055, Dropped).lost(),
+                tcp(EXT, HOST0, 22, Open),
+            ]);
+            // The answer of a workload is tracked as a request of its own, and asked where `*` is for workloads too.
+            let answered = if endpoint.contains('*') { Dropped } else { Open };
+            agent.apply(&two_and(&[endpoint, deny.clone(), untracked("all", 10, BOTH)]));
+            world.forget_flows();
+            world.expect("with", [
+                tcp(EXT, HOST0, 8055, Open).untracked(),
+                udp(EXT, HOST0, 8055, Open).untracked(),
+                icmp(EXT, HOST0, Open).untracked(),
+                udp(EXT, WL0, 8055, answered).delivered(),
+                tcp(EXT, HOST0, 22, Open).tracked(),
+            ]);
+        }
+    }
+
     fn scenario_79_all_interfaces_without_an_endpoint_of_their_own(owner) {
         let (world, agent) = start(owner);
         let star = host_endpoint_of("host1", "star", "end: star", "interfaceName: \"*\"");
@@ -307,15 +328,14 @@ both_ways! {
         }
     }
 
-    fn neighbours_are_found_unless_policy_denies_them(owner) {
+    fn neighbours_are_found_whatever_policy_denies(owner) {
         let (world, agent) = start(owner);
-        let deny = "types: [Ingress, Egress], ingress: [{action: Deny, protocol: TCP, destination: {ports: [8056]}}], \
-                    egress: [{action: Deny, protocol: TCP, destination: {ports: [8056]}}]";
-        agent.apply(&two_and(&[eth0(), untracked("some", 10, deny), ingress("in", 10, "{action: Allow}")]));
+        let deny = "types: [Ingress, Egress], ingress: [{action: Deny}], egress: [{action: Deny}]";
+        agent.apply(&two_and(&[eth0(), untracked("all", 10, deny), ingress("in", 10, "{action: Allow}")]));
         world.forget_neighbours();
-        world.expect("discovery works", [
-            tcp(EXT, HOST0, 8055, Open).tracked(),
-            tcp(EXT, HOST0, 8056, Dropped).lost(),
+        world.expect("failsafe ports need discovery", [
+            tcp(EXT, HOST0, 22, Open),
+            tcp(EXT, HOST0, 8055, Dropped).lost(),
             tcp(HOST0, EXT, 2379, Open),
         ]);
     }

@@ -11,7 +11,7 @@ use netns_tests::Outcome::{Dropped, Open};
 use netns_tests::agent::DEADLINE;
 use netns_tests::flood::{Fate, Flood, Kind};
 use netns_tests::nat::translate;
-use netns_tests::resources::{ALLOW_ALL, documents, local, policy_for, workload_policy};
+use netns_tests::resources::{ALLOW_ALL, documents, local, local_v1, policy_for, workload_policy};
 use netns_tests::server::Services;
 use netns_tests::stage::until;
 use netns_tests::workloads::{Routed, hardware_address};
@@ -119,6 +119,31 @@ fn show(world: &World) {
 }
 
 both_ways! {
+    fn scenario_24_an_endpoint_that_is_set_down_is_cut_off(owner) {
+        let (world, agent) = start(owner);
+        let state = |word: &str| {
+            let spec = format!("{ALLOW_ALL}, state: {word}");
+            documents(&[local_v1(WL0, &spec), local(WL1, ALLOW_ALL)])
+        };
+        agent.apply(&state("active"));
+        world.routed(&[WL0], Routed::Yes);
+        let mut flow = Flow::open(&world, EXT, WL0, Family::V4, 8055);
+        let mut other = Flow::open(&world, EXT, WL1, Family::V4, 8055);
+        agent.apply(&state("inactive"));
+        world.routed(&[WL0], Routed::No);
+        assert!(!flow.answers(Duration::from_millis(500)), "the flow goes on");
+        other.echo();
+        world.expect("the endpoint is down", [
+            tcp(EXT, WL0, 8055, Dropped).lost(),
+            tcp(WL0, EXT, 8055, Dropped).lost(),
+            tcp(WL1, WL0, 8055, Dropped).lost(),
+            tcp(EXT, WL1, 8055, Open),
+        ]);
+        agent.apply(&state("active"));
+        world.routed(&[WL0], Routed::Yes);
+        world.expect("it is up again", first_works());
+    }
+
     fn scenario_91_an_endpoint_before_its_interface(owner) {
         let world = World::serving(SERVICES).with_workloads(2).watching();
         hide(&world);
@@ -175,6 +200,24 @@ both_ways! {
         agent.apply(&documents(&two()));
         until("it has its own", || neighbours(&world, "cali0").contains(&hardware_address(WL0)));
         world.expect("with its own", first_works());
+    }
+
+    fn the_host_answers_for_others_and_not_for_the_workload_itself(owner) {
+        let (world, _agent) = start(owner);
+        world.routed(&[WL0], Routed::Yes);
+        let asks = |arguments: &[&str], address: &str| {
+            world.site(WL0.site).run(|| {
+                Command::new("arping")
+                    .args(arguments)
+                    .args(["-I", "eth0", "-c", "2", "-w", "2", address])
+                    .stdout(Stdio::null())
+                    .status()
+                    .expect("run arping")
+                    .success()
+            })
+        };
+        until("the host answers for the way out", || asks(&[], &EXT.v4.to_string()));
+        assert!(asks(&["-D"], &WL0.v4.to_string()), "the workload's address is claimed");
     }
 
     fn scenario_92_flaps_and_renames_bring_the_route_back(owner) {
@@ -342,6 +385,21 @@ both_ways! {
             tcp(EXT, WL0, 8055, Open).lands_at(WL1.site).delivered(),
             tcp(EXT, WL1, 8055, Open),
         ]);
+    }
+
+    fn scenario_95_connections_are_not_inherited_across_a_restart(owner) {
+        let (world, mut agent) = start(owner);
+        let _flow = Flow::open(&world, EXT, WL0, Family::V4, 8055);
+        let mut other = Flow::open(&world, EXT, WL1, Family::V4, 8055);
+        agent.terminate();
+        // As where another workload has taken its place meanwhile: its routes went with its interface.
+        world.host.ip("link set cali0 down\nlink set cali0 up\n");
+        assert!(tracks(&world, WL0));
+        let _agent = Agent::on(&world.host, owner, &[], agent.directory());
+        world.routed(&[WL0], Routed::Yes);
+        assert!(!tracks(&world, WL0), "its connections are forgotten before it is routed");
+        assert!(tracks(&world, WL1), "who was not away keeps them");
+        other.echo();
     }
 
     fn a_restart_leaves_the_routes_alone(owner) {

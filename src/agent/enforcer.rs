@@ -36,7 +36,7 @@ enum Knowledge {
 
 /// Holds the desired state, follows the kernel's, and plans transactions.
 ///
-/// At most one change, of one or two transactions, is in flight: between [`Enforcer::next_step`] returning
+/// At most one change, of up to three transactions, is in flight: between [`Enforcer::next_step`] returning
 /// [`Step::Commit`] and a call of [`Enforcer::committed`] or [`Enforcer::doubt`], updates may be folded in but
 /// `next_step` must not be called.
 #[derive(Debug)]
@@ -410,5 +410,50 @@ mod tests {
         let plans = kernel.plans();
         let adoption = plans.last().unwrap();
         assert_eq!(adoption.operations, [Operation::AddTable]);
+    }
+
+    /// A workload endpoint of this host, or its end.
+    fn workload(there: bool) -> Update {
+        let text = format!(
+            "{{apiVersion: projectcalico.org/v3, kind: WorkloadEndpoint, \
+             metadata: {{name: {}-k8s-pod-eth0, namespace: ns}}, \
+             spec: {{interfaceName: cali0, ipNetworks: [10.65.0.1]}}}}",
+            HOSTNAME.replace('-', "--"),
+        );
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("workload.yaml"), text).unwrap();
+        let (key, value) = read_directory(directory.path()).unwrap().objects.remove(0);
+        Update {
+            key,
+            value: Some(value).filter(|_| there),
+        }
+    }
+
+    #[test]
+    fn a_workload_is_guarded_once_its_policy_is_in_the_kernel() {
+        let mut kernel = Fake::new(table_name(), true);
+        let mut enforcer = enforcer(|_| {});
+        settle(&mut enforcer, &mut kernel, 0);
+        enforcer.update(workload(true));
+        let Ok(Step::Commit(plans)) = enforcer.next_step() else {
+            panic!("nothing to commit");
+        };
+        assert!(enforcer.take_guarded().is_empty(), "not yet");
+        commit(&mut enforcer, &mut kernel, &plans, &mut 0);
+        let told = |changes: WorkloadChanges| -> Vec<(String, bool)> {
+            let told = changes.into_iter();
+            told.map(|(name, now)| (name.to_string(), now.is_some()))
+                .collect()
+        };
+        assert_eq!(told(enforcer.take_guarded()), [("cali0".to_owned(), true)]);
+        let (calc, render) = settings(reject);
+        enforcer.reconfigure(calc, render);
+        settle(&mut enforcer, &mut kernel, 0);
+        assert!(enforcer.take_guarded().is_empty(), "nothing new of it");
+        // That it is gone is not lost with the transaction that says so.
+        kernel.fail_commit(kernel.plans().len(), Fault::AnswerLost);
+        enforcer.update(workload(false));
+        settle(&mut enforcer, &mut kernel, 1);
+        assert_eq!(told(enforcer.take_guarded()), [("cali0".to_owned(), false)]);
     }
 }

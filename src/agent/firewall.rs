@@ -6,10 +6,11 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
+use super::translate::accepted;
 use super::writer::FirewallRequest;
 use crate::config::{AllowAction, Config, HostChainAccept};
-use crate::kernel::{Accepted, Change, HostChain, KernelError, Report, Wanted, advice};
-use crate::render::{Marks, last_filter_priority};
+use crate::kernel::{Change, HostChain, KernelError, Report, Wanted, advice};
+use crate::render::Marks;
 use crate::telemetry::ErrorChain;
 
 /// When the host's own firewall is looked at, and what has been said of it.
@@ -90,17 +91,8 @@ impl Firewall {
 
 /// Returns what an operator can do about chains that drop by default what policy accepts.
 fn advised(chains: &[HostChain], config: &Config) -> Vec<String> {
-    let policy = &config.policy;
-    match policy.filter_allow_action {
-        AllowAction::Accept => {}
-        AllowAction::Return => return Vec::new(),
-    }
-    let Ok(marks) = Marks::from_mask(policy.mark_mask) else {
+    let Some(accepted) = accepted(config) else {
         return Vec::new();
-    };
-    let accepted = Accepted {
-        mark: marks.accepted(),
-        priority: last_filter_priority(super::translate::position(config)),
     };
     let advice = advice(chains, accepted);
     advice.iter().map(ToString::to_string).collect()

@@ -12,6 +12,7 @@ mod observer;
 mod retry;
 mod run;
 mod supervisor;
+mod takeover;
 mod translate;
 mod writer;
 
@@ -19,6 +20,6 @@ pub use configuration::Configuration;
 pub use enforcer::{Enforcer, Step, WorkloadChanges};
 pub use run::{ExitReason, run};
 pub use translate::{
-    calc_settings, explain_settings, log_settings, monitor_settings, render_settings,
+    accepted, calc_settings, explain_settings, log_settings, monitor_settings, render_settings,
     routes_settings, wiring, writer_settings,
 };

@@ -13,6 +13,7 @@ use super::enforcer::{Enforcer, Step};
 use super::firewall::Firewall;
 use super::observer::{Observer, Reading, Turn};
 use super::retry::Retry;
+use super::takeover::Takeover;
 use super::writer::{Reply, Writer};
 use super::{
     calc_settings, log_settings, render_settings, routes_settings, wiring, writer_settings,
@@ -21,8 +22,8 @@ use crate::calc::LinkUpdate;
 use crate::config::{Config, ConfigProblem, DatastoreKind, Room, Severity};
 use crate::datastore::{DirectorySource, Event as SourceEvent};
 use crate::kernel::{
-    CommitError, HostChains, LOCK_DIRECTORY, LockError, NamespaceLock, Netfilter, Observed,
-    Ownership,
+    CommitError, FelixLeftovers, HostChains, LOCK_DIRECTORY, LockError, NamespaceLock, Netfilter,
+    Observed, Ownership,
 };
 use crate::links::{LinkChange, LinkEvent, LinkWatch};
 use crate::model::Problem;
@@ -94,8 +95,11 @@ struct Agent {
     enforcer: Enforcer,
     writer: Writer,
     routes: routes::Handle,
+    /// What is to be told with the next wirings.
+    routes_settings: Option<routes::Settings>,
     firewall: Firewall,
     observer: Observer,
+    takeover: Takeover,
     datastore_in_sync: bool,
     links_in_sync: bool,
     announced: bool,
@@ -152,8 +156,10 @@ pub async fn run(configuration: Configuration, logs: LogHandle) -> ExitReason {
         enforcer,
         writer,
         routes,
+        routes_settings: None,
         firewall: Firewall::new(TokioInstant::now()),
         observer,
+        takeover: Takeover::new(TokioInstant::now()),
         datastore_in_sync: false,
         links_in_sync: false,
         announced: false,
@@ -173,8 +179,10 @@ pub async fn run(configuration: Configuration, logs: LogHandle) -> ExitReason {
 fn open_writer(config: &Config) -> Result<Writer, String> {
     let settings = writer_settings(config);
     let firewall = HostChains::open(&settings).map_err(|e| ErrorChain(&e).to_string())?;
+    let felix = FelixLeftovers::open(settings.timeout).map_err(|e| ErrorChain(&e).to_string())?;
     let kernel = Netfilter::open(settings).map_err(|e| ErrorChain(&e).to_string())?;
-    Writer::start(Box::new(kernel), Box::new(firewall)).map_err(|e| ErrorChain(&e).to_string())
+    Writer::start(Box::new(kernel), Box::new(firewall), felix)
+        .map_err(|e| ErrorChain(&e).to_string())
 }
 
 /// Takes the namespace's lock, waiting a while for another process to end.
@@ -248,9 +256,9 @@ impl Agent {
         loop {
             let in_sync = self.is_in_sync();
             let retry_at = self.retry.at();
-            let firewall_at = self
-                .firewall
-                .due()
+            let due = self.firewall.due().into_iter().chain(self.takeover.due());
+            let others_at = due
+                .min()
                 .filter(|_| self.announced && !self.writer.is_busy());
             let ended = tokio::select! {
                 biased;
@@ -270,7 +278,7 @@ impl Agent {
                     self.cause.add("retry");
                     None
                 }
-                () = sleep_until(firewall_at.unwrap_or_else(TokioInstant::now)), if firewall_at.is_some() => None,
+                () = sleep_until(others_at.unwrap_or_else(TokioInstant::now)), if others_at.is_some() => None,
                 _ = waiting.tick(), if !in_sync => { self.say_waiting(); None }
                 _ = beat.tick() => None,
             };
@@ -406,8 +414,10 @@ impl Agent {
             warn!(parts = ?changed.restart, "some of these options take effect at the next start");
         }
         self.observer.configure(config);
-        self.routes.configure(routes_settings(config));
+        // With the next wirings: settings, too, must not be ahead of the rules.
+        self.routes_settings = Some(routes_settings(config));
         self.firewall.hasten(TokioInstant::now());
+        self.takeover.hasten(TokioInstant::now());
         match render_settings(config) {
             Ok(render) => {
                 let settings = calc_settings(config);
@@ -415,8 +425,8 @@ impl Agent {
                 let mut of_rules = of_rules.into_iter();
                 if of_rules.any(|room| changed.changed.contains(&room)) {
                     self.enforcer.reconfigure(settings, render);
-                    self.news("config");
                 }
+                self.news("config");
             }
             Err(cause) => error!("{}; the rules stay as they are", ErrorChain(&cause)),
         }
@@ -429,14 +439,19 @@ impl Agent {
         if self.writer.is_busy() || !self.announced {
             return Ok(());
         }
-        let config = self.configuration.config();
-        match self.firewall.request(config, TokioInstant::now()) {
-            Some(request) => self.writer.firewall(request).map_err(|cause| {
-                error!("{}", ErrorChain(&cause));
-                ExitReason::Failed
-            }),
-            None => Ok(()),
-        }
+        let (config, now) = (self.configuration.config(), TokioInstant::now());
+        // A rule that replaces one of Felix's is there before that goes.
+        let asked = if let Some(request) = self.firewall.request(config, now) {
+            self.writer.firewall(request)
+        } else if let Some(request) = self.takeover.request(config, now) {
+            self.writer.takeover(request)
+        } else {
+            Ok(())
+        };
+        asked.map_err(|cause| {
+            error!("{}", ErrorChain(&cause));
+            ExitReason::Failed
+        })
     }
 
     /// Asks for the next step towards what policy says.
@@ -486,6 +501,10 @@ impl Agent {
                 self.firewall.report(outcome, config);
                 None
             }
+            Reply::Takeover(outcome) => {
+                self.takeover.report(outcome);
+                None
+            }
             Reply::Observed(Err(cause)) => {
                 self.observer.observed(Reading::Failed);
                 error!("{}; what is in the kernel stays", ErrorChain(&cause));
@@ -516,6 +535,9 @@ impl Agent {
 
     /// Has the interfaces of workloads wired whose policy is in the kernel.
     fn wire(&mut self) {
+        if let Some(settings) = self.routes_settings.take() {
+            self.routes.configure(settings);
+        }
         for (interface, workload) in self.enforcer.take_guarded() {
             self.routes.want(interface, workload.as_deref().map(wiring));
         }

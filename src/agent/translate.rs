@@ -15,7 +15,7 @@ use crate::nft::{InterfaceMatch, Limit, LimitUnit};
 use crate::render::{
     AllowAction, ChainPosition, DenyAction, Encapsulation, Failsafe, MarkError, Marks,
     NatExclusions, NatOutgoing, NeighborDiscovery, OpenStack, Refused, Settings, ToHostAction,
-    table_name,
+    last_filter_priority, table_name,
 };
 use crate::{routes, telemetry};
 
@@ -107,7 +107,7 @@ pub fn render_settings(config: &Config) -> Result<Settings, MarkError> {
 }
 
 /// Returns where our filter chains stand among those of others.
-pub(super) fn position(config: &Config) -> ChainPosition {
+fn position(config: &Config) -> ChainPosition {
     match config.policy.chain_insert_mode {
         config::ChainInsertMode::Insert => ChainPosition::Insert,
         config::ChainInsertMode::Append => ChainPosition::Append,
@@ -305,6 +305,19 @@ pub fn writer_settings(config: &Config) -> kernel::Settings {
         },
         timeout: config.kernel.netlink_timeout.unwrap_or(LONGEST_TIMEOUT),
     }
+}
+
+/// Returns how other tables know the packets that policy accepted; none where these carry no mark.
+pub fn accepted(config: &Config) -> Option<kernel::Accepted> {
+    match config.policy.filter_allow_action {
+        config::AllowAction::Accept => {}
+        config::AllowAction::Return => return None,
+    }
+    let marks = Marks::from_mask(config.policy.mark_mask).ok()?;
+    Some(kernel::Accepted {
+        mark: marks.accepted(),
+        priority: last_filter_priority(position(config)),
+    })
 }
 
 /// Returns what telemetry is told of the configuration.

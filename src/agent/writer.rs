@@ -9,8 +9,10 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc as channel;
 
+use super::takeover::{Look, TakeoverRequest, look};
 use crate::kernel::{
-    CommitError, HostChain, HostFirewall, Kernel, KernelError, Observed, Report, Wanted,
+    CommitError, FelixLeftovers, HostChain, HostFirewall, Kernel, KernelError, Observed, Report,
+    Wanted,
 };
 use crate::nft::Plans;
 
@@ -22,6 +24,8 @@ enum Request {
     Commit(Plans),
     /// Make our rule in the host's own firewall be as wanted, and look at its chains.
     Firewall(FirewallRequest),
+    /// Look for what Felix has left, and remove it where that is wanted.
+    Takeover(TakeoverRequest),
 }
 
 /// What is wanted of the host's own firewall.
@@ -49,6 +53,8 @@ pub(super) enum Reply {
     },
     /// What was changed in the host's own firewall, and its chains.
     Firewall(Result<(Report, Vec<HostChain>), KernelError>),
+    /// What Felix has left, and what became of it.
+    Takeover(Result<Look, KernelError>),
 }
 
 /// The loop's end of the writer.
@@ -72,6 +78,7 @@ impl Writer {
     pub(super) fn start(
         mut kernel: Box<dyn Kernel>,
         mut firewall: Box<dyn HostFirewall>,
+        mut felix: FelixLeftovers,
     ) -> std::io::Result<Self> {
         let (requests, inbox) = mpsc::channel::<Request>();
         // At most one request is under way, so the channel never holds more than one reply.
@@ -80,7 +87,7 @@ impl Writer {
             .name("nft-writer".to_owned())
             .spawn(move || {
                 while let Ok(request) = inbox.recv() {
-                    let reply = serve(kernel.as_mut(), firewall.as_mut(), request);
+                    let reply = serve(kernel.as_mut(), firewall.as_mut(), &mut felix, request);
                     if outbox.send(reply).is_err() {
                         break;
                     }
@@ -118,6 +125,11 @@ impl Writer {
         self.request(Request::Firewall(request))
     }
 
+    /// Asks for what Felix has left.
+    pub(super) fn takeover(&mut self, request: TakeoverRequest) -> Result<(), WriterGone> {
+        self.request(Request::Takeover(request))
+    }
+
     fn request(&mut self, request: Request) -> Result<(), WriterGone> {
         self.requests.send(request).map_err(|_| WriterGone)?;
         self.busy = Some(Instant::now());
@@ -133,7 +145,12 @@ impl Writer {
 }
 
 /// Serves one request.
-fn serve(kernel: &mut dyn Kernel, firewall: &mut dyn HostFirewall, request: Request) -> Reply {
+fn serve(
+    kernel: &mut dyn Kernel,
+    firewall: &mut dyn HostFirewall,
+    felix: &mut FelixLeftovers,
+    request: Request,
+) -> Reply {
     match request {
         Request::Observe => Reply::Observed(kernel.observe()),
         Request::Commit(plans) => {
@@ -150,5 +167,6 @@ fn serve(kernel: &mut dyn Kernel, firewall: &mut dyn HostFirewall, request: Requ
             let report = firewall.ensure(wanted);
             Reply::Firewall(report.and_then(|report| Ok((report, firewall.survey(mark)?))))
         }
+        Request::Takeover(request) => Reply::Takeover(look(felix, request)),
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::compile;
 use super::label_index::{LabelIndex, Match, SelectorId};
-use super::labels::{labelled, profile_of};
+use super::labels::labelled;
 use super::order::{self, Lists, Tiers};
 use super::sets::Sets;
 use super::tracker::{Difference, Tracker};
@@ -92,8 +92,8 @@ impl Active {
             return;
         }
         let old = self.policies.remove(key);
-        let old_policy = old.as_ref().and_then(|old| policy_of(&old.resource));
-        let new_policy = resource.as_deref().and_then(policy_of);
+        let old_policy = old.as_ref().and_then(|old| old.resource.as_policy());
+        let new_policy = resource.as_deref().and_then(Resource::as_policy);
         let moved = match (old_policy, new_policy) {
             (Some(old), Some(new)) => !same_place(old, new),
             (None, None) => return,
@@ -266,7 +266,10 @@ impl Active {
         let (policies, index) = (&self.policies, &self.index);
         self.told_policies.take(|id, told| {
             let stored = policies.get(&id.key)?;
-            let policy = policy_of(&stored.resource).filter(|policy| policy.tier == id.tier)?;
+            let policy = stored
+                .resource
+                .as_policy()
+                .filter(|policy| policy.tier == id.tier)?;
             let mut directions = Direction::BOTH.into_iter();
             let asked = directions.any(|direction| compile::governs(policy, direction));
             if !asked || index.items_of(stored.selector).next().is_none() {
@@ -287,7 +290,7 @@ impl Active {
             Some(known.unwrap_or_else(|| {
                 let profile = profile(stored, default_allow, id);
                 Arc::new(compile::profile(
-                    profile.and_then(|found| profile_of(found)),
+                    profile.and_then(|found| found.as_profile()),
                 ))
             }))
         })
@@ -313,7 +316,7 @@ impl Active {
                     .iter()
                     .filter_map(|selector| policies_by_selector.get(selector))
                     .flatten()
-                    .filter_map(|key| Some((key, policy_of(&policies.get(key)?.resource)?)));
+                    .filter_map(|key| Some((key, policies.get(key)?.resource.as_policy()?)));
                 let made = Arc::new(order::lists(selected, tiers));
                 lists.insert(selectors.to_vec(), Arc::clone(&made));
                 made
@@ -354,7 +357,7 @@ impl Active {
             .flatten()
         {
             let stored = self.policies.get(key);
-            if let Some(policy) = stored.and_then(|stored| policy_of(&stored.resource)) {
+            if let Some(policy) = stored.and_then(|stored| stored.resource.as_policy()) {
                 self.told_policies.mark(policy_id(key, policy));
             }
         }
@@ -380,14 +383,6 @@ fn profile<'a>(
     }
     let of_form = |form| stored.get(&(id.clone(), form));
     of_form(Form::V3).or_else(|| of_form(Form::V1))
-}
-
-fn policy_of(resource: &Resource) -> Option<&Policy> {
-    if let Resource::Policy(policy) = resource {
-        Some(policy)
-    } else {
-        None
-    }
 }
 
 fn policy_id(key: &ResourceKey, policy: &Policy) -> PolicyId {

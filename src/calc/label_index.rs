@@ -6,7 +6,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use super::labels::{Effective, changed_labels_of_profile, handed_down_by, labelled, profile_of};
+use super::labels::{Effective, changed_labels_of_profile, handed_down_by, labelled};
 use super::lookup::{ByLabel, ByText};
 use super::required::Required;
 use super::slab::Slab;
@@ -65,7 +65,7 @@ struct Parent {
 
 impl Parent {
     fn profile(&self) -> Option<&Profile> {
-        self.resource.as_deref().and_then(profile_of)
+        self.resource.as_deref().and_then(Resource::as_profile)
     }
 }
 
@@ -228,8 +228,8 @@ impl LabelIndex {
         };
         let children: Vec<ItemId> = parent.children.iter().copied().collect();
         let old_resource = std::mem::replace(&mut parent.resource, resource.cloned());
-        let old = old_resource.as_deref().and_then(profile_of);
-        let new = resource.and_then(|resource| profile_of(resource));
+        let old = old_resource.as_deref().and_then(Resource::as_profile);
+        let new = resource.and_then(|resource| resource.as_profile());
         for (label, value) in old.into_iter().flat_map(handed_down_by) {
             self.parents_by_label.remove(label, value, number);
         }
@@ -302,7 +302,7 @@ impl LabelIndex {
         }
         for profile in handed_down
             .iter()
-            .filter_map(|resource| profile_of(resource))
+            .filter_map(|resource| resource.as_profile())
         {
             changed.extend(handed_down_by(profile).map(|(label, _)| label));
         }

@@ -44,15 +44,6 @@ impl Labels for Effective<'_> {
     }
 }
 
-/// Returns the profile that a resource is.
-pub(super) fn profile_of(resource: &Resource) -> Option<&Profile> {
-    if let Resource::Profile(profile) = resource {
-        Some(profile)
-    } else {
-        None
-    }
-}
-
 /// Returns the labels that a profile hands down, with its tags as labels without a value.
 pub(super) fn handed_down_by(profile: &Profile) -> impl Iterator<Item = (&str, &str)> {
     let labels = profile

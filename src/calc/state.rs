@@ -16,8 +16,8 @@ use super::{
     SetSize, WorkloadInterface,
 };
 use crate::model::{
-    HostEndpoint, HostInterface, Kind, Place, Problem, ProfileId, Resource, ResourceKey, Severity,
-    TierName, Update, WorkloadEndpoint,
+    HostInterface, Kind, Place, Problem, ProfileId, Resource, ResourceKey, Severity, TierName,
+    Update,
 };
 use crate::net::{Family, InterfaceName};
 
@@ -91,7 +91,7 @@ impl Calc {
         let (workloads, sets, settings) = (&self.workloads, &self.sets, &self.settings);
         let workload_interfaces = self.workload_interfaces.take(|interface, _| {
             let owner = workloads.owner(interface)?;
-            let endpoint = workload_endpoint(sets.resource(owner)?)?;
+            let endpoint = sets.resource(owner)?.as_workload_endpoint()?;
             Some(interface_of(owner, endpoint, settings))
         });
         changes.workloads = workload_interfaces
@@ -211,7 +211,9 @@ impl Calc {
             return None;
         }
         let names = self.sets.resource(&status.endpoint).and_then(|resource| {
-            host_endpoint(resource).and_then(|endpoint| endpoint.interface.as_ref())
+            resource
+                .as_host_endpoint()
+                .and_then(|endpoint| endpoint.interface.as_ref())
         });
         match names {
             Some(HostInterface::Name(name)) if self.settings.is_workload(name) => Some(format!(
@@ -236,11 +238,11 @@ impl Calc {
             self.bindings.mark_all();
             self.workloads.mark_all();
             for (key, resource) in self.sets.resources() {
-                if let Some(endpoint) = host_endpoint(resource) {
+                if let Some(endpoint) = resource.as_host_endpoint() {
                     let local = Some(endpoint).filter(|found| found.node == self.settings.node);
                     self.bindings.set_endpoint(key, local);
                 }
-                if let Some(endpoint) = workload_endpoint(resource) {
+                if let Some(endpoint) = resource.as_workload_endpoint() {
                     let local = Some(endpoint).filter(|found| found.node == self.settings.node);
                     self.workloads.set_endpoint(key, local);
                     if !endpoint.allow_spoofed_sources.is_empty() {
@@ -286,13 +288,7 @@ impl Calc {
         let resource = resource.filter(|resource| fits(key.kind, resource));
         match key.kind {
             Kind::Tier => {
-                let tier = resource.as_deref().and_then(|resource| {
-                    if let Resource::Tier(tier) = resource {
-                        Some(tier)
-                    } else {
-                        None
-                    }
-                });
+                let tier = resource.as_deref().and_then(Resource::as_tier);
                 self.active
                     .set_tier(&TierName::new(&key.name), key.form, tier);
             }
@@ -305,7 +301,7 @@ impl Calc {
                 self.active.set_policy(key, resource);
             }
             Kind::HostEndpoint => {
-                let endpoint = resource.as_deref().and_then(host_endpoint);
+                let endpoint = resource.as_deref().and_then(Resource::as_host_endpoint);
                 let local = endpoint.filter(|endpoint| endpoint.node == self.settings.node);
                 self.bindings.set_endpoint(key, local);
                 self.sets.set_item(key, resource);
@@ -313,7 +309,7 @@ impl Calc {
             }
             Kind::WorkloadEndpoint => {
                 let resource = self.withhold(key, resource);
-                let endpoint = resource.as_deref().and_then(workload_endpoint);
+                let endpoint = resource.as_deref().and_then(Resource::as_workload_endpoint);
                 let local = endpoint.filter(|endpoint| endpoint.node == self.settings.node);
                 self.workloads.set_endpoint(key, local);
                 self.sets.set_item(key, resource);
@@ -323,23 +319,12 @@ impl Calc {
                 self.sets.set_item(key, resource);
             }
             Kind::Node => {
-                let node = resource.as_deref().and_then(|resource| {
-                    if let Resource::Node(node) = resource {
-                        Some(node.addresses.as_slice())
-                    } else {
-                        None
-                    }
-                });
-                self.pools.set_host(key, node);
+                let node = resource.as_deref().and_then(Resource::as_node);
+                let addresses = node.map(|node| node.addresses.as_slice());
+                self.pools.set_host(key, addresses);
             }
             Kind::IpPool => {
-                let pool = resource.as_deref().and_then(|resource| {
-                    if let Resource::IpPool(pool) = resource {
-                        Some(pool)
-                    } else {
-                        None
-                    }
-                });
+                let pool = resource.as_deref().and_then(Resource::as_ip_pool);
                 self.pools.set_pool(key, pool);
             }
             Kind::ClusterInformation
@@ -361,7 +346,7 @@ impl Calc {
         self.withheld.remove(key);
         let asks = resource
             .as_deref()
-            .and_then(workload_endpoint)
+            .and_then(Resource::as_workload_endpoint)
             .is_some_and(|endpoint| !endpoint.allow_spoofed_sources.is_empty());
         match self.settings.spoofed_sources {
             SpoofedSources::Refused if asks => {
@@ -381,22 +366,6 @@ impl SetMembers for Calc {
 
     fn members(&self, set: &SetId, family: Family) -> Vec<Member> {
         self.sets.members(set, family)
-    }
-}
-
-fn host_endpoint(resource: &Resource) -> Option<&HostEndpoint> {
-    if let Resource::HostEndpoint(endpoint) = resource {
-        Some(endpoint)
-    } else {
-        None
-    }
-}
-
-fn workload_endpoint(resource: &Resource) -> Option<&WorkloadEndpoint> {
-    if let Resource::WorkloadEndpoint(endpoint) = resource {
-        Some(endpoint)
-    } else {
-        None
     }
 }
 

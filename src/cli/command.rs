@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use super::failure::Failure;
-use super::{check, diff, explain, flush, get, render, run, version};
+use super::{check, diff, explain, flush, get, render, run, takeover, version};
 
 /// The name of the program that this one takes the place of.
 const FELIX: &str = "calico-felix";
@@ -39,6 +39,7 @@ enum Command {
     Get(get::Args),
     Explain(explain::Args),
     Flush(flush::Args),
+    Takeover(takeover::Args),
     Version(version::Args),
 }
 
@@ -80,6 +81,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Result<ExitCode, F
         Command::Get(args) => (get::run(args), 1),
         Command::Explain(args) => (explain::run(args), 2),
         Command::Flush(args) => (flush::run(args), 1),
+        Command::Takeover(args) => (takeover::run(args), 2),
         Command::Version(args) => (version::run(args), 1),
     };
     result.map_err(|error| Failure::new(error, trouble))

@@ -1,11 +1,11 @@
 //! `tortie flush`.
 
-use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 
+use super::confirm::{NOT_CONFIRMED, confirmed};
 use super::diff::reader;
 use super::output;
 use super::run::ConfigArgs;
@@ -33,9 +33,6 @@ pub(super) struct Args {
     configuration: ConfigArgs,
 }
 
-/// The exit code of a question that was not answered with yes.
-const NOT_CONFIRMED: u8 = 2;
-
 /// Removes the table, and our rule from the chains of the host's own firewall.
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let configuration = args.configuration.load(None);
@@ -53,7 +50,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         ));
         return Ok(ExitCode::SUCCESS);
     }
-    if !args.yes && !confirmed()? {
+    if !args.yes && !confirmed("this ends the protection of this host")? {
         return Ok(ExitCode::from(NOT_CONFIRMED));
     }
     // A daemon may have come while the question stood.
@@ -118,31 +115,4 @@ fn observe(kernel: &mut Netfilter) -> anyhow::Result<Observed> {
         );
     }
     Ok(observed)
-}
-
-/// Asks whoever sits at the terminal.
-fn confirmed() -> anyhow::Result<bool> {
-    if !io::stdin().is_terminal() {
-        output::note(format_args!(
-            "this ends the protection of this host, and nobody is here to confirm it: use --yes"
-        ));
-        return Ok(false);
-    }
-    let mut stderr = io::stderr().lock();
-    // Where the question cannot be shown there is still the answer.
-    let _ = write!(
-        stderr,
-        "This ends the protection of this host. Remove it? [y/N] "
-    );
-    let _ = stderr.flush();
-    let mut answer = String::new();
-    io::stdin()
-        .lock()
-        .read_line(&mut answer)
-        .context("read the answer")?;
-    let yes = matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes");
-    if !yes {
-        output::note(format_args!("nothing was removed"));
-    }
-    Ok(yes)
 }

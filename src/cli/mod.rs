@@ -7,6 +7,7 @@
 mod check;
 mod columns;
 mod command;
+mod confirm;
 mod diff;
 mod explain;
 mod explain_show;
@@ -21,6 +22,7 @@ mod run;
 mod show;
 mod show_rule;
 mod status;
+mod takeover;
 mod version;
 
 pub use command::main;

@@ -101,6 +101,19 @@ choice! {
 }
 
 choice! {
+    /// What becomes of what Felix has left in nftables.
+    FelixCleanup {
+        /// It is removed, unless a Felix lives.
+        #[default]
+        Remove = "Remove",
+        /// The log names it.
+        Advise = "Advise",
+        /// It is not looked for.
+        Off = "Off",
+    }
+}
+
+choice! {
     /// Form of the log lines.
     LogFormat {
         /// One line for people.

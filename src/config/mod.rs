@@ -35,8 +35,8 @@ mod tests;
 pub use changes::{ConfigChanges, Room, changes};
 pub use choices::{
     AllowAction, ChainInsertMode, ClientAuth, DatastoreKind, DenyAction, EndpointToHostAction,
-    EtcdScheme, FloatingIps, HostChainAccept, IpForwarding, LogFormat, LogLevel, NatExclusions,
-    NeighborDiscovery, ServiceLoopPrevention, SourceSpoofing, TableOwner, TimeUnit,
+    EtcdScheme, FelixCleanup, FloatingIps, HostChainAccept, IpForwarding, LogFormat, LogLevel,
+    NatExclusions, NeighborDiscovery, ServiceLoopPrevention, SourceSpoofing, TableOwner, TimeUnit,
 };
 pub use document::document;
 pub use failsafe::{FailsafePort, FailsafeProtocol};

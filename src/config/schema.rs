@@ -10,8 +10,8 @@ use ipnet::IpNet;
 
 use super::choices::{
     AllowAction, ChainInsertMode, ClientAuth, DatastoreKind, DenyAction, EndpointToHostAction,
-    EtcdScheme, FloatingIps, HostChainAccept, IpForwarding, LogFormat, LogLevel, NatExclusions,
-    NeighborDiscovery, ServiceLoopPrevention, SourceSpoofing, TableOwner, TimeUnit,
+    EtcdScheme, FelixCleanup, FloatingIps, HostChainAccept, IpForwarding, LogFormat, LogLevel,
+    NatExclusions, NeighborDiscovery, ServiceLoopPrevention, SourceSpoofing, TableOwner, TimeUnit,
 };
 use super::failsafe::FailsafePort;
 use crate::net::InterfacePattern;
@@ -213,6 +213,8 @@ pub struct RateLimit {
 pub struct KernelConfig {
     /// Whether the table belongs to the daemon's socket.
     pub table_owner: TableOwner,
+    /// What becomes of what Felix has left.
+    pub felix_cleanup: FelixCleanup,
     /// Time between two comparisons of rules with the kernel's; none if absent.
     pub refresh_interval: Option<Duration>,
     /// Time between two comparisons of set members with the kernel's; none if absent.

@@ -70,13 +70,18 @@ impl Host {
         if let Some(reason) = self.failsafe(packet, direction) {
             return Answer::new(Outcome::Allow, reason);
         }
-        match self.settings.neighbor_discovery {
-            NeighborDiscovery::Allow if packet.is_icmpv6_of(&NEIGHBOR_DISCOVERY) => {
-                return Answer::new(Outcome::Allow, Reason::NeighborDiscovery);
-            }
-            NeighborDiscovery::Allow | NeighborDiscovery::Policy => {}
+        if self.discovers_neighbors(packet) {
+            return Answer::new(Outcome::Allow, Reason::NeighborDiscovery);
         }
         self.tiers_and_profiles(packet, subject, direction)
+    }
+
+    /// Tells whether a packet is one without which IPv6 does not work on a link, and passes for that.
+    fn discovers_neighbors(&self, packet: &Packet) -> bool {
+        match self.settings.neighbor_discovery {
+            NeighborDiscovery::Allow => packet.is_icmpv6_of(&NEIGHBOR_DISCOVERY),
+            NeighborDiscovery::Policy => false,
+        }
     }
 
     /// Asks a host endpoint of the v1 form about traffic that passes through: as about its own, save that neighbour
@@ -136,6 +141,9 @@ impl Host {
         if let Some(reason) = failsafe {
             return Answer::new(Outcome::Continue, reason);
         }
+        if self.discovers_neighbors(packet) {
+            return Answer::new(Outcome::Continue, Reason::NeighborDiscovery);
+        }
         let mut logged = Vec::new();
         let asked = (&UNTRACKED[..], direction, Ends::Pass);
         let decided = self.tiers(packet, subject, asked, &mut logged);
@@ -152,6 +160,9 @@ impl Host {
         }
         if let Some(reason) = self.failsafe(packet, Direction::Ingress) {
             return Answer::new(Outcome::Allow, reason);
+        }
+        if self.discovers_neighbors(packet) {
+            return Answer::new(Outcome::Allow, Reason::NeighborDiscovery);
         }
         let mut logged = Vec::new();
         let asked = (&PRE_DNAT[..], Direction::Ingress, Ends::Pass);

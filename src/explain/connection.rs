@@ -46,13 +46,16 @@ impl Host {
             } else {
                 request.clone()
             };
+            let asked = answer_to(&request)
+                .filter(|_| translated && is_to_itself(&request))
+                .map(|reply| (reply.source, reply.content));
             answer_to(&seen).map(|mut reply| {
                 reply.state = if tracked {
                     ConntrackState::Established
                 } else {
                     unexpected_state(&reply)
                 };
-                self.packet(&reply)
+                self.walk(&reply, asked)
             })
         } else {
             None

@@ -109,19 +109,7 @@ pub(super) fn profile(resources: &Resources, id: &ProfileId) -> Option<Profile> 
             name: id.as_str().into(),
             form,
         };
-        match resources.get(&key)?.as_ref() {
-            Resource::Profile(profile) => Some(profile.clone()),
-            Resource::HostEndpoint(_)
-            | Resource::WorkloadEndpoint(_)
-            | Resource::Policy(_)
-            | Resource::StagedPolicy
-            | Resource::Tier(_)
-            | Resource::NetworkSet(_)
-            | Resource::Node(_)
-            | Resource::IpPool(_)
-            | Resource::FelixConfiguration(_)
-            | Resource::ClusterInformation(_) => None,
-        }
+        resources.get(&key)?.as_profile().cloned()
     };
     of_form(Form::V3).or_else(|| of_form(Form::V1))
 }

@@ -188,46 +188,18 @@ impl Host {
     fn local_host_endpoints(&self) -> impl Iterator<Item = (&ResourceKey, &HostEndpoint)> {
         self.resources
             .iter()
-            .filter_map(|(key, resource)| match resource.as_ref() {
-                Resource::HostEndpoint(endpoint) if endpoint.node == self.settings.node => {
-                    Some((key, endpoint))
-                }
-                Resource::HostEndpoint(_)
-                | Resource::WorkloadEndpoint(_)
-                | Resource::Policy(_)
-                | Resource::StagedPolicy
-                | Resource::Tier(_)
-                | Resource::Profile(_)
-                | Resource::NetworkSet(_)
-                | Resource::Node(_)
-                | Resource::IpPool(_)
-                | Resource::FelixConfiguration(_)
-                | Resource::ClusterInformation(_) => None,
-            })
+            .filter_map(|(key, resource)| Some((key, resource.as_host_endpoint()?)))
+            .filter(|(_, endpoint)| endpoint.node == self.settings.node)
     }
 
     /// Returns the workload endpoints of this host, save those whose interface no workload can have.
     fn local_workloads(&self) -> impl Iterator<Item = (&ResourceKey, &WorkloadEndpoint)> {
         self.resources
             .iter()
-            .filter_map(|(key, resource)| match resource.as_ref() {
-                Resource::WorkloadEndpoint(endpoint)
-                    if endpoint.node == self.settings.node
-                        && self.settings.is_workload(endpoint.interface.as_str()) =>
-                {
-                    Some((key, endpoint))
-                }
-                Resource::HostEndpoint(_)
-                | Resource::WorkloadEndpoint(_)
-                | Resource::Policy(_)
-                | Resource::StagedPolicy
-                | Resource::Tier(_)
-                | Resource::Profile(_)
-                | Resource::NetworkSet(_)
-                | Resource::Node(_)
-                | Resource::IpPool(_)
-                | Resource::FelixConfiguration(_)
-                | Resource::ClusterInformation(_) => None,
+            .filter_map(|(key, resource)| Some((key, resource.as_workload_endpoint()?)))
+            .filter(|(_, endpoint)| {
+                endpoint.node == self.settings.node
+                    && self.settings.is_workload(endpoint.interface.as_str())
             })
     }
 }
@@ -244,20 +216,11 @@ impl Subject<'_> {
 
 /// Tells whether a resource counts as absent because of what is configured.
 fn is_invalid(settings: &Settings, resource: &Resource) -> bool {
-    match resource {
-        Resource::WorkloadEndpoint(endpoint) => match settings.source_spoofing {
-            SourceSpoofing::Disabled => !endpoint.allow_spoofed_sources.is_empty(),
-            SourceSpoofing::Any => false,
-        },
-        Resource::HostEndpoint(_)
-        | Resource::Policy(_)
-        | Resource::StagedPolicy
-        | Resource::Tier(_)
-        | Resource::Profile(_)
-        | Resource::NetworkSet(_)
-        | Resource::Node(_)
-        | Resource::IpPool(_)
-        | Resource::FelixConfiguration(_)
-        | Resource::ClusterInformation(_) => false,
+    let asks = resource
+        .as_workload_endpoint()
+        .is_some_and(|endpoint| !endpoint.allow_spoofed_sources.is_empty());
+    match settings.source_spoofing {
+        SourceSpoofing::Disabled => asks,
+        SourceSpoofing::Any => false,
     }
 }

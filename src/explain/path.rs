@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use super::chain::Answer;
 use super::host::{Host, List};
 use super::journey::{BuiltIn, Hook, Journey, Outcome, Reason, Step, Verdict};
-use super::packet::{ConntrackState, Packet};
+use super::packet::{ConntrackState, Content, Packet};
 use super::settings::{DenyAction, ToHostAction};
 use crate::model::{Direction, ResourceKey};
 use crate::net::{Family, InterfaceName, Protocol};
@@ -25,9 +25,16 @@ const DNS: u16 = 53;
 impl Host {
     /// Tells what becomes of a packet, and why.
     pub fn packet(&self, packet: &Packet) -> Journey {
+        self.walk(packet, None)
+    }
+
+    /// Tells what becomes of a packet whose source is given back what was asked, which the kernel does after
+    /// routing: a host that answers itself then sees that.
+    pub(super) fn walk(&self, packet: &Packet, asked: Option<(IpAddr, Content)>) -> Journey {
         let mut way = Way {
             host: self,
             packet: packet.clone(),
+            asked,
             early: false,
             untracked: false,
             steps: Vec::new(),
@@ -46,23 +53,24 @@ impl Host {
         }
     }
 
-    /// Returns what a denial in this place looks like: the kernel cannot refuse after routing, and what is
-    /// configured for packets from workloads to this host is to drop them.
+    /// Returns what a denial in this place looks like: the kernel cannot refuse after routing, an error for a packet
+    /// without a connection would not get out, and what is configured for packets from workloads to this host is
+    /// to drop them.
     fn refusal(&self, step: &Step) -> Option<DenyAction> {
         match step.outcome {
             Outcome::Allow | Outcome::AllowEarly | Outcome::Continue => return None,
             Outcome::Deny => {}
         }
         match step.hook {
-            Hook::OutputDnat | Hook::ToHost => Some(DenyAction::Drop),
-            Hook::RawPrerouting
-            | Hook::PreDnat
+            Hook::RawPrerouting | Hook::RawOutput | Hook::OutputDnat | Hook::ToHost => {
+                Some(DenyAction::Drop)
+            }
+            Hook::PreDnat
             | Hook::Input
             | Hook::ForwardHostIn
             | Hook::ForwardWorkloadFrom
             | Hook::ForwardWorkloadTo
             | Hook::ForwardHostOut
-            | Hook::RawOutput
             | Hook::Output => Some(self.settings.deny),
         }
     }
@@ -73,6 +81,8 @@ struct Way<'h> {
     host: &'h Host,
     /// The packet as the present hook sees it.
     packet: Packet,
+    /// The source, with what follows the addresses, that the packet is given once it has left.
+    asked: Option<(IpAddr, Content)>,
     /// Whether untracked or pre-DNAT policy has allowed it since it came in or was made.
     early: bool,
     /// Whether untracked policy has let it bypass connection tracking.
@@ -108,6 +118,7 @@ impl Way<'_> {
                 };
                 self.output(&output)?;
                 if Some(&output) == loopback.as_ref() {
+                    self.give_back();
                     self.prerouting(&output)?;
                     self.input(&output)?;
                 }
@@ -264,6 +275,16 @@ impl Way<'_> {
             return self.left_alone(hook, interface);
         };
         self.answer(hook, interface, key, answer)
+    }
+
+    /// Gives the source of an answer the address that was asked, which only connection tracking can.
+    fn give_back(&mut self) {
+        if let Some((source, content)) = self.asked.take()
+            && self.packet.state.has_entry()
+        {
+            self.packet.source = source;
+            self.packet.content = content;
+        }
     }
 
     /// Translates the destination, which only connection tracking can.

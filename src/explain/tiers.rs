@@ -2,7 +2,7 @@
 
 use super::host::Host;
 use crate::model::{
-    DEFAULT_TIER, Direction, EndOfTier, Form, Kind, LabelMap, Order, Policy, PolicyKind, Resource,
+    DEFAULT_TIER, Direction, EndOfTier, Form, Kind, LabelMap, Order, Policy, PolicyKind,
     ResourceKey, Tier, TierName,
 };
 
@@ -70,19 +70,7 @@ impl Host {
     fn policies(&self) -> impl Iterator<Item = (&ResourceKey, &Policy)> {
         self.resources
             .iter()
-            .filter_map(|(key, resource)| match resource.as_ref() {
-                Resource::Policy(policy) => Some((key, policy)),
-                Resource::HostEndpoint(_)
-                | Resource::WorkloadEndpoint(_)
-                | Resource::StagedPolicy
-                | Resource::Tier(_)
-                | Resource::Profile(_)
-                | Resource::NetworkSet(_)
-                | Resource::Node(_)
-                | Resource::IpPool(_)
-                | Resource::FelixConfiguration(_)
-                | Resource::ClusterInformation(_) => None,
-            })
+            .filter_map(|(key, resource)| Some((key, resource.as_policy()?)))
     }
 
     fn place_of(&self, name: &TierName) -> (Place, EndOfTier) {
@@ -104,19 +92,7 @@ impl Host {
                 name: name.as_str().into(),
                 form,
             };
-            match self.resources.get(&key)?.as_ref() {
-                Resource::Tier(tier) => Some(tier.clone()),
-                Resource::HostEndpoint(_)
-                | Resource::WorkloadEndpoint(_)
-                | Resource::Policy(_)
-                | Resource::StagedPolicy
-                | Resource::Profile(_)
-                | Resource::NetworkSet(_)
-                | Resource::Node(_)
-                | Resource::IpPool(_)
-                | Resource::FelixConfiguration(_)
-                | Resource::ClusterInformation(_) => None,
-            }
+            self.resources.get(&key)?.as_tier().cloned()
         };
         of_form(Form::V3).or_else(|| of_form(Form::V1))
     }

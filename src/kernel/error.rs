@@ -94,6 +94,38 @@ pub enum KernelError {
         /// How often it was tried.
         attempts: u32,
     },
+    /// Something of Felix's that was not to be removed; nothing has changed.
+    #[error("remove what Felix has left: {object}")]
+    Leftover {
+        /// What could not be removed.
+        object: String,
+        /// Why.
+        #[source]
+        source: Errno,
+    },
+    /// Others changed the ruleset each time that what Felix has left was to be read or removed.
+    #[error(
+        "read or remove what Felix has left: the ruleset changed during each of {attempts} attempts"
+    )]
+    LeftoversUnsettled {
+        /// How often it was tried.
+        attempts: u32,
+    },
+    /// More chains or rules than any Felix makes.
+    #[error("read what Felix has left: there are more than {most} chains or rules")]
+    TooManyLeftovers {
+        /// How many are taken.
+        most: usize,
+    },
+    /// A listing of the kernel's that cannot be read.
+    #[error("read {path}")]
+    Listing {
+        /// The file.
+        path: &'static str,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// Ownership was demanded of a kernel without it.
     #[error(
         "TableOwner=Enabled: this kernel cannot keep an owned table when its owner ends (needs 6.9)"

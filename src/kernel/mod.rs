@@ -1,9 +1,10 @@
 //! The `kernel` room: the one place that knows netlink bytes of `nf_tables`.
 //!
 //! In: plans. Out: a transaction that was committed, or an error that names our object; and what the kernel
-//! holds, as a catalogue. May touch: `nft`, `net`, the netfilter socket, the lock file, `/proc`. Absent: Calico,
-//! the choice of what to change.
+//! holds, as a catalogue. May touch: `nft`, `net`, the netfilter socket, the lock file, `/proc`,
+//! `/sys/module`. Absent: Calico's resources, the choice of what to change.
 
+mod comments;
 mod decode;
 mod encode;
 mod error;
@@ -11,6 +12,7 @@ mod error;
 #[doc(hidden)]
 pub mod fake;
 mod host_chains;
+mod leftovers;
 mod lock;
 mod netfilter;
 mod observe;
@@ -25,6 +27,10 @@ pub use error::{CommitError, KernelError, Refusal, Refusals, UnknownReason};
 pub use host_chains::{
     Accepted, Advice, Change, HostChain, HostChains, HostFamily, HostFirewall, HostPolicy, Place,
     Remedy, Report, Wanted, advice,
+};
+pub use leftovers::{
+    ChainFate, Elsewhere, FelixChain, FelixLeftovers, FelixRule, FelixTable, Held, Leftovers,
+    SharedTable, elsewhere, live_felix,
 };
 pub use lock::{LOCK_DIRECTORY, LockError, LockHolder, NamespaceLock};
 pub use netfilter::{Committed, Kernel, Netfilter, Settings};

@@ -18,6 +18,7 @@ use nix::sys::time::TimeVal;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags};
 
 use super::decode::{Message, Messages, exact};
+use super::encode::bound::BoundBytes;
 use super::encode::buffer::{Buffer, Header};
 use super::encode::consts::netlink;
 use super::error::KernelError;
@@ -68,6 +69,44 @@ pub(super) enum Received<'a> {
     Nothing,
     /// The kernel dropped answers because the receive buffer was full.
     Overrun,
+}
+
+/// What the kernel said to a batch.
+#[derive(Debug, Default)]
+struct Answer {
+    /// Whether its last message was done; it says so also where another was refused.
+    acknowledged: bool,
+    /// The messages that it refused, by their sequence numbers.
+    refused: Vec<(u32, Errno)>,
+}
+
+/// What became of a batch.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// All of it was done.
+    Done,
+    /// It was refused for these messages, and nothing was done.
+    Refused(Vec<(u32, Errno)>),
+    /// Somebody changed the ruleset since it was read, or it is not known what came of it: read again.
+    Again,
+}
+
+impl Answer {
+    /// Says what became of the batch.
+    fn outcome(self) -> Outcome {
+        let stale = |(_, errno): &(u32, Errno)| {
+            matches!(errno, Errno::ERESTART | Errno::EAGAIN | Errno::EINTR)
+        };
+        if self.refused.iter().any(stale) {
+            Outcome::Again
+        } else if !self.refused.is_empty() {
+            Outcome::Refused(self.refused)
+        } else if self.acknowledged {
+            Outcome::Done
+        } else {
+            Outcome::Again
+        }
+    }
 }
 
 /// How a dump ended.
@@ -223,6 +262,27 @@ impl Socket {
             Err(Errno::EINTR | Errno::EAGAIN) => Ok(Dump::Interrupted),
             Err(source) => Err(KernelError::Refused { what, source }),
         }
+    }
+
+    /// Sends a batch and takes what the kernel says to it.
+    pub(super) fn transact(&mut self, batch: &BoundBytes) -> Result<Outcome, KernelError> {
+        self.send(&batch.bytes)?;
+        let mut answer = Answer::default();
+        // The kernel has handled the batch by now: all answers are there.
+        while let Ok(Received::Datagram(bytes)) = self.receive(Wait::No) {
+            let ours = Messages(bytes).filter(|m| batch.sequences.contains(&m.sequence));
+            for message in ours {
+                match message.reply() {
+                    Some(reply) if reply.errno == 0 => answer.acknowledged = true,
+                    Some(reply) => {
+                        let errno = Errno::from_raw(reply.errno);
+                        answer.refused.push((message.sequence, errno));
+                    }
+                    None => {}
+                }
+            }
+        }
+        Ok(answer.outcome())
     }
 
     fn request(

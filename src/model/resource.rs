@@ -38,6 +38,71 @@ pub enum Resource {
     ClusterInformation(ClusterInformation),
 }
 
+impl Resource {
+    /// Returns the host endpoint that this is.
+    pub fn as_host_endpoint(&self) -> Option<&HostEndpoint> {
+        if let Self::HostEndpoint(endpoint) = self {
+            Some(endpoint)
+        } else {
+            None
+        }
+    }
+
+    /// Returns the workload endpoint that this is.
+    pub fn as_workload_endpoint(&self) -> Option<&WorkloadEndpoint> {
+        if let Self::WorkloadEndpoint(endpoint) = self {
+            Some(endpoint)
+        } else {
+            None
+        }
+    }
+
+    /// Returns the policy that this is.
+    pub fn as_policy(&self) -> Option<&Policy> {
+        if let Self::Policy(policy) = self {
+            Some(policy)
+        } else {
+            None
+        }
+    }
+
+    /// Returns the tier that this is.
+    pub fn as_tier(&self) -> Option<&Tier> {
+        if let Self::Tier(tier) = self {
+            Some(tier)
+        } else {
+            None
+        }
+    }
+
+    /// Returns the profile that this is.
+    pub fn as_profile(&self) -> Option<&Profile> {
+        if let Self::Profile(profile) = self {
+            Some(profile)
+        } else {
+            None
+        }
+    }
+
+    /// Returns the host that this is.
+    pub fn as_node(&self) -> Option<&Node> {
+        if let Self::Node(node) = self {
+            Some(node)
+        } else {
+            None
+        }
+    }
+
+    /// Returns the pool that this is.
+    pub fn as_ip_pool(&self) -> Option<&IpPool> {
+        if let Self::IpPool(pool) = self {
+            Some(pool)
+        } else {
+            None
+        }
+    }
+}
+
 /// One change of the datastore.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Update {

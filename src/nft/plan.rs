@@ -1,4 +1,4 @@
-//! A plan: what one transaction does, in the order in which it does it, and the two plans of a change.
+//! A plan: what one transaction does, in the order in which it does it, and the plans of a change.
 
 use std::fmt;
 use std::sync::Arc;
@@ -107,8 +107,8 @@ impl Plan {
 
 /// The transactions that lead to what is wanted, each committed after the one before it.
 ///
-/// Where the second is refused after the first was committed, nothing that packets see has changed; what was
-/// prepared is used or removed by the next plan of [`Extent::Whole`](super::Extent::Whole).
+/// Where one is refused, nothing that packets see has changed; what was prepared by then is used or removed by the
+/// next plan of [`Extent::Whole`](super::Extent::Whole).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Plans {
     /// Takes over a table that is there and belongs to nobody; empty where there is none, or it is ours. By

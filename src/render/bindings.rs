@@ -164,9 +164,10 @@ fn host_verdict(
     endpoints: &Endpoints,
     settings: &Settings,
 ) -> Verdict {
+    // One that is not known would lead to a chain that is not there, which no plan lets happen.
     let asked = endpoints
         .get(id)
-        .is_some_and(|policies| endpoint::is_asked(place, policies, settings));
+        .is_none_or(|policies| endpoint::is_asked(place, policies, settings));
     if asked {
         Verdict::Goto(names::endpoint(place, id))
     } else {

@@ -94,10 +94,7 @@ impl Dispatch {
             | Base::ForwardToWorkload
             | Base::ForwardHostOut
             | Base::Output
-            | Base::OutputDnat
-            | Base::NatPrerouting
-            | Base::NatOutput
-            | Base::NatPostrouting => {}
+            | Base::OutputDnat => {}
         }
         if !settings.ipv6 {
             rules.push(Rule::new(
@@ -139,31 +136,8 @@ impl Dispatch {
             Base::ForwardFromWorkload => workloads(Place::FromWorkload, settings, &mut rules),
             Base::ForwardToWorkload => workloads(Place::ToWorkload, settings, &mut rules),
             Base::ForwardHostOut => self.hosts(Place::ForwardOut, None, &mut rules),
-            Base::Output => {
-                if self.is_early_used() {
-                    rules.push(honour_early(settings));
-                }
-                leave_workloads(InterfaceSide::Output, settings, &mut rules);
-                // Only presence is tested: a packet without a connection has no such bit to compare.
-                rules.push(Rule::new(
-                    "judged after routing, by its final interface",
-                    vec![Expr::CtStatus(ct_status::DNAT), accept()],
-                ));
-                self.hosts(Place::HostOut, None, &mut rules);
-            }
-            Base::OutputDnat => {
-                rules.push(Rule::new(
-                    "forwarded",
-                    vec![Expr::HasInputInterface, accept()],
-                ));
-                leave_workloads(InterfaceSide::Output, settings, &mut rules);
-                let place = match settings.deny {
-                    DenyAction::Drop => Place::HostOut,
-                    DenyAction::Reject => Place::HostDnat,
-                };
-                self.hosts(place, Some(&Expr::CtStatus(ct_status::DNAT)), &mut rules);
-            }
-            Base::NatPrerouting | Base::NatOutput | Base::NatPostrouting => {}
+            Base::Output => self.output(settings, &mut rules),
+            Base::OutputDnat => self.output_dnat(settings, &mut rules),
         }
         base.chain(settings.position, rules)
     }
@@ -188,7 +162,8 @@ impl Dispatch {
             let exprs = vec![
                 workload_interface(side, prefix),
                 Expr::NoReversePath,
-                deny(settings.deny),
+                // In silence: an error would go to whoever really has the address.
+                Expr::Verdict(Verdict::Drop),
             ];
             rules.push(Rule::new("a source that is not the workload's", exprs));
         }
@@ -214,6 +189,40 @@ impl Dispatch {
             vec![early, accept()],
         ));
         self.hosts(Place::PreDnat, None, rules);
+    }
+
+    /// Adds the rules of what this host sends.
+    fn output(&self, settings: &Settings, rules: &mut Vec<Rule>) {
+        if !self.is_in_use(Place::HostOut) {
+            return;
+        }
+        if self.is_early_used() {
+            rules.push(honour_early(settings));
+        }
+        leave_workloads(InterfaceSide::Output, settings, rules);
+        // Only presence is tested: a packet without a connection has no such bit to compare.
+        rules.push(Rule::new(
+            "judged after routing, by its final interface",
+            vec![Expr::CtStatus(ct_status::DNAT), accept()],
+        ));
+        self.hosts(Place::HostOut, None, rules);
+    }
+
+    /// Adds the rules of what this host sends to a translated destination, by its final interface.
+    fn output_dnat(&self, settings: &Settings, rules: &mut Vec<Rule>) {
+        let place = match settings.deny {
+            DenyAction::Drop => Place::HostOut,
+            DenyAction::Reject => Place::HostDnat,
+        };
+        if !self.is_in_use(place) {
+            return;
+        }
+        rules.push(Rule::new(
+            "forwarded",
+            vec![Expr::HasInputInterface, accept()],
+        ));
+        leave_workloads(InterfaceSide::Output, settings, rules);
+        self.hosts(place, Some(&Expr::CtStatus(ct_status::DNAT)), rules);
     }
 
     /// Tells whether untracked or pre-DNAT policy can have accepted a packet.

@@ -96,14 +96,12 @@ pub(super) fn lists<'a>(
 enum End {
     /// The profiles, then refusal.
     Profiles,
-    /// Nothing is decided; other tables are not told that the packet is accepted.
+    /// Nothing: the packet goes on.
     Undecided,
-    /// The packet is accepted.
-    Accepted,
 }
 
 /// Returns what follows the policies of an endpoint at a place.
-fn end(place: Place, id: &EndpointId, policies: &EndpointPolicies) -> End {
+fn end(place: Place, id: &EndpointId) -> End {
     match place {
         Place::HostIn
         | Place::HostOut
@@ -112,14 +110,7 @@ fn end(place: Place, id: &EndpointId, policies: &EndpointPolicies) -> End {
         | Place::ToWorkload => End::Profiles,
         Place::ForwardIn | Place::ForwardOut => match Forwarding::of(id.form) {
             Forwarding::AsOwnTraffic => End::Profiles,
-            Forwarding::ByPolicy => {
-                let forward = &policies.forward;
-                if forward.ingress.is_empty() && forward.egress.is_empty() {
-                    End::Accepted
-                } else {
-                    End::Undecided
-                }
-            }
+            Forwarding::ByPolicy => End::Undecided,
         },
         Place::RawIn | Place::RawOut | Place::PreDnat => End::Undecided,
     }
@@ -135,7 +126,12 @@ pub(super) fn chain(
 ) -> Arc<Chain> {
     let path = path(place);
     let refusal = deny(settings.refusal(path));
-    let mut rules = before_policy(place, id, settings);
+    let marks_accepted = marks_accepted(place, id, policies, settings);
+    let mut rules = other_side(place, id, settings);
+    if marks_accepted {
+        rules.extend(shared::accepted(settings));
+    }
+    before_policy(place, id, settings, &mut rules);
     let mut ended = false;
     for tier in lists(place, id, policies) {
         if tier_rules(path, tier, passing, settings, &mut rules) == AfterTier::Nothing {
@@ -144,43 +140,45 @@ pub(super) fn chain(
         }
     }
     if !ended {
-        match end(place, id, policies) {
+        match end(place, id) {
             End::Profiles => {
                 let profiles = policies.profiles.iter();
                 rules.extend(profiles.map(|profile| jump(names::profile(path, profile))));
                 let comment = "no policy or profile has accepted";
                 rules.push(Rule::new(comment, vec![refusal]));
             }
-            End::Undecided if marks_accepted(place, settings) => {
+            End::Undecided if marks_accepted => {
                 let exprs = vec![marks::clear(settings.marks.accepted())];
                 rules.push(Rule::new("no policy has decided", exprs));
             }
-            End::Undecided | End::Accepted => {}
+            End::Undecided => {}
         }
     }
     Arc::new(Chain::new(names::endpoint(place, id), None, rules))
 }
 
-/// Tells whether other tables are told what is accepted at a place.
-fn marks_accepted(place: Place, settings: &Settings) -> bool {
-    match place {
-        Place::HostIn
-        | Place::HostOut
-        | Place::ForwardIn
-        | Place::ForwardOut
-        | Place::FromWorkload
-        | Place::ToWorkload => settings.allow == AllowAction::Accept,
+/// Tells whether other tables are told what is accepted at a place: what policy accepts, and nothing that no
+/// policy was asked about.
+fn marks_accepted(
+    place: Place,
+    id: &EndpointId,
+    policies: &EndpointPolicies,
+    settings: &Settings,
+) -> bool {
+    let asks = match place {
+        Place::HostIn | Place::HostOut | Place::FromWorkload | Place::ToWorkload => true,
+        Place::ForwardIn | Place::ForwardOut => match end(place, id) {
+            End::Profiles => true,
+            End::Undecided => !lists(place, id, policies).is_empty(),
+        },
         Place::HostDnat | Place::RawIn | Place::RawOut | Place::PreDnat => false,
-    }
+    };
+    asks && settings.allow == AllowAction::Accept
 }
 
-/// Makes the rules that stand before policy: the other side, known connections, what stays open.
-fn before_policy(place: Place, id: &EndpointId, settings: &Settings) -> Vec<Rule> {
+/// Adds the rules that stand before policy: known connections, and what stays open.
+fn before_policy(place: Place, id: &EndpointId, settings: &Settings, rules: &mut Vec<Rule>) {
     let refusal = || deny(settings.refusal(path(place)));
-    let mut rules = other_side(place, id, settings);
-    if marks_accepted(place, settings) {
-        rules.extend(shared::accepted(settings));
-    }
     let tracked = !matches!(place, Place::RawIn | Place::RawOut);
     if tracked {
         let known = ct_state::ESTABLISHED | ct_state::RELATED;
@@ -204,7 +202,16 @@ fn before_policy(place: Place, id: &EndpointId, settings: &Settings) -> Vec<Rule
         | (Place::FromWorkload | Place::ToWorkload, _) => None,
     };
     rules.extend(failsafe.map(|shared| jump(shared.name())));
-    let on_link = matches!(place, Place::HostIn | Place::HostOut | Place::HostDnat);
+    let on_link = match place {
+        Place::HostIn
+        | Place::HostOut
+        | Place::HostDnat
+        | Place::RawIn
+        | Place::RawOut
+        | Place::PreDnat => true,
+        // Nothing of a link is forwarded, and workloads have rules of their own.
+        Place::ForwardIn | Place::ForwardOut | Place::FromWorkload | Place::ToWorkload => false,
+    };
     if on_link && shared::discovers_neighbors(settings) {
         rules.push(jump(Shared::NeighborDiscovery.name()));
     }
@@ -225,7 +232,6 @@ fn before_policy(place: Place, id: &EndpointId, settings: &Settings) -> Vec<Rule
             Refused::No => {}
         }
     }
-    rules
 }
 
 /// Makes the rules that leave alone what an endpoint in v1 form does not judge: traffic to and from workloads.

@@ -166,7 +166,7 @@ impl Forwarding {
     }
 }
 
-/// The base chains.
+/// The base chains of policy, which are always there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Base {
     /// Everything that comes in, before connection tracking.
@@ -191,17 +191,52 @@ pub(super) enum Base {
     Output,
     /// Traffic from this host whose destination was translated: only after routing is its interface known.
     OutputDnat,
+}
+
+/// The base chains of translation, each there only where it has a rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum NatBase {
     /// New connections that come in: their destinations are translated.
-    NatPrerouting,
+    Prerouting,
     /// New connections of this host: their destinations are translated.
-    NatOutput,
+    Output,
     /// New connections that go out: their sources are translated.
-    NatPostrouting,
+    Postrouting,
+}
+
+impl NatBase {
+    /// All of them.
+    pub(super) const ALL: [Self; 3] = [Self::Prerouting, Self::Output, Self::Postrouting];
+
+    /// Returns the chain's name.
+    pub(super) fn name(self) -> ChainName {
+        names::chain(match self {
+            Self::Prerouting => "nat-prerouting",
+            Self::Output => "nat-output",
+            Self::Postrouting => "nat-postrouting",
+        })
+    }
+
+    /// Makes the chain with its rules.
+    pub(super) fn chain(self, rules: Vec<Rule>) -> Arc<Chain> {
+        let (hook, priority) = match self {
+            Self::Prerouting => (Hook::Prerouting, -100),
+            Self::Output => (Hook::Output, -100),
+            // Behind `kube-proxy`, whose masquerading comes first.
+            Self::Postrouting => (Hook::Postrouting, 110),
+        };
+        let base = BaseChain {
+            kind: ChainType::Nat,
+            hook,
+            priority,
+        };
+        Arc::new(Chain::new(self.name(), Some(base), rules))
+    }
 }
 
 impl Base {
-    /// The base chains of policy, which are always there.
-    pub(super) const OF_POLICY: [Self; 11] = [
+    /// All of them.
+    pub(super) const ALL: [Self; 11] = [
         Self::RawPrerouting,
         Self::RawOutput,
         Self::PreDnat,
@@ -214,9 +249,6 @@ impl Base {
         Self::Output,
         Self::OutputDnat,
     ];
-    /// The base chains of translation, each there only where it has a rule.
-    pub(super) const OF_NAT: [Self; 3] =
-        [Self::NatPrerouting, Self::NatOutput, Self::NatPostrouting];
 
     /// Returns the chain's name.
     pub(super) fn name(self) -> ChainName {
@@ -232,34 +264,27 @@ impl Base {
             Self::ForwardHostOut => "forward-hep-out",
             Self::Output => "output",
             Self::OutputDnat => "output-dnat",
-            Self::NatPrerouting => "nat-prerouting",
-            Self::NatOutput => "nat-output",
-            Self::NatPostrouting => "nat-postrouting",
         })
     }
 
     /// Makes the chain with its rules.
     pub(super) fn chain(self, position: ChainPosition, rules: Vec<Rule>) -> Arc<Chain> {
         let filter = |place| filter_priority(position, place);
-        let (kind, hook, priority) = match self {
-            Self::RawPrerouting => (ChainType::Filter, Hook::Prerouting, -300),
-            Self::RawOutput => (ChainType::Filter, Hook::Output, -300),
-            Self::PreDnat => (ChainType::Filter, Hook::Prerouting, -150),
-            Self::InputPolicy => (ChainType::Filter, Hook::Input, filter(0)),
-            Self::InputToHost => (ChainType::Filter, Hook::Input, filter(1)),
-            Self::ForwardHostIn => (ChainType::Filter, Hook::Forward, filter(0)),
-            Self::ForwardFromWorkload => (ChainType::Filter, Hook::Forward, filter(1)),
-            Self::ForwardToWorkload => (ChainType::Filter, Hook::Forward, filter(2)),
-            Self::ForwardHostOut => (ChainType::Filter, Hook::Forward, filter(LAST_FILTER)),
-            Self::Output => (ChainType::Filter, Hook::Output, filter(0)),
-            Self::OutputDnat => (ChainType::Filter, Hook::Postrouting, -150),
-            Self::NatPrerouting => (ChainType::Nat, Hook::Prerouting, -100),
-            Self::NatOutput => (ChainType::Nat, Hook::Output, -100),
-            // Behind `kube-proxy`, whose masquerading comes first.
-            Self::NatPostrouting => (ChainType::Nat, Hook::Postrouting, 110),
+        let (hook, priority) = match self {
+            Self::RawPrerouting => (Hook::Prerouting, -300),
+            Self::RawOutput => (Hook::Output, -300),
+            Self::PreDnat => (Hook::Prerouting, -150),
+            Self::InputPolicy => (Hook::Input, filter(0)),
+            Self::InputToHost => (Hook::Input, filter(1)),
+            Self::ForwardHostIn => (Hook::Forward, filter(0)),
+            Self::ForwardFromWorkload => (Hook::Forward, filter(1)),
+            Self::ForwardToWorkload => (Hook::Forward, filter(2)),
+            Self::ForwardHostOut => (Hook::Forward, filter(LAST_FILTER)),
+            Self::Output => (Hook::Output, filter(0)),
+            Self::OutputDnat => (Hook::Postrouting, -150),
         };
         let base = BaseChain {
-            kind,
+            kind: ChainType::Filter,
             hook,
             priority,
         };

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
-use super::layout::Base;
+use super::layout::NatBase;
 use super::settings::{NatExclusions, Settings};
-use crate::calc::{NatPools, WorkloadInterface};
+use crate::calc::{AdminState, NatPools, WorkloadInterface};
 use crate::model::NatMapping;
 use crate::net::{Family, InterfaceName, PortRange, Protocol, host_net};
 use crate::nft::{Comparison, Expr, InterfaceSide, Key, Rule, SetName, Side};
@@ -20,7 +20,7 @@ const METADATA_PORT: u16 = 80;
 
 /// Makes the rules of a base chain of translation. `nets` gives a set of nets of one family its name.
 pub(super) fn rules(
-    base: Base,
+    base: NatBase,
     pools: &NatPools,
     workloads: &BTreeMap<InterfaceName, Arc<WorkloadInterface>>,
     settings: &Settings,
@@ -28,7 +28,10 @@ pub(super) fn rules(
 ) -> Vec<Rule> {
     // Of several endpoints with one floating address the first by address has it.
     let mut floating: BTreeMap<IpAddr, IpAddr> = BTreeMap::new();
-    for mapping in workloads.values().flat_map(|workload| &workload.floating) {
+    let up = workloads
+        .values()
+        .filter(|workload| workload.state == AdminState::Up);
+    for mapping in up.flat_map(|workload| &workload.floating) {
         let NatMapping { internal, external } = mapping;
         if settings.ipv6 || external.is_ipv4() {
             let known = floating.entry(*external).or_insert(*internal);
@@ -36,28 +39,17 @@ pub(super) fn rules(
         }
     }
     match base {
-        Base::NatPrerouting => {
+        NatBase::Prerouting => {
             let mut rules = to_floating(&floating);
             rules.extend(metadata(settings));
             rules
         }
-        Base::NatOutput => to_floating(&floating),
-        Base::NatPostrouting => {
+        NatBase::Output => to_floating(&floating),
+        NatBase::Postrouting => {
             let mut rules = hairpin(&floating);
             rules.extend(outgoing(pools, settings, nets));
             rules
         }
-        Base::RawPrerouting
-        | Base::RawOutput
-        | Base::PreDnat
-        | Base::InputPolicy
-        | Base::InputToHost
-        | Base::ForwardHostIn
-        | Base::ForwardFromWorkload
-        | Base::ForwardToWorkload
-        | Base::ForwardHostOut
-        | Base::Output
-        | Base::OutputDnat => Vec::new(),
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::bindings::Bindings;
 use super::endpoint;
-use super::layout::{Base, Path, Shared};
+use super::layout::{Base, NatBase, Path, Shared};
 use super::names;
 use super::nat;
 use super::policy::{self, Passing, any_pass};
@@ -412,7 +412,7 @@ impl Renderer {
             self.write_where_different(Shared::SpoofedSources.name(), spoofed, out);
         }
         if self.bindings.take_moved() || !self.started {
-            for base in Base::OF_POLICY {
+            for base in Base::ALL {
                 let chain = self.bindings.dispatch().base_chain(base, &self.settings);
                 self.write_where_different(base.name(), Some(chain), out);
             }
@@ -427,7 +427,7 @@ impl Renderer {
         if self.started && changes.pools.is_none() && changes.workloads.is_empty() {
             return;
         }
-        for base in Base::OF_NAT {
+        for base in NatBase::ALL {
             let mut references = BTreeSet::new();
             let book = &mut self.book;
             let mut nets = |family, nets: Vec<_>| {
@@ -439,8 +439,7 @@ impl Renderer {
             let workloads = self.bindings.workloads();
             let rules = nat::rules(base, &self.pools, workloads, &self.settings, &mut nets);
             self.book.refer(&base.name(), references);
-            let position = self.settings.position;
-            let chain = (!rules.is_empty()).then(|| base.chain(position, rules));
+            let chain = (!rules.is_empty()).then(|| base.chain(rules));
             self.write_where_different(base.name(), chain, out);
         }
     }

@@ -155,8 +155,9 @@ impl Settings {
     /// Returns how packets are refused on a way.
     pub(super) fn refusal(&self, path: Path) -> DenyAction {
         match path {
-            Path::In | Path::Out | Path::RawIn | Path::RawOut | Path::PreDnat => self.deny,
-            Path::Dnat => DenyAction::Drop,
+            Path::In | Path::Out | Path::PreDnat => self.deny,
+            // An error for a packet without a connection belongs to none either, and would not get out.
+            Path::RawIn | Path::RawOut | Path::Dnat => DenyAction::Drop,
         }
     }
 }

@@ -6,6 +6,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::mpsc;
 use std::thread;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use rtnetlink::packet_core::{NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST};
@@ -20,6 +21,8 @@ use crate::net::Family;
 
 /// How often it is tried before a warning takes the place of success.
 const ATTEMPTS: u32 = 4;
+/// How much longer each pause between them is than the one before.
+const PAUSE: Duration = Duration::from_millis(50);
 /// `IPCTNL_MSG_CT_NEW` of `linux/netfilter/nfnetlink_conntrack.h`, in the subsystem of conntrack.
 const CT_NEW: u16 = 1 << 8;
 /// `IPCTNL_MSG_CT_GET`, likewise.
@@ -71,17 +74,15 @@ impl Forgetter {
     /// Asks for the connections of these addresses to be deleted.
     pub(super) fn forget(&self, addresses: BTreeSet<IpAddr>) {
         if !addresses.is_empty() {
-            // The thread ends with the receiver alone, which is in the same place as the sender.
+            // Where the thread has ended, `done` says so.
             let _ = self.requests.send(addresses);
         }
     }
 
-    /// Waits until connections have been deleted, and returns whose.
-    pub(super) async fn done(&mut self) -> BTreeSet<IpAddr> {
-        match self.done.recv().await {
-            Some(addresses) => addresses,
-            None => std::future::pending().await,
-        }
+    /// Waits until connections have been deleted, and returns whose; `None` once the thread has ended, which it does
+    /// only by a fault.
+    pub(super) async fn done(&mut self) -> Option<BTreeSet<IpAddr>> {
+        self.done.recv().await
     }
 }
 
@@ -107,6 +108,9 @@ fn forget_family(addresses: &BTreeSet<IpAddr>, family: Family) {
             Err(error) => error.with_cause(),
         };
         debug!(%family, attempt, reason, "connections could not be deleted");
+        if attempt < ATTEMPTS {
+            std::thread::sleep(PAUSE * attempt);
+        }
     }
     warn!(
         %family,

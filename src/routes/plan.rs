@@ -35,6 +35,9 @@ pub(super) struct View<'a> {
     pub(super) ours: &'a Ours,
     /// Addresses whose connections are being deleted.
     pub(super) flushing: &'a BTreeSet<IpAddr>,
+    /// Addresses that were wanted at the start: unless one is routed as it should be, somebody else may have had it
+    /// while nobody looked.
+    pub(super) inherited: &'a BTreeSet<IpAddr>,
     /// Links so new that the routes they came with may be wanted by somebody who has not said so yet.
     pub(super) in_grace: &'a BTreeSet<u32>,
 }
@@ -87,6 +90,8 @@ pub(super) struct Plan {
     /// Addresses that have left a link. Their connections are deleted after the removals, and until that is
     /// done they are routed nowhere.
     pub(super) flush: BTreeSet<IpAddr>,
+    /// Addresses whose former owner is known from now on, or forgotten.
+    pub(super) known: BTreeSet<IpAddr>,
     /// Links of which a route waits for that.
     pub(super) waiting: BTreeSet<u32>,
     /// What is as wanted already, as the operation that would have made it.
@@ -138,6 +143,14 @@ pub(super) fn plan(view: &View<'_>) -> Plan {
     }
     remove_neighbours(view, &macs, &mut plan);
     plan.flush = departed(view, &holders, &plan.operations);
+    let adopted: BTreeSet<IpAddr> = plan.standing.iter().filter_map(routed).collect();
+    let unknown = holders.keys().filter(|address| {
+        view.inherited.contains(*address)
+            && !adopted.contains(*address)
+            && !view.flushing.contains(*address)
+    });
+    plan.flush.extend(unknown);
+    plan.known = adopted.union(&plan.flush).copied().collect();
     for ((index, address), mac) in &macs {
         let neighbour = Operation::SetNeighbour {
             index: *index,
@@ -164,6 +177,18 @@ pub(super) fn plan(view: &View<'_>) -> Plan {
     }
     plan.operations.append(&mut leftovers);
     plan
+}
+
+/// Returns the address that a route is made for.
+fn routed(operation: &Operation) -> Option<IpAddr> {
+    match operation {
+        Operation::AddRoute(key, _) | Operation::ReplaceRoute(key, _) => {
+            Some(key.destination.addr())
+        }
+        Operation::RemoveRoute(..)
+        | Operation::RemoveNeighbour { .. }
+        | Operation::SetNeighbour { .. } => None,
+    }
 }
 
 /// Who gets what, once everything is as wanted.

@@ -35,6 +35,9 @@ pub(super) fn configure_host(settings: &Settings) {
         ],
         Forwarding::LeftAlone => &[],
     };
+    if settings.forwarding == Forwarding::Enabled && settings.wires(Family::V6) {
+        keep_router_advertisements(settings);
+    }
     for (setting, family) in forwarding {
         if settings.wires(*family)
             && let Err(error) = set(setting, "1")
@@ -57,6 +60,33 @@ pub(super) fn configure_host(settings: &Settings) {
     }
 }
 
+/// Lets the host's own interfaces go on to heed router advertisements, which they cease to do, and forget the routes
+/// that they have from them, when the host begins to forward IPv6; the value 2 says "although it forwards".
+fn keep_router_advertisements(settings: &Settings) {
+    let Ok(interfaces) = fs::read_dir(Path::new(ROOT).join("net/ipv6/conf")) else {
+        return;
+    };
+    for entry in interfaces.flatten() {
+        let name = entry.file_name();
+        let Some(name) = name.to_str() else { continue };
+        let is_workload = name
+            .parse()
+            .is_ok_and(|name: InterfaceName| settings.is_workload(&name));
+        let setting = format!("net/ipv6/conf/{name}/accept_ra");
+        if SHARED.contains(&name) || is_workload || !read(&setting).is_ok_and(|value| value == "1")
+        {
+            continue;
+        }
+        match set(&setting, "2") {
+            Ok(()) => debug!(name, "the interface goes on to heed router advertisements"),
+            Err(error) => warn!(
+                error = &error as &dyn std::error::Error,
+                "an interface may lose its routes from router advertisements"
+            ),
+        }
+    }
+}
+
 /// Sets what the interface of a workload needs, as far as it can, and returns the first failure.
 pub(super) fn configure_interface(
     interface: &InterfaceName,
@@ -76,6 +106,14 @@ pub(super) fn configure_interface(
         SpoofedSources::Refused => "1",
         SpoofedSources::Allowed => "0",
     };
+    if wiring.spoofing == SpoofedSources::Allowed
+        && read("net/ipv4/conf/all/rp_filter").is_ok_and(|value| value == "1")
+    {
+        warn!(
+            %interface,
+            "net/ipv4/conf/all/rp_filter is 1: the kernel's own check drops the IPv4 sources that the workload may use"
+        );
+    }
     let has_v6 = wiring.addresses.iter().any(IpAddr::is_ipv6);
     let v6_need = if has_v6 {
         Need::Required

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
-use tracing::{debug, info, warn};
+use tracing::{debug, error, info, warn};
 
 use super::conntrack::Forgetter;
 use super::error::RouteError;
@@ -38,6 +38,8 @@ pub(super) struct Worker {
     ours: Ours,
     /// Addresses whose connections are being deleted.
     flushing: BTreeSet<IpAddr>,
+    /// Addresses that were wanted at the start and have not been routed or flushed since.
+    inherited: BTreeSet<IpAddr>,
     /// Links of which a route waits for that.
     waiting: BTreeSet<u32>,
     cares: BTreeMap<u32, Care>,
@@ -101,6 +103,7 @@ impl Worker {
             knowledge: Knowledge::Partial,
             ours: Ours::default(),
             flushing: BTreeSet::new(),
+            inherited: BTreeSet::new(),
             waiting: BTreeSet::new(),
             cares: BTreeMap::new(),
             contested: BTreeSet::new(),
@@ -129,7 +132,13 @@ impl Worker {
                     self.hear(inbox);
                 }
                 () = self.follow.next(&self.settings) => {}
-                addresses = self.forgetter.done() => self.forgotten(&addresses),
+                addresses = self.forgetter.done() => {
+                    let Some(addresses) = addresses else {
+                        error!("the thread that deletes connections has ended");
+                        return;
+                    };
+                    self.forgotten(&addresses);
+                }
                 () = woken => {}
             }
             self.round(Instant::now());
@@ -142,6 +151,10 @@ impl Worker {
                 self.refresh_care(index);
             }
             if let Some(wiring) = wiring {
+                match self.knowledge {
+                    Knowledge::Partial => self.inherited.extend(&wiring.addresses),
+                    Knowledge::Whole => {}
+                }
                 self.told.insert(interface.clone());
                 self.wanted.insert(interface, wiring);
             } else {
@@ -204,8 +217,10 @@ impl Worker {
         self.ours.look(self.follow.observed(), &self.settings);
         let plan = self.plan(now);
         let mut round = Round::default();
-        self.write_settings(now, &mut round);
         self.carry_out(&plan, now, &mut round);
+        // After the routes: with proxy ARP and no route yet, the host would claim a workload's own address, and the
+        // workload would take it for a duplicate.
+        self.write_settings(now, &mut round);
         let departed: BTreeSet<IpAddr> = plan.flush.difference(&round.stuck).copied().collect();
         self.flushing.extend(&departed);
         self.forgetter.forget(departed);
@@ -258,8 +273,11 @@ impl Worker {
             observed: self.follow.observed(),
             ours: &self.ours,
             flushing: &self.flushing,
+            inherited: &self.inherited,
             in_grace: &in_grace,
         });
+        self.inherited
+            .retain(|address| !plan.known.contains(address));
         for operation in &plan.standing {
             self.ours.carried_out(operation);
         }

@@ -3,7 +3,6 @@
 use std::net::IpAddr;
 
 use tortie::explain::{self, ConntrackState, Content};
-use tortie::model::Resource;
 use tortie::net::InterfaceName;
 use tortie::nft::{Hook, Ruleset, ct_state, ct_status};
 
@@ -177,19 +176,7 @@ fn way_back(world: &World, input: &InterfaceName, source: IpAddr) -> bool {
     let owner = world
         .resources
         .iter()
-        .filter_map(|(key, resource)| match &**resource {
-            Resource::WorkloadEndpoint(endpoint) => Some((key, endpoint)),
-            Resource::HostEndpoint(_)
-            | Resource::Policy(_)
-            | Resource::StagedPolicy
-            | Resource::Tier(_)
-            | Resource::Profile(_)
-            | Resource::NetworkSet(_)
-            | Resource::Node(_)
-            | Resource::IpPool(_)
-            | Resource::FelixConfiguration(_)
-            | Resource::ClusterInformation(_) => None,
-        })
+        .filter_map(|(key, resource)| Some((key, resource.as_workload_endpoint()?)))
         .filter(|(_, endpoint)| {
             endpoint.node.as_str() == crate::world::NODE
                 && endpoint.interface == *input

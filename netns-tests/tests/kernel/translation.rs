@@ -125,7 +125,7 @@ fn a_sender_behind_another_interface_is_seen() {
         };
         let spoofed = spoofed.expect("an address");
         let net = host_net(spoofed);
-        world.ext2.ip(&format!("address add {net} dev lo\n"));
+        world.ext2.ip(&format!("address add {net} dev lo nodad\n"));
         let server = socket(&world.host, HOST1.address(family), 9000);
         let honest = socket(&world.ext2, EXT2.address(family), 40000);
         let liar = socket(&world.ext2, spoofed, 40000);

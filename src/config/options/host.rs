@@ -3,8 +3,8 @@
 use super::Status::{Planned, Works};
 use super::{Row, table};
 use crate::config::choices::{
-    ChainInsertMode, DatastoreKind, EtcdScheme, HostChainAccept, IpForwarding, LogFormat,
-    TableOwner,
+    ChainInsertMode, DatastoreKind, EtcdScheme, FelixCleanup, HostChainAccept, IpForwarding,
+    LogFormat, TableOwner,
 };
 use crate::config::types::{
     Authority, Bool, EndpointList, ExistingFile, FilePath, Hostname, InterfaceList,
@@ -89,7 +89,8 @@ table! {
          kernel reports at once.";
     "IPForwarding": OneOf<IpForwarding> = "Enabled", Interfaces, NONE, Works,
         |c, v| c.links.ip_forwarding = v,
-        "Turns on forwarding between interfaces.";
+        "Turns on forwarding between interfaces. Interfaces that heed IPv6 router \
+         advertisements go on to: their `accept_ra` becomes 2.";
     "TableOwner": OneOf<TableOwner> = "Auto", Kernel, LOCAL_DIE_NON_ZERO, Works,
         |c, v| c.kernel.table_owner = v,
         "Whether the kernel lets only the daemon change its table. `Auto` does so where the \
@@ -106,7 +107,12 @@ table! {
          what policy allows: name the rule to add in the log, or insert it. Not Felix's.";
     "NftablesRefreshInterval" | "IptablesRefreshInterval": Interval = "180", Kernel, NONE, Works,
         |c, v| c.kernel.refresh_interval = v,
-        "Time between two looks at the host's own INPUT and FORWARD chains (`HostChainAccept`).";
+        "Time between two looks at the host's own INPUT and FORWARD chains (`HostChainAccept`), and \
+         at what Felix has left (`FelixCleanup`).";
+    "FelixCleanup": OneOf<FelixCleanup> = "Remove", Kernel, DIE_NON_ZERO, Works,
+        |c, v| c.kernel.felix_cleanup = v,
+        "What to do about what Felix has left in nftables, once our rules are in force: remove it \
+         unless a Felix lives, name it in the log, or not look. Not Felix's.";
     "IpsetsRefreshInterval": Interval = "90", Kernel, NONE, Planned,
         |c, v| c.kernel.sets_refresh_interval = v,
         "Time between two comparisons of the members of sets with what the kernel holds.";

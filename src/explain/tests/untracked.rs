@@ -252,6 +252,24 @@ fn over_the_loopback_interface_an_entry_that_is_there_stays() {
 }
 
 #[test]
+fn an_answer_over_the_loopback_interface_comes_from_where_it_was_asked() {
+    let all = endpoint(
+        "uplink",
+        "interfaceName: '*'\nprofiles: [projectcalico-default-allow]",
+    );
+    let deny = |nets: &str| {
+        untracked(&format!(
+            "types: [Ingress]\ningress: [{{action: Deny, source: {{nets: {nets}}}}}]"
+        ))
+    };
+    let probe = "host>lo loop host0 tcp 8080 dnat=host1/80";
+    let translated = deny("[198.51.100.1, '2001:db8:2::1']");
+    connection(&host(&[&all, &translated]), probe, (true, true, true));
+    let asked = deny("[192.0.2.1, '2001:db8:1::1']");
+    connection(&host(&[&all, &asked]), probe, (true, false, true));
+}
+
+#[test]
 fn policy_for_workloads_does_not_bypass_connection_tracking() {
     let deny = policy(
         "u",

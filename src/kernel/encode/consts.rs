@@ -35,6 +35,7 @@ pub(in crate::kernel) mod nfnetlink {
     pub(in crate::kernel) const NFPROTO_UNSPEC: u8 = 0;
     pub(in crate::kernel) const NFPROTO_INET: u8 = 1;
     pub(in crate::kernel) const NFPROTO_IPV4: u8 = 2;
+    pub(in crate::kernel) const NFPROTO_ARP: u8 = 3;
     pub(in crate::kernel) const NFPROTO_IPV6: u8 = 10;
 }
 
@@ -62,6 +63,20 @@ pub(in crate::kernel) mod message {
     pub(in crate::kernel) const GETGEN: u16 = of(16);
     pub(in crate::kernel) const GETOBJ: u16 = of(19);
     pub(in crate::kernel) const GETFLOWTABLE: u16 = of(23);
+}
+
+/// `linux/netfilter/ipset/ip_set.h`.
+pub(in crate::kernel) mod ipset {
+    /// `NFNL_SUBSYS_IPSET` and `IPSET_CMD_LIST`.
+    pub(in crate::kernel) const LIST: u16 = (6 << 8) | 7;
+    /// `IPSET_PROTOCOL_MIN`, which every kernel takes.
+    pub(in crate::kernel) const PROTOCOL: u8 = 6;
+    pub(in crate::kernel) const IPSET_ATTR_PROTOCOL: u16 = 1;
+    pub(in crate::kernel) const IPSET_ATTR_SETNAME: u16 = 2;
+    /// With `NLA_F_NET_BYTEORDER`.
+    pub(in crate::kernel) const IPSET_ATTR_FLAGS: u16 = 0x4006;
+    /// Only the names.
+    pub(in crate::kernel) const IPSET_FLAG_LIST_SETNAME: u32 = 2;
 }
 
 /// Table, chain, rule, set and element attributes of `linux/netfilter/nf_tables.h`.

@@ -4,12 +4,13 @@
 //! make an accept of marked packets look like one of everything, and would restore it so. All of them know the
 //! `mark` match of xtables. The comment is kept as they keep it.
 
-use super::buffer::{Buffer, Header, TooLong};
+use super::bound::{BoundBatch, BoundBytes, Finish};
+use super::buffer::{Buffer, TooLong};
 use super::consts::attribute::{
     NFTA_RULE_CHAIN, NFTA_RULE_EXPRESSIONS, NFTA_RULE_HANDLE, NFTA_RULE_TABLE, NFTA_RULE_USERDATA,
 };
-use super::consts::netlink::{NLM_F_ACK, NLM_F_CREATE, NLM_F_REQUEST};
-use super::consts::{expression as field, message, nfnetlink};
+use super::consts::netlink::NLM_F_CREATE;
+use super::consts::{expression as field, message};
 use super::exprs::{expressions, named};
 use super::object::rule_user_data;
 use crate::nft::{Expr, Fingerprint, Verdict};
@@ -64,56 +65,21 @@ pub(in crate::kernel) fn batch(
     steps: &Steps,
     generation: u32,
     first_sequence: u32,
-) -> Result<Vec<u8>, TooLong> {
-    let mut buffer = Buffer::with_capacity(512);
-    let mut sequence = first_sequence;
-    let mut header = |kind, flags, end| {
-        let header = Header {
-            kind,
-            flags: NLM_F_REQUEST | flags,
-            sequence,
-            family: match end {
-                End::Yes => nfnetlink::NFPROTO_UNSPEC,
-                End::No => target.family,
-            },
-            resource: match end {
-                End::Yes => nfnetlink::NFNL_SUBSYS_NFTABLES,
-                End::No => 0,
-            },
-        };
-        sequence = sequence.saturating_add(1);
-        header
-    };
-    buffer.message(
-        header(nfnetlink::NFNL_MSG_BATCH_BEGIN, 0, End::Yes),
-        |buffer| buffer.be32(nfnetlink::NFNL_BATCH_GENID, generation),
-    )?;
-    // The acknowledgement of the last message comes after every refusal.
-    let mut last = buffer.len();
+) -> Result<BoundBytes, TooLong> {
+    let mut batch = BoundBatch::new(generation, first_sequence)?;
     for handle in &steps.delete {
-        last = buffer.len();
-        buffer.message(header(message::DELRULE, 0, End::No), |buffer| {
+        batch.message(message::DELRULE, 0, target.family, |buffer| {
             chain(buffer, target);
             buffer.be64(NFTA_RULE_HANDLE, *handle);
         })?;
     }
     if let Some(mark) = steps.insert {
-        last = buffer.len();
-        buffer.message(header(message::NEWRULE, NLM_F_CREATE, End::No), |buffer| {
+        batch.message(message::NEWRULE, NLM_F_CREATE, target.family, |buffer| {
             chain(buffer, target);
             rule(buffer, mark);
         })?;
     }
-    buffer.add_flags(last, NLM_F_ACK);
-    buffer.message(header(nfnetlink::NFNL_MSG_BATCH_END, 0, End::Yes), |_| {})?;
-    Ok(buffer.into_bytes())
-}
-
-/// Whether a message is an end of the batch.
-#[derive(Clone, Copy)]
-enum End {
-    Yes,
-    No,
+    batch.finish(Finish::Commit)
 }
 
 fn chain(buffer: &mut Buffer, target: Target<'_>) {

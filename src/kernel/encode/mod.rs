@@ -3,12 +3,14 @@
 //! Pure: no socket is touched here. Absent: reading what the kernel says.
 
 mod batch;
+pub(in crate::kernel) mod bound;
 pub(in crate::kernel) mod buffer;
 pub(in crate::kernel) mod consts;
 pub(in crate::kernel) mod exprs;
 pub(in crate::kernel) mod host_rule;
 mod nat;
 pub(in crate::kernel) mod object;
+pub(in crate::kernel) mod removal;
 pub(in crate::kernel) mod sets;
 mod text;
 

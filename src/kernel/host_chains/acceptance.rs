@@ -1,8 +1,9 @@
 //! Whether a rule accepts every packet that carries a mark.
 
+use crate::kernel::comments::expressions;
 use crate::kernel::decode::{Attributes, exact};
 use crate::kernel::encode::consts::attribute::{
-    NFTA_DATA_VALUE, NFTA_DATA_VERDICT, NFTA_LIST_ELEM, NFTA_RULE_EXPRESSIONS, NFTA_VERDICT_CODE,
+    NFTA_DATA_VALUE, NFTA_DATA_VERDICT, NFTA_VERDICT_CODE,
 };
 use crate::kernel::encode::consts::{expression as field, value};
 
@@ -21,15 +22,9 @@ enum Step {
 
 /// Tells whether a rule accepts whatever has a bit of the mark set, and asks nothing else. It may count and
 /// comment.
-pub(super) fn accepts(rule: Attributes<'_>, mark: u32) -> bool {
-    let exprs = rule
-        .nested(NFTA_RULE_EXPRESSIONS)
-        .into_iter()
-        .flatten()
-        .filter(|(attribute, _)| *attribute == NFTA_LIST_ELEM);
+pub(in crate::kernel) fn accepts(rule: Attributes<'_>, mark: u32) -> bool {
     let mut step = Step::Begun;
-    for (_, expr) in exprs {
-        let expr = Attributes(expr);
+    for expr in expressions(rule) {
         let name = expr.text(field::NFTA_EXPR_NAME).unwrap_or_default();
         let data = expr
             .nested(field::NFTA_EXPR_DATA)
@@ -98,7 +93,8 @@ mod tests {
     use super::*;
     use crate::kernel::decode::Messages;
     use crate::kernel::encode::buffer::{Buffer, Header};
-    use crate::kernel::encode::exprs::expressions;
+    use crate::kernel::encode::consts::attribute::NFTA_RULE_EXPRESSIONS;
+    use crate::kernel::encode::exprs::expressions as write;
     use crate::kernel::encode::host_rule::{Steps, Target, batch};
     use crate::net::{Family, Protocol};
     use crate::nft::{Comparison, Expr, Limit, LimitUnit, Verdict};
@@ -117,7 +113,7 @@ mod tests {
             resource: 0,
         };
         let written = buffer.message(header, |buffer| {
-            buffer.nest(NFTA_RULE_EXPRESSIONS, |buffer| expressions(buffer, exprs));
+            buffer.nest(NFTA_RULE_EXPRESSIONS, |buffer| write(buffer, exprs));
         });
         written.unwrap();
         let bytes = buffer.into_bytes();
@@ -143,7 +139,7 @@ mod tests {
             insert: Some(MARK),
         };
         let bytes = batch(target, &steps, 1, 1).unwrap();
-        let rule = Messages(&bytes).nth(1).unwrap().attributes();
+        let rule = Messages(&bytes.bytes).nth(1).unwrap().attributes();
         assert!(accepts(rule, MARK));
         assert!(!accepts(rule, 0x20000));
         assert!(!accepts(rule, 0x30000));

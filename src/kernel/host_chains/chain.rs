@@ -31,7 +31,7 @@ impl HostFamily {
     }
 
     /// Returns the number, `NFPROTO_*`.
-    pub(super) fn number(self) -> u8 {
+    pub(in crate::kernel) fn number(self) -> u8 {
         match self {
             Self::Ip => nfnetlink::NFPROTO_IPV4,
             Self::Ip6 => nfnetlink::NFPROTO_IPV6,

@@ -7,14 +7,13 @@ use nix::errno::Errno;
 use super::chain::{FILTER_TABLE, HostChain, HostFamily};
 use super::rules::Seen;
 use super::survey::{self, each_rule, host_chain};
-use crate::kernel::decode::Messages;
 use crate::kernel::encode::consts::attribute::{NFTA_CHAIN_NAME, NFTA_CHAIN_TABLE};
 use crate::kernel::encode::consts::message;
 use crate::kernel::encode::host_rule::{Steps, Target, batch};
 use crate::kernel::error::KernelError;
 use crate::kernel::netfilter::Settings;
 use crate::kernel::observe;
-use crate::kernel::socket::{Dump, Received, Socket, Wait};
+use crate::kernel::socket::{Dump, Outcome, Socket};
 use crate::nft::TableName;
 
 /// How often a change is tried when others change the ruleset under it.
@@ -155,17 +154,18 @@ impl HostChains {
                 return Ok(None);
             }
             match self.commit(place, &steps, generation)? {
-                Outcome::Committed => {
+                Outcome::Done => {
                     return Ok(Some(match (mark, seen.has_ours()) {
                         (Some(_), false) => Change::Inserted,
                         (Some(_), true) => Change::Corrected,
                         (None, _) => Change::Removed,
                     }));
                 }
-                // Somebody changed the ruleset since it was read, or it is not known what came of it.
-                Outcome::Refused(Errno::ERESTART | Errno::EAGAIN | Errno::EINTR)
-                | Outcome::Unknown => {}
-                Outcome::Refused(source) => {
+                Outcome::Again => {}
+                Outcome::Refused(refused) => {
+                    let source = refused
+                        .first()
+                        .map_or(Errno::UnknownErrno, |(_, errno)| *errno);
                     return Err(KernelError::HostRule {
                         chain: place,
                         source,
@@ -225,26 +225,7 @@ impl HostChains {
         let what = "a chain of the host";
         let bytes =
             batch(target, steps, generation, first).map_err(|_| KernelError::Malformed { what })?;
-        self.socket.send(&bytes)?;
-        let (mut acknowledged, mut refused) = (false, None);
-        // The kernel has handled the batch by now: all answers are there.
-        while let Ok(Received::Datagram(bytes)) = self.socket.receive(Wait::No) {
-            let sequences = first..first.saturating_add(count);
-            for message in Messages(bytes).filter(|m| sequences.contains(&m.sequence)) {
-                match message.reply() {
-                    Some(reply) if reply.errno == 0 => acknowledged = true,
-                    Some(reply) => {
-                        refused.get_or_insert(Errno::from_raw(reply.errno));
-                    }
-                    None => {}
-                }
-            }
-        }
-        Ok(match refused {
-            Some(errno) => Outcome::Refused(errno),
-            None if acknowledged => Outcome::Committed,
-            None => Outcome::Unknown,
-        })
+        self.socket.transact(&bytes)
     }
 }
 
@@ -261,13 +242,6 @@ enum Reading {
     Whole(Seen),
     /// They changed meanwhile.
     Interrupted,
-}
-
-/// What the kernel said to a batch.
-enum Outcome {
-    Committed,
-    Refused(Errno),
-    Unknown,
 }
 
 impl HostFirewall for HostChains {

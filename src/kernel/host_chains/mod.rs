@@ -12,6 +12,8 @@ mod ensure;
 mod rules;
 mod survey;
 
+pub(super) use acceptance::accepts;
 pub use advice::{Accepted, Advice, Remedy, advice};
 pub use chain::{HostChain, HostFamily, HostPolicy};
 pub use ensure::{Change, HostChains, HostFirewall, Place, Report, Wanted};
+pub(super) use survey::{each_rule, host_chain};

@@ -1,10 +1,8 @@
 //! Which rules of a chain are ours.
 
-use crate::kernel::decode::{Attributes, UserData, exact};
-use crate::kernel::encode::consts::attribute::{
-    NFTA_LIST_ELEM, NFTA_RULE_EXPRESSIONS, NFTA_RULE_HANDLE, NFTA_RULE_USERDATA,
-};
-use crate::kernel::encode::consts::{expression, user_data};
+use crate::kernel::comments::comments;
+use crate::kernel::decode::{Attributes, exact};
+use crate::kernel::encode::consts::attribute::{NFTA_RULE_HANDLE, NFTA_RULE_USERDATA};
 use crate::kernel::encode::host_rule::{COMMENT, Steps, fingerprint};
 use crate::kernel::observe::rule_fingerprint;
 use crate::nft::Fingerprint;
@@ -64,36 +62,9 @@ impl Seen {
     }
 }
 
-/// Tells whether a rule carries our comment, in its user data or as a match of xtables.
+/// Tells whether a rule carries our comment.
 fn is_ours(attributes: Attributes<'_>) -> bool {
-    let comment = attributes.value(NFTA_RULE_USERDATA).and_then(|data| {
-        UserData(data)
-            .find(|(kind, _)| *kind == user_data::RULE_COMMENT)
-            .map(|(_, text)| text)
-    });
-    let matches = attributes
-        .nested(NFTA_RULE_EXPRESSIONS)
-        .into_iter()
-        .flatten()
-        .filter(|(attribute, _)| *attribute == NFTA_LIST_ELEM)
-        .filter_map(|(_, value)| comment_match(Attributes(value)));
-    comment.into_iter().chain(matches).any(is_our_comment)
-}
-
-/// Returns the text of a `comment` match of xtables.
-fn comment_match(expr: Attributes<'_>) -> Option<&[u8]> {
-    if expr.text(expression::NFTA_EXPR_NAME)? != "match" {
-        return None;
-    }
-    let data = expr.nested(expression::NFTA_EXPR_DATA)?;
-    if data.text(expression::NFTA_MATCH_NAME)? != "comment" {
-        return None;
-    }
-    data.value(expression::NFTA_MATCH_INFO)
-}
-
-fn is_our_comment(text: &[u8]) -> bool {
-    text.split(|byte| *byte == 0).next() == Some(COMMENT.as_bytes())
+    comments(attributes).any(|text| text == COMMENT.as_bytes())
 }
 
 #[cfg(test)]
@@ -105,6 +76,8 @@ mod tests {
     use crate::kernel::decode::Message;
     use crate::kernel::decode::Messages;
     use crate::kernel::encode::buffer::{Buffer, Header};
+    use crate::kernel::encode::consts::attribute::{NFTA_LIST_ELEM, NFTA_RULE_EXPRESSIONS};
+    use crate::kernel::encode::consts::{expression, user_data};
     use crate::kernel::host_chains::acceptance::accepts;
     use crate::kernel::host_chains::survey::host_chain;
 

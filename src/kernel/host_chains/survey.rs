@@ -70,7 +70,7 @@ fn accepts_mark(socket: &mut Socket, chain: &HostChain, mark: u32) -> Result<boo
 }
 
 /// Reads the rules of one chain in order.
-pub(super) fn each_rule(
+pub(in crate::kernel) fn each_rule(
     socket: &mut Socket,
     family: HostFamily,
     table: &str,
@@ -98,7 +98,7 @@ pub(super) fn each_rule(
 }
 
 /// Reads a chain; `None` where it does not filter at one of the two hooks.
-pub(super) fn host_chain(message: Message<'_>) -> Option<HostChain> {
+pub(in crate::kernel) fn host_chain(message: Message<'_>) -> Option<HostChain> {
     let family = HostFamily::of_number(message.family()?)?;
     let attributes = message.attributes();
     let hook = attributes.nested(NFTA_CHAIN_HOOK)?;

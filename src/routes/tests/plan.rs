@@ -16,6 +16,7 @@ struct World {
     observed: Observed,
     ours: Ours,
     flushing: BTreeSet<IpAddr>,
+    inherited: BTreeSet<IpAddr>,
     in_grace: BTreeSet<u32>,
 }
 
@@ -29,6 +30,7 @@ impl World {
             observed: Observed::default(),
             ours: Ours::default(),
             flushing: BTreeSet::new(),
+            inherited: BTreeSet::new(),
             in_grace: BTreeSet::new(),
         };
         for (index, name) in links {
@@ -75,6 +77,7 @@ impl World {
             observed: &self.observed,
             ours: &self.ours,
             flushing: &self.flushing,
+            inherited: &self.inherited,
             in_grace: &self.in_grace,
         })
     }
@@ -519,12 +522,17 @@ fn happening() -> impl Strategy<Value = Happening> {
         1 => Just(LinkState::Down)
     ];
     let (index, name, address) = (1..5_u32, 0..NAMES.len(), 0..ADDRESSES.len());
+    // Only an interface of a workload is ever wanted.
+    let workload = 0..NAMES.len() - 1;
     prop_oneof![
         (index.clone(), name.clone(), state).prop_map(|(i, n, s)| Happening::Link(i, n, s)),
         index.clone().prop_map(Happening::Gone),
-        (name.clone(), prop::collection::vec(address.clone(), 0..3))
+        (
+            workload.clone(),
+            prop::collection::vec(address.clone(), 0..3)
+        )
             .prop_map(|(n, a)| Happening::Want(n, a)),
-        name.prop_map(Happening::Unwant),
+        workload.prop_map(Happening::Unwant),
         (
             address.clone(),
             index.clone(),
@@ -618,4 +626,24 @@ proptest! {
             prop_assert_eq!(ours, Vec::from_iter(newest));
         }
     }
+}
+
+#[test]
+fn what_was_wanted_at_the_start_inherits_no_connection() {
+    let mut world = World::new(&[(1, "cali1"), (2, "cali2")]);
+    world.want("cali1", &["10.65.0.1"]);
+    world.want("cali2", &["10.65.0.2"]);
+    world.inherited = BTreeSet::from([ip("10.65.0.1"), ip("10.65.0.2")]);
+    // One is routed as it should be: whoever stopped before has left it so.
+    let (key, path) = route(&world.settings, ip("10.65.0.1"), 1);
+    world.apply(Fact::Route(key, path, Placed::Added));
+    world.inherited = BTreeSet::from([ip("10.65.0.1"), ip("10.65.0.2")]);
+    let plan = world.plan();
+    assert_eq!(plan.flush, BTreeSet::from([ip("10.65.0.2")]));
+    assert_eq!(plan.known, world.inherited);
+    assert_eq!(plan.waiting, BTreeSet::from([2]));
+    world.inherited.clear();
+    world.step();
+    world.flushed();
+    world.settle();
 }

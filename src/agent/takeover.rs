@@ -1,0 +1,248 @@
+//! What Felix has left: when to look for it, when to remove it, and what to say of it.
+
+use std::collections::BTreeSet;
+
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use super::translate::accepted;
+use crate::config::{Config, FelixCleanup};
+use crate::kernel::{
+    Accepted, Elsewhere, FelixLeftovers, KernelError, Leftovers, Process, elsewhere, live_felix,
+};
+use crate::telemetry::ErrorChain;
+
+/// How often it is removed, until it is left to who makes it anew each time.
+const REMOVALS_MAX: u32 = 3;
+
+/// When it is looked for, and what has been done and said.
+#[derive(Debug)]
+pub(super) struct Takeover {
+    due: Option<Instant>,
+    removals: u32,
+    said: BTreeSet<String>,
+}
+
+/// What is wanted of a look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct TakeoverRequest {
+    /// How packets are known that policy accepted; none where they are not marked.
+    pub(super) accepted: Option<Accepted>,
+    /// What to do about what is found.
+    pub(super) wish: Wish,
+}
+
+/// What to do about what Felix has left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wish {
+    /// Remove it, unless a Felix lives.
+    Remove,
+    /// Only look.
+    Look,
+}
+
+/// What came of a look.
+#[derive(Debug)]
+pub(super) struct Look {
+    felix: Option<Process>,
+    found: Leftovers,
+    elsewhere: Result<Elsewhere, KernelError>,
+    wish: Wish,
+}
+
+/// Looks, and removes where that is wanted and no Felix lives.
+pub(super) fn look(
+    kernel: &mut FelixLeftovers,
+    request: TakeoverRequest,
+) -> Result<Look, KernelError> {
+    let felix = live_felix(&[std::process::id()]);
+    let found = match (request.wish, &felix) {
+        (Wish::Remove, None) => kernel.remove(request.accepted)?,
+        (Wish::Remove, Some(_)) | (Wish::Look, _) => kernel.survey(request.accepted)?,
+    };
+    Ok(Look {
+        felix,
+        found,
+        elsewhere: elsewhere(kernel),
+        wish: request.wish,
+    })
+}
+
+impl Takeover {
+    /// Makes one that looks as soon as policy is in force.
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            due: Some(now),
+            removals: 0,
+            said: BTreeSet::new(),
+        }
+    }
+
+    /// Returns when it is to be looked.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.due
+    }
+
+    /// Has it looked now, and removed again what came back.
+    pub(super) fn hasten(&mut self, now: Instant) {
+        self.due = Some(now);
+        self.removals = 0;
+    }
+
+    /// Returns what is wanted where the time has come, and sets the time of the next look.
+    pub(super) fn request(&mut self, config: &Config, now: Instant) -> Option<TakeoverRequest> {
+        if self.due.is_none_or(|due| due > now) {
+            return None;
+        }
+        let again = config.kernel.refresh_interval;
+        self.due = again.map(|interval| now + interval);
+        let wish = match config.kernel.felix_cleanup {
+            FelixCleanup::Off => return None,
+            FelixCleanup::Remove if self.removals < REMOVALS_MAX => Wish::Remove,
+            FelixCleanup::Remove | FelixCleanup::Advise => Wish::Look,
+        };
+        let accepted = accepted(config);
+        Some(TakeoverRequest { accepted, wish })
+    }
+
+    /// Says what came of a look; what has been said is not said again until it differs.
+    pub(super) fn report(&mut self, outcome: Result<Look, KernelError>) {
+        let (doubts, mut sentences) = match outcome {
+            Ok(look) => {
+                let doubts = look.elsewhere.as_ref().map(Elsewhere::legacy_lines);
+                (doubts.unwrap_or_default(), self.sentences(&look))
+            }
+            Err(cause) => (Vec::new(), BTreeSet::from([ErrorChain(&cause).to_string()])),
+        };
+        for sentence in sentences.difference(&self.said) {
+            warn!("{sentence}");
+        }
+        let doubts = BTreeSet::from_iter(doubts);
+        for sentence in doubts.difference(&self.said) {
+            info!("{sentence}");
+        }
+        sentences.extend(doubts);
+        self.said = sentences;
+    }
+
+    fn sentences(&mut self, look: &Look) -> BTreeSet<String> {
+        let mut sentences = BTreeSet::from_iter(match &look.elsewhere {
+            Ok(found) => found.set_line(),
+            Err(cause) => Some(ErrorChain(cause).to_string()),
+        });
+        let summary = look.found.summary();
+        match (&look.felix, look.wish) {
+            (Some(process), _) => {
+                sentences.insert(format!(
+                    "Felix lives in this network namespace: process {} (`{}`). Two agents enforce policy here; what \
+                     Felix makes is not touched. Stop it",
+                    process.id, process.command
+                ));
+            }
+            (None, Wish::Remove) if !summary.is_empty() => {
+                self.removals += 1;
+                info!("what Felix has left was removed: {summary}");
+            }
+            (None, Wish::Look) if self.removals > 0 && !summary.is_empty() => {
+                sentences.insert(format!(
+                    "what Felix has left comes back each time that it is removed, so that it is no more: {summary}. \
+                     Find out what makes it; `tortie takeover` removes it then"
+                ));
+            }
+            (None, Wish::Look) if !summary.is_empty() => {
+                sentences.insert(format!(
+                    "Felix has left behind: {summary}. `tortie takeover` removes it"
+                ));
+            }
+            (None, Wish::Remove | Wish::Look) => {}
+        }
+        sentences.extend(look.found.held.iter().map(ToString::to_string));
+        sentences
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::kernel::FelixTable;
+
+    fn found() -> Leftovers {
+        Leftovers {
+            tables: vec![FelixTable::Ip],
+            ..Leftovers::default()
+        }
+    }
+
+    fn seen(takeover: &mut Takeover, wish: Wish, felix: Option<Process>) -> Vec<String> {
+        let look = Look {
+            felix,
+            found: found(),
+            elsewhere: Ok(Elsewhere::default()),
+            wish,
+        };
+        takeover.sentences(&look).into_iter().collect()
+    }
+
+    fn config(cleanup: FelixCleanup) -> Config {
+        let mut config = Config::default();
+        config.kernel.felix_cleanup = cleanup;
+        config.kernel.refresh_interval = Some(Duration::from_secs(180));
+        config
+    }
+
+    fn wish(takeover: &mut Takeover, config: &Config, now: Instant) -> Option<Wish> {
+        takeover.request(config, now).map(|request| request.wish)
+    }
+
+    #[test]
+    fn what_comes_back_each_time_is_removed_no_more_until_the_configuration_changes() {
+        let config = config(FelixCleanup::Remove);
+        let mut now = Instant::now();
+        let mut takeover = Takeover::new(now);
+        for _ in 0..REMOVALS_MAX {
+            assert_eq!(wish(&mut takeover, &config, now), Some(Wish::Remove));
+            assert_eq!(wish(&mut takeover, &config, now), None);
+            assert_eq!(
+                seen(&mut takeover, Wish::Remove, None),
+                Vec::<String>::new()
+            );
+            now += Duration::from_secs(180);
+        }
+        assert_eq!(wish(&mut takeover, &config, now), Some(Wish::Look));
+        let [said] = seen(&mut takeover, Wish::Look, None).try_into().unwrap();
+        assert!(said.contains("comes back each time"), "{said}");
+        takeover.hasten(now);
+        assert_eq!(wish(&mut takeover, &config, now), Some(Wish::Remove));
+    }
+
+    #[test]
+    fn a_felix_that_lives_is_named() {
+        let mut takeover = Takeover::new(Instant::now());
+        let felix = Process {
+            id: 7,
+            command: "calico-felix".to_owned(),
+        };
+        let [said] = seen(&mut takeover, Wish::Remove, Some(felix))
+            .try_into()
+            .unwrap();
+        assert!(said.contains("process 7 (`calico-felix`)"), "{said}");
+        assert_eq!(takeover.removals, 0);
+    }
+
+    #[test]
+    fn advice_removes_nothing_and_off_does_not_look() {
+        let now = Instant::now();
+        let mut takeover = Takeover::new(now);
+        assert_eq!(wish(&mut takeover, &config(FelixCleanup::Off), now), None);
+        takeover.hasten(now);
+        let advise = config(FelixCleanup::Advise);
+        assert_eq!(wish(&mut takeover, &advise, now), Some(Wish::Look));
+        let [said] = seen(&mut takeover, Wish::Look, None).try_into().unwrap();
+        assert_eq!(
+            said,
+            "Felix has left behind: table `ip calico`. `tortie takeover` removes it"
+        );
+    }
+}

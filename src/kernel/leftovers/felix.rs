@@ -1,0 +1,156 @@
+//! Whether a Felix polices this network namespace.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::Read as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+
+use crate::kernel::owner::Process;
+
+/// The program, and the name by which ours can be called in its place.
+const FELIX: &[u8] = b"calico-felix";
+/// The program that holds Felix among others, and how it is told to be Felix.
+const NODE: &[u8] = b"calico-node";
+const NODE_FLAGS: [&[u8]; 2] = [b"-felix", b"--felix"];
+/// What its earliest releases are run by.
+const INTERPRETER: &[u8] = b"python";
+/// More of a command line is not read.
+const COMMAND_LINE_MAX: u64 = 4096;
+
+/// Finds a process that is Felix in the network namespace of the calling thread. A namespace that may not be read
+/// counts as this one. Ours is none, whatever it is called: neither the process with an id in `ours` nor one that
+/// runs the same file as this one.
+pub fn live_felix(ours: &[u32]) -> Option<Process> {
+    live_below(Path::new("/proc"), ours)
+}
+
+fn live_below(proc: &Path, ours: &[u32]) -> Option<Process> {
+    let namespace = fs::read_link(proc.join("thread-self/ns/net")).ok();
+    let program = file_of(&proc.join("self"));
+    for entry in fs::read_dir(proc).ok()?.flatten() {
+        let name = entry.file_name();
+        let Some(id) = name.to_str().and_then(|name| name.parse().ok()) else {
+            continue;
+        };
+        let path = entry.path();
+        if ours.contains(&id) || !is_felix(&words(&path)) {
+            continue;
+        }
+        let elsewhere = match (fs::read_link(path.join("ns/net")), &namespace) {
+            (Ok(theirs), Some(here)) => theirs != *here,
+            (Ok(_) | Err(_), _) => false,
+        };
+        let same_file = program.is_some() && file_of(&path) == program;
+        if !elsewhere && !same_file {
+            let command = fs::read_to_string(path.join("comm")).unwrap_or_default();
+            let printable = command.trim_end().chars().filter(|c| !c.is_control());
+            return Some(Process {
+                id,
+                command: printable.collect(),
+            });
+        }
+    }
+    None
+}
+
+/// Returns which file a process runs.
+fn file_of(process: &Path) -> Option<(u64, u64)> {
+    let file = fs::metadata(process.join("exe")).ok()?;
+    Some((file.dev(), file.ino()))
+}
+
+/// Reads the words of a process's command line; none where it has ended.
+fn words(process: &Path) -> Vec<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let Ok(file) = File::open(process.join("cmdline")) else {
+        return Vec::new();
+    };
+    if file.take(COMMAND_LINE_MAX).read_to_end(&mut bytes).is_err() {
+        return Vec::new();
+    }
+    bytes.split(|byte| *byte == 0).map(<[u8]>::to_vec).collect()
+}
+
+/// Tells whether a command line is that of Felix.
+fn is_felix(words: &[Vec<u8>]) -> bool {
+    let base = |word: &Vec<u8>| {
+        let name: OsString = std::ffi::OsStr::from_bytes(word).to_owned();
+        Path::new(&name)
+            .file_name()
+            .map(|name| name.as_bytes().to_vec())
+    };
+    let first = words.first().and_then(base).unwrap_or_default();
+    let second = words.get(1).and_then(base).unwrap_or_default();
+    let flagged = words
+        .iter()
+        .skip(1)
+        .any(|word| NODE_FLAGS.contains(&word.as_slice()));
+    first == FELIX
+        || (first == NODE && flagged)
+        || (first.starts_with(INTERPRETER) && second == FELIX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn command(line: &str) -> Vec<Vec<u8>> {
+        line.split(' ')
+            .map(|word| word.as_bytes().to_vec())
+            .collect()
+    }
+
+    #[test]
+    fn felix_is_known_in_each_of_its_forms() {
+        for line in [
+            "calico-felix",
+            "/usr/bin/calico-felix -c /etc/calico/felix.cfg",
+            "calico-node -felix",
+            "/usr/local/bin/calico-node --felix",
+            "/usr/bin/python2.7 /usr/bin/calico-felix --config-file=/etc/calico/felix.cfg",
+        ] {
+            assert!(is_felix(&command(line)), "{line}");
+        }
+        for line in [
+            "",
+            "calico-node -confd",
+            "vi /etc/init/calico-felix",
+            "tail -f /var/log/calico/calico-felix",
+            "/usr/bin/tortie run",
+            "calico-felix-log",
+        ] {
+            assert!(!is_felix(&command(line)), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_process_counts_where_it_is_in_this_namespace_or_may_be() {
+        let proc = std::env::temp_dir().join(format!("tortie-felix-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&proc);
+        let process = |id: &str, line: &[u8], namespace: Option<&str>| {
+            let path = proc.join(id);
+            fs::create_dir_all(path.join("ns")).unwrap();
+            fs::write(path.join("cmdline"), line).unwrap();
+            fs::write(path.join("comm"), "calico-\u{1b}felix\n").unwrap();
+            if let Some(namespace) = namespace {
+                std::os::unix::fs::symlink(namespace, path.join("ns/net")).unwrap();
+            }
+        };
+        let here = "net:[1]";
+        process("thread-self", b"", Some(here));
+        process("not-a-number", b"calico-felix\0", Some(here));
+        process("10", b"calico-felix\0", Some("net:[2]"));
+        process("11", b"tortie\0run\0", Some(here));
+        assert_eq!(live_below(&proc, &[]), None);
+        process("12", b"/usr/bin/calico-felix\0", Some(here));
+        let found = live_below(&proc, &[]).unwrap();
+        assert_eq!((found.id, found.command.as_str()), (12, "calico-felix"));
+        assert_eq!(live_below(&proc, &[12]), None);
+        process("13", b"calico-node\0-felix\0", None);
+        assert_eq!(live_below(&proc, &[12]).unwrap().id, 13);
+        fs::remove_dir_all(&proc).unwrap();
+        assert_eq!(live_below(&proc, &[]), None);
+    }
+}
