@@ -9,7 +9,7 @@
 //!
 //! Pure rooms (no I/O, no clock, no async): [`selector`], [`model`], [`calc`], [`explain`], [`nft`], [`render`] and
 //! [`config`] save its `load` file. Edges: [`datastore`], [`links`], [`routes`], [`kernel`], [`telemetry`],
-//! [`agent`], [`cli`].
+//! [`monitor`], [`agent`], [`cli`].
 
 pub mod agent;
 pub mod calc;
@@ -20,6 +20,7 @@ pub mod explain;
 pub mod kernel;
 pub mod links;
 pub mod model;
+pub mod monitor;
 pub mod net;
 pub mod nft;
 pub mod render;

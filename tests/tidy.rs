@@ -19,6 +19,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("routes", &["net"]),
     ("kernel", &["net", "nft"]),
     ("telemetry", &[]),
+    ("monitor", &[]),
     ("agent", ALL),
     ("cli", ALL),
 ];
@@ -34,6 +35,7 @@ const ALL: &[&str] = &[
     "kernel",
     "links",
     "model",
+    "monitor",
     "net",
     "nft",
     "render",
@@ -364,7 +366,8 @@ fn is_test_file(file: &Path) -> bool {
                     .iter()
                     .any(|m| Some(m.as_str()) == name)
             });
-        if declared {
+        // What stands in a folder of this name is declared with its path, by the file that it tests.
+        if declared || parent.ends_with("tests") {
             return true;
         }
         path = parent;

@@ -83,6 +83,14 @@ impl Enforcer {
         &self.renderer
     }
 
+    /// Returns what the kernel holds, where that is known.
+    pub fn catalog(&self) -> Option<&Catalog> {
+        match &self.knowledge {
+            Knowledge::Followed(catalog) => Some(catalog),
+            Knowledge::None | Knowledge::Observed(_) => None,
+        }
+    }
+
     /// Folds in a change of the datastore.
     pub fn update(&mut self, update: Update) {
         self.calc.apply(update);

@@ -4,11 +4,14 @@
 //! an exit code. May touch: every room. Absent: decisions about policy; every one of them is made in a pure
 //! room, and this one only knows when to ask.
 
+mod census;
 mod configuration;
 mod enforcer;
 mod firewall;
+mod observer;
 mod retry;
 mod run;
+mod supervisor;
 mod takeover;
 mod translate;
 mod writer;
@@ -17,6 +20,6 @@ pub use configuration::Configuration;
 pub use enforcer::{Enforcer, Step, WorkloadChanges};
 pub use run::{ExitReason, run};
 pub use translate::{
-    accepted, calc_settings, explain_settings, log_settings, render_settings, routes_settings,
-    wiring, writer_settings,
+    accepted, calc_settings, explain_settings, log_settings, monitor_settings, render_settings,
+    routes_settings, wiring, writer_settings,
 };

@@ -11,6 +11,7 @@ use tracing::{debug, error, info, warn};
 use super::configuration::Configuration;
 use super::enforcer::{Enforcer, Step};
 use super::firewall::Firewall;
+use super::observer::{Observer, Reading, Turn};
 use super::retry::Retry;
 use super::takeover::Takeover;
 use super::writer::{Reply, Writer};
@@ -26,6 +27,7 @@ use crate::kernel::{
 };
 use crate::links::{LinkChange, LinkEvent, LinkWatch};
 use crate::model::Problem;
+use crate::monitor::{Enforced, Resync, Round};
 use crate::routes::{self, Event as RouteEvent, Events as RouteEvents, Outcome};
 use crate::telemetry::{ErrorChain, LogHandle};
 
@@ -96,6 +98,7 @@ struct Agent {
     /// What is to be told with the next wirings.
     routes_settings: Option<routes::Settings>,
     firewall: Firewall,
+    observer: Observer,
     takeover: Takeover,
     datastore_in_sync: bool,
     links_in_sync: bool,
@@ -121,6 +124,7 @@ pub async fn run(configuration: Configuration, logs: LogHandle) -> ExitReason {
         );
         return ExitReason::Configuration;
     }
+    let observer = Observer::new(configuration.config());
     let _lock = match occupy().await {
         Ok(lock) => lock,
         Err(reason) => return reason,
@@ -154,6 +158,7 @@ pub async fn run(configuration: Configuration, logs: LogHandle) -> ExitReason {
         routes,
         routes_settings: None,
         firewall: Firewall::new(TokioInstant::now()),
+        observer,
         takeover: Takeover::new(TokioInstant::now()),
         datastore_in_sync: false,
         links_in_sync: false,
@@ -246,6 +251,8 @@ impl Agent {
         let mut waiting = tokio::time::interval(WAITING);
         // What was missed while all was in sync is not made up for.
         waiting.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut beat = tokio::time::interval(self.observer.pace());
+        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let in_sync = self.is_in_sync();
             let retry_at = self.retry.at();
@@ -273,6 +280,7 @@ impl Agent {
                 }
                 () = sleep_until(others_at.unwrap_or_else(TokioInstant::now)), if others_at.is_some() => None,
                 _ = waiting.tick(), if !in_sync => { self.say_waiting(); None }
+                _ = beat.tick() => None,
             };
             if let Some(reason) = ended {
                 return reason;
@@ -280,6 +288,12 @@ impl Agent {
             if let Err(reason) = self.advance() {
                 return reason;
             }
+            let turn = Turn {
+                datastore_read: self.datastore_in_sync && !self.configuration.datastore_refuses(),
+                links_read: self.links_in_sync,
+                writing_since: self.writer.busy_since(),
+            };
+            self.observer.turned(turn, &self.enforcer, &self.logs);
         }
     }
 
@@ -289,12 +303,14 @@ impl Agent {
     }
 
     /// Logs what the agent is waiting for.
-    fn say_waiting(&self) {
-        if !self.datastore_in_sync || self.configuration.datastore_refuses() {
-            info!("wait-for-ready: the datastore is not ready; what is in the kernel stays");
+    fn say_waiting(&mut self) {
+        let what = if !self.datastore_in_sync || self.configuration.datastore_refuses() {
+            "wait-for-ready: the datastore is not ready; what is in the kernel stays"
         } else {
-            info!("resync: waiting for the list of interfaces");
-        }
+            "resync: waiting for the list of interfaces"
+        };
+        info!("{what}");
+        self.observer.waiting(what);
     }
 
     /// Does what a signal asks.
@@ -302,10 +318,12 @@ impl Agent {
         match asked {
             Asked::Stop => {
                 info!("stopping; what is in the kernel stays");
+                self.observer.stopping();
                 Some(ExitReason::Stopped)
             }
             Asked::Reload => {
                 info!("reading the configuration again");
+                self.observer.reloading();
                 match self.configuration.reload() {
                     Ok(problems) => {
                         problems.iter().for_each(say);
@@ -317,6 +335,7 @@ impl Agent {
                         }
                     }
                 }
+                self.observer.reloaded();
                 None
             }
         }
@@ -328,6 +347,7 @@ impl Agent {
             SourceEvent::Batch(batch) => {
                 let mut configures = false;
                 for update in batch.updates {
+                    self.observer.updated(&update);
                     configures |= self.configuration.update(&update);
                     self.enforcer.update(update);
                 }
@@ -338,17 +358,29 @@ impl Agent {
                     info!("resync: the datastore has been read");
                     self.datastore_in_sync = true;
                 }
+                self.observer.resync(if self.datastore_in_sync {
+                    Resync::InSync
+                } else {
+                    Resync::Reading
+                });
                 self.news("directory");
             }
             SourceEvent::Lost { reason } => {
                 warn!(reason, "the datastore is lost; what is in the kernel stays");
+                self.observer.resync(Resync::Waiting);
             }
-            SourceEvent::Recovered => info!("the datastore is back"),
+            SourceEvent::Recovered => {
+                info!("the datastore is back");
+                if self.datastore_in_sync {
+                    self.observer.resync(Resync::InSync);
+                }
+            }
         }
     }
 
     /// Takes in changes of interfaces and addresses.
     fn take_links(&mut self, event: LinkEvent) {
+        self.observer.links_changed(event.changes.len());
         for change in event.changes {
             self.enforcer.link(match change {
                 LinkChange::Changed(link) => LinkUpdate {
@@ -381,6 +413,7 @@ impl Agent {
         if !changed.restart.is_empty() {
             warn!(parts = ?changed.restart, "some of these options take effect at the next start");
         }
+        self.observer.configure(config);
         // With the next wirings: settings, too, must not be ahead of the rules.
         self.routes_settings = Some(routes_settings(config));
         self.firewall.hasten(TokioInstant::now());
@@ -427,7 +460,10 @@ impl Agent {
         if waits || self.cause.is_none() || !self.is_in_sync() {
             return Ok(());
         }
-        let asked = match self.enforcer.next_step() {
+        let begun = Instant::now();
+        let step = self.enforcer.next_step();
+        self.observer.calculated(begun);
+        let asked = match step {
             Ok(Step::Nothing) => {
                 self.retry.succeeded();
                 self.wire();
@@ -456,7 +492,10 @@ impl Agent {
     /// Takes in a reply of the kernel's writer.
     fn settle(&mut self, reply: Reply) -> Option<ExitReason> {
         match reply {
-            Reply::Observed(Ok(observed)) => self.settle_observed(observed),
+            Reply::Observed(Ok(observed)) => {
+                self.observer.observed(Reading::Done);
+                self.settle_observed(observed)
+            }
             Reply::Firewall(outcome) => {
                 let config = self.configuration.config();
                 self.firewall.report(outcome, config);
@@ -467,6 +506,7 @@ impl Agent {
                 None
             }
             Reply::Observed(Err(cause)) => {
+                self.observer.observed(Reading::Failed);
                 error!("{}; what is in the kernel stays", ErrorChain(&cause));
                 self.retry_later();
                 None
@@ -533,6 +573,7 @@ impl Agent {
     /// Takes in that a transaction was refused, or that its fate is unknown.
     fn settle_refused(&mut self, cause: &CommitError) {
         self.enforcer.doubt();
+        self.observer.refused();
         let committing = std::mem::take(&mut self.committing);
         self.cause.triggers.extend(committing.triggers);
         self.cause.since = committing.since.or(self.cause.since);
@@ -568,6 +609,7 @@ impl Agent {
     fn report(&mut self, message: &str, cause: &Cause, operations: usize, kernel: Duration) {
         self.sequence += 1;
         let counts = self.enforcer.calc().counts();
+        let latency = cause.since.map_or(Duration::ZERO, |since| since.elapsed());
         let trigger = cause.triggers.iter().copied().collect::<Vec<_>>().join(",");
         info!(
             seq = self.sequence,
@@ -578,13 +620,25 @@ impl Agent {
             sets = counts.sets,
             members = counts.members,
             kernel_us = micros(kernel),
-            elapsed_us = micros(cause.since.map_or(Duration::ZERO, |since| since.elapsed())),
+            elapsed_us = micros(latency),
             "{message}"
         );
         if !self.announced {
             self.announced = true;
             info!("in-sync");
         }
+        self.observer.in_force(Round {
+            operations,
+            kernel,
+            latency,
+            enforced: Enforced {
+                endpoints: counts.endpoints,
+                interfaces: counts.interfaces,
+                policies: counts.policies,
+                sets: counts.sets,
+                members: counts.members,
+            },
+        });
         let problems: BTreeSet<Problem> = self.enforcer.calc().problems().into_iter().collect();
         for problem in problems.difference(&self.known_problems) {
             warn!("{problem}");

@@ -9,6 +9,7 @@ use crate::config::{self, Config};
 use crate::explain;
 use crate::kernel;
 use crate::model::NodeName;
+use crate::monitor;
 use crate::net::{InterfaceName, PortRange, Protocol};
 use crate::nft::{InterfaceMatch, Limit, LimitUnit};
 use crate::render::{
@@ -21,6 +22,8 @@ use crate::{routes, telemetry};
 /// How long an answer is awaited where `NetlinkTimeout` sets no limit: the kernel answers while it is asked, so a
 /// longer silence is a fault.
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(3_600);
+/// The least time after which a silent loop counts as dead, as Felix has it.
+const LEAST_PATIENCE: Duration = Duration::from_secs(20);
 /// The priority of routes to workloads, as Felix has it.
 const ROUTE_PRIORITY: u32 = 1024;
 
@@ -199,6 +202,38 @@ fn failsafe(port: &config::FailsafePort) -> Failsafe {
     }
 }
 
+/// Returns what the servers of health and metrics are told of the configuration.
+pub fn monitor_settings(config: &Config) -> monitor::Settings {
+    let listen = |host: &str, port| monitor::Listen {
+        host: host.to_owned(),
+        port,
+    };
+    let (health, metrics) = (&config.health, &config.metrics);
+    // Whoever names one of the two wants no plain text.
+    let encrypted = metrics.cert_file.is_some() || metrics.key_file.is_some();
+    monitor::Settings {
+        health: health.enabled.then(|| monitor::HealthSettings {
+            listen: listen(&health.host, health.port),
+            patience: health.dataplane_timeout.max(LEAST_PATIENCE),
+        }),
+        metrics: metrics.enabled.then(|| monitor::MetricsSettings {
+            listen: listen(&metrics.host, metrics.port),
+            tls: encrypted.then(|| monitor::Tls {
+                certificate: metrics.cert_file.clone().unwrap_or_default(),
+                key: metrics.key_file.clone().unwrap_or_default(),
+                authorities: metrics.ca_file.clone(),
+                client: match metrics.client_auth {
+                    config::ClientAuth::NoClientCert => monitor::ClientAuth::None,
+                    config::ClientAuth::RequireAny => monitor::ClientAuth::Any,
+                    config::ClientAuth::VerifyIfGiven => monitor::ClientAuth::ValidIfGiven,
+                    config::ClientAuth::RequireAndVerify => monitor::ClientAuth::Valid,
+                },
+            }),
+            process: metrics.process,
+        }),
+    }
+}
+
 /// Returns what the explanation of packets is told of the configuration.
 pub fn explain_settings(config: &Config) -> explain::Settings {
     let policy = &config.policy;
@@ -299,6 +334,7 @@ pub fn log_settings(config: &Config) -> telemetry::LogSettings {
     telemetry::LogSettings {
         screen: log.screen.map(severity),
         file: log.file_path.clone().zip(log.file.map(severity)),
+        syslog: log.syslog.map(severity),
         format: match log.format {
             config::LogFormat::Text => telemetry::Format::Human,
             config::LogFormat::Json => telemetry::Format::Json,

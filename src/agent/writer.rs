@@ -62,7 +62,7 @@ pub(super) enum Reply {
 pub(super) struct Writer {
     requests: mpsc::Sender<Request>,
     replies: channel::UnboundedReceiver<Reply>,
-    busy: bool,
+    busy: Option<Instant>,
 }
 
 /// The writer's thread has ended, which it does only by a fault.
@@ -96,12 +96,17 @@ impl Writer {
         Ok(Self {
             requests,
             replies,
-            busy: false,
+            busy: None,
         })
     }
 
     /// Tells whether a request is under way.
     pub(super) fn is_busy(&self) -> bool {
+        self.busy.is_some()
+    }
+
+    /// Returns since when a request is under way, if one is.
+    pub(super) fn busy_since(&self) -> Option<Instant> {
         self.busy
     }
 
@@ -127,14 +132,14 @@ impl Writer {
 
     fn request(&mut self, request: Request) -> Result<(), WriterGone> {
         self.requests.send(request).map_err(|_| WriterGone)?;
-        self.busy = true;
+        self.busy = Some(Instant::now());
         Ok(())
     }
 
     /// Waits for the reply to the request under way.
     pub(super) async fn reply(&mut self) -> Result<Reply, WriterGone> {
         let reply = self.replies.recv().await.ok_or(WriterGone)?;
-        self.busy = false;
+        self.busy = None;
         Ok(reply)
     }
 }

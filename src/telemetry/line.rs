@@ -8,6 +8,7 @@ use serde_json::{Map, Value as Json, json};
 use tracing::{Level, Metadata};
 
 use super::record::{Value, Values};
+use super::syslog;
 
 /// How a line looks.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -45,31 +46,54 @@ impl Line<'_> {
         line
     }
 
+    /// Returns the message for the system log, which knows time and process from what stands around it.
+    pub(super) fn print_for_syslog(&self, format: Format, zone: &TimeZone) -> String {
+        let text = match format {
+            Format::Human => {
+                let mut text = format!("{} ", level(*self.origin.level()));
+                self.say(&mut text);
+                text
+            }
+            Format::Json => self.json(),
+        };
+        syslog::message(*self.origin.level(), self.time, zone, self.pid, &text)
+    }
+
     fn human(&self, zone: &TimeZone) -> String {
         let mut line = String::with_capacity(160);
         let time = self.time.to_zoned(zone.clone());
         // Writing to a string does not fail.
         let _ = write!(
             line,
-            "{} [{}][{}] {} {}: ",
+            "{} [{}][{}] ",
             time.strftime("%Y-%m-%d %H:%M:%S.%3f"),
             level(*self.origin.level()),
             self.pid,
+        );
+        self.say(&mut line);
+        line
+    }
+
+    /// Adds where it was said, and what.
+    fn say(&self, line: &mut String) {
+        // Writing to a string does not fail.
+        let _ = write!(
+            line,
+            "{} {}: ",
             source(self.origin),
             self.origin.line().unwrap_or_default(),
         );
-        escape(&self.values.message, Quotes::Kept, &mut line);
+        escape(&self.values.message, Quotes::Kept, line);
         for (name, value) in &self.values.fields {
             let _ = write!(line, " {name}=");
-            print(value, &mut line);
+            print(value, line);
         }
         for (span, values) in self.spans.iter().rev() {
             for (name, value) in &values.fields {
                 let _ = write!(line, " {span}.{name}=");
-                print(value, &mut line);
+                print(value, line);
             }
         }
-        line
     }
 
     fn json(&self) -> String {

@@ -1,7 +1,7 @@
 //! The `telemetry` room: how the agent tells what it does.
 //!
-//! In: events and spans of `tracing`, and the [`LogSettings`] in force. Out: lines on stderr and in a file.
-//! May touch: `tracing`, `jiff`, stderr, the log file. `error_chain`, `line` and `severity` are pure.
+//! In: events and spans of `tracing`, and the [`LogSettings`] in force. Out: lines on stderr, in a file and in the system log.
+//! May touch: `tracing`, `jiff`, stderr, the log file, the socket of the system log. `error_chain`, `line` and `severity` are pure.
 //! Absent: every other room, the environment, and anything that could hold up whoever logs.
 
 mod error;
@@ -11,10 +11,11 @@ mod line;
 mod queue;
 mod record;
 mod severity;
+mod syslog;
 mod tracing;
 
 pub use self::error::LogError;
 pub use self::error_chain::ErrorChain;
 pub use self::line::Format;
 pub use self::severity::{Severity, SeverityError};
-pub use self::tracing::{LogHandle, LogSettings, install};
+pub use self::tracing::{LogHandle, LogLosses, LogSettings, install};

@@ -42,6 +42,8 @@ struct State {
     items: VecDeque<Item>,
     bytes: usize,
     dropped: u64,
+    /// All that were ever dropped.
+    dropped_ever: u64,
     busy: bool,
     closed: bool,
 }
@@ -60,6 +62,7 @@ impl Queue {
         let mut state = self.lock();
         if state.bytes + entry.text.len() > CAPACITY {
             state.dropped += 1;
+            state.dropped_ever += 1;
             return;
         }
         state.bytes += entry.text.len();
@@ -112,6 +115,11 @@ impl Queue {
         );
     }
 
+    /// Returns how many lines were ever dropped.
+    pub(super) fn dropped_ever(&self) -> u64 {
+        self.lock().dropped_ever
+    }
+
     /// Makes the writing thread stop once everything is written.
     pub(super) fn close(&self) {
         self.lock().closed = true;
@@ -145,6 +153,7 @@ mod tests {
         assert!(matches!(queue.next(), Work::Write(entry) if entry.text.len() == CAPACITY - 1));
         assert!(matches!(queue.next(), Work::Write(entry) if entry.text.len() == 1));
         assert!(matches!(queue.next(), Work::Dropped(2)));
+        assert_eq!(queue.dropped_ever(), 2);
         assert!(matches!(queue.next(), Work::Stop));
     }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io::Write;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread;
 use std::time::Duration;
@@ -12,17 +13,19 @@ use jiff::tz::TimeZone;
 use tracing::level_filters::LevelFilter;
 use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::Interest;
-use tracing::{Event, Metadata, Subscriber, warn};
+use tracing::{Event, Metadata, Subscriber, error, warn};
 use tracing_subscriber::Registry;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::registry::{LookupSpan, Scope};
 
 use super::error::LogError;
+use super::error_chain::ErrorChain;
 use super::file::LogFile;
 use super::line::{Format, Line};
 use super::queue::{Entry, Queue, Work};
 use super::record::Values;
 use super::severity::Severity;
+use super::syslog::{self, Sent, Syslog};
 
 /// How long an end waits for lines that are not written yet.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -34,8 +37,19 @@ pub struct LogSettings {
     pub screen: Option<Severity>,
     /// What goes to a file, and to which, if anything does.
     pub file: Option<(PathBuf, Severity)>,
+    /// What goes to the system log, if anything does.
+    pub syslog: Option<Severity>,
     /// How a line looks.
     pub format: Format,
+}
+
+/// How many lines did not get where they should.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LogLosses {
+    /// Lines for which there was no room.
+    pub dropped: u64,
+    /// Lines that could not be written.
+    pub failed: u64,
 }
 
 /// Changes what is logged while the agent runs. Dropped at the end, it waits shortly for what is not written yet.
@@ -50,22 +64,34 @@ pub struct LogHandle {
 /// Times in lines for people are local, as Felix writes them, and UTC in JSON. The lines are written by threads of
 /// their own, so that a disk or a terminal that hangs, is full or is gone never holds up the agent.
 pub fn install(settings: &LogSettings) -> Result<LogHandle, LogError> {
-    let (subscriber, handle) =
-        subscriber(settings, Box::new(std::io::stderr()), TimeZone::system())?;
+    let outlets = Outlets {
+        screen: Box::new(std::io::stderr()),
+        syslog: PathBuf::from(syslog::SOCKET),
+        zone: TimeZone::system(),
+    };
+    let (subscriber, handle) = subscriber(settings, outlets)?;
     tracing::subscriber::set_global_default(subscriber).map_err(LogError::Installed)?;
     Ok(handle)
 }
 
+/// Where lines go that no setting names.
+struct Outlets {
+    screen: Box<dyn Write + Send>,
+    syslog: PathBuf,
+    zone: TimeZone,
+}
+
 fn subscriber(
     settings: &LogSettings,
-    screen: Box<dyn Write + Send>,
-    zone: TimeZone,
+    outlets: Outlets,
 ) -> Result<(impl Subscriber + Send + Sync + use<>, LogHandle), LogError> {
     let shared = Arc::new(Shared {
         filter: RwLock::new(Filter::default()),
         screen: Queue::default(),
         file: Queue::default(),
-        zone,
+        syslog: Queue::default(),
+        failed: AtomicU64::new(0),
+        zone: outlets.zone,
         pid: std::process::id(),
     });
     let handle = LogHandle {
@@ -74,9 +100,15 @@ fn subscriber(
     };
     handle.apply(settings)?;
     let writer = Arc::clone(&shared);
+    let screen = outlets.screen;
     spawn("log-screen", move || write_screen(&writer.screen, screen))?;
     let writer = Arc::clone(&shared);
-    spawn("log-file", move || write_file(&writer.file))?;
+    spawn("log-file", move || write_file(&writer.file, &writer.failed))?;
+    let writer = Arc::clone(&shared);
+    let socket = Syslog::new(outlets.syslog);
+    spawn("log-syslog", move || {
+        write_syslog(&writer.syslog, socket, &writer.failed);
+    })?;
     Ok((Registry::default().with(LogLayer { shared }), handle))
 }
 
@@ -113,15 +145,27 @@ impl LogHandle {
             .unwrap_or_else(PoisonError::into_inner) = Filter {
             screen: filter(settings.screen),
             file: filter(settings.file.as_ref().map(|(_, severity)| *severity)),
+            syslog: filter(settings.syslog),
             format: settings.format,
         };
         Ok(())
+    }
+
+    /// Returns how many lines were lost so far.
+    pub fn losses(&self) -> LogLosses {
+        let shared = &self.shared;
+        let queues = [&shared.screen, &shared.file, &shared.syslog];
+        LogLosses {
+            dropped: queues.into_iter().map(Queue::dropped_ever).sum(),
+            failed: shared.failed.load(Ordering::Relaxed),
+        }
     }
 
     /// Waits until all that was logged is written, or for a second.
     pub fn flush(&self) {
         self.shared.file.flush(PATIENCE);
         self.shared.screen.flush(PATIENCE);
+        self.shared.syslog.flush(PATIENCE);
     }
 }
 
@@ -143,6 +187,9 @@ struct Shared {
     filter: RwLock<Filter>,
     screen: Queue,
     file: Queue,
+    syslog: Queue,
+    /// Lines that could not be written to the file or sent to the system log.
+    failed: AtomicU64,
     zone: TimeZone,
     pid: u32,
 }
@@ -151,6 +198,7 @@ struct Shared {
 struct Filter {
     screen: LevelFilter,
     file: LevelFilter,
+    syslog: LevelFilter,
     format: Format,
 }
 
@@ -159,6 +207,7 @@ impl Default for Filter {
         Self {
             screen: LevelFilter::OFF,
             file: LevelFilter::OFF,
+            syslog: LevelFilter::OFF,
             format: Format::default(),
         }
     }
@@ -166,7 +215,7 @@ impl Default for Filter {
 
 impl Filter {
     fn most(self) -> LevelFilter {
-        self.screen.max(self.file)
+        self.screen.max(self.file).max(self.syslog)
     }
 }
 
@@ -188,6 +237,7 @@ impl Drop for LogLayer {
     fn drop(&mut self) {
         self.shared.screen.close();
         self.shared.file.close();
+        self.shared.syslog.close();
     }
 }
 
@@ -230,8 +280,7 @@ where
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
         let filter = self.filter();
         let level = *event.metadata().level();
-        let (screen, file) = (level <= filter.screen, level <= filter.file);
-        if !screen && !file {
+        if level > filter.most() {
             return;
         }
         let mut values = Values::default();
@@ -259,16 +308,22 @@ where
             values: &values,
             spans: &spans,
         };
-        let text = line.print(filter.format, &self.shared.zone).into();
-        let entry = Entry {
-            text,
-            second: time.as_second(),
-        };
-        if file {
-            self.shared.file.push(entry.clone());
+        let second = time.as_second();
+        if level <= filter.screen || level <= filter.file {
+            let text = line.print(filter.format, &self.shared.zone).into();
+            let entry = Entry { text, second };
+            if level <= filter.file {
+                self.shared.file.push(entry.clone());
+            }
+            if level <= filter.screen {
+                self.shared.screen.push(entry);
+            }
         }
-        if screen {
-            self.shared.screen.push(entry);
+        if level <= filter.syslog {
+            let text = line
+                .print_for_syslog(filter.format, &self.shared.zone)
+                .into();
+            self.shared.syslog.push(Entry { text, second });
         }
     }
 }
@@ -285,7 +340,7 @@ fn write_screen(queue: &Queue, mut screen: Box<dyn Write + Send>) {
     }
 }
 
-fn write_file(queue: &Queue) {
+fn write_file(queue: &Queue, failed: &AtomicU64) {
     let mut file: Option<LogFile> = None;
     loop {
         match queue.next() {
@@ -295,11 +350,36 @@ fn write_file(queue: &Queue) {
                 file.write(&entry.text);
                 let lines = file.take_lost();
                 if lines > 0 {
+                    failed.fetch_add(lines, Ordering::Relaxed);
                     warn!(lines, "log lines could not be written to the file");
                 }
             }
             Work::Use(other) => file = other,
             Work::Dropped(lines) => warn!(lines, "log lines for the file were dropped"),
+            Work::Stop => return,
+        }
+    }
+}
+
+fn write_syslog(queue: &Queue, mut syslog: Syslog, failed: &AtomicU64) {
+    loop {
+        match queue.next() {
+            Work::Write(entry) => match syslog.send(&entry.text, entry.second) {
+                Sent::Taken(0) => {}
+                Sent::Taken(lines) => warn!(lines, "log lines did not reach the system log"),
+                Sent::Lost(cause) => {
+                    failed.fetch_add(1, Ordering::Relaxed);
+                    error!(
+                        "the system log cannot be reached: {}; trying again",
+                        ErrorChain(&cause)
+                    );
+                }
+                Sent::LostAgain => {
+                    failed.fetch_add(1, Ordering::Relaxed);
+                }
+            },
+            Work::Use(_) => {}
+            Work::Dropped(lines) => warn!(lines, "log lines for the system log were dropped"),
             Work::Stop => return,
         }
     }

@@ -1,6 +1,6 @@
 //! Rows of the host, its datastore, its logs, its interfaces and its kernel.
 
-use super::Status::{Accepted, Planned, Works};
+use super::Status::{Planned, Works};
 use super::{Row, table};
 use crate::config::choices::{
     ChainInsertMode, DatastoreKind, EtcdScheme, FelixCleanup, HostChainAccept, IpForwarding,
@@ -65,11 +65,10 @@ table! {
     "LogSeverityScreen": SinkLevel = "INFO", Logs, NONE, Works,
         |c, v| c.log.screen = v,
         "Level of standard error; `none` turns it off.";
-    "LogSeveritySys": SinkLevel =
-        "INFO",
-        Logs, NONE, Accepted("standard error reaches the journal under systemd"),
+    "LogSeveritySys": SinkLevel = "INFO", Logs, NONE, Works,
         |c, v| c.log.syslog = v,
-        "Level of syslog; `none` turns it off.";
+        "Level of the system log, by the socket `/dev/log`, facility `user`, name `calico-felix`; \
+         `none` turns it off.";
     "LogFormat": OneOf<LogFormat> = "Text", Logs, DIE_NON_ZERO, Works,
         |c, v| c.log.format = v,
         "Form of the log lines: for people, or one JSON object a line. Not Felix's.";

@@ -24,13 +24,13 @@ table! {
         |c, v| c.status.file_prefix = v,
         "Directory in whose `endpoint-status` a file for each workload endpoint is kept; `none` \
          keeps none.";
-    "HealthEnabled": Bool = "false", Servers, NONE, Planned,
+    "HealthEnabled": Bool = "false", Servers, NONE, Works,
         |c, v| c.health.enabled = v,
-        "Serves `/liveness` and `/readiness`.";
-    "HealthHost": HostAddress = "localhost", Servers, NONE, Planned,
+        "Serves `/liveness` and `/readiness` over HTTP.";
+    "HealthHost": HostAddress = "localhost", Servers, NONE, Works,
         |c, v| c.health.host = v,
         "Address that the health server listens on.";
-    "HealthPort": Port = "9099", Servers, NONE, Planned,
+    "HealthPort": Port = "9099", Servers, NONE, Works,
         |c, v| c.health.port = v,
         "Port that the health server listens on.";
     "HealthTimeoutOverrides": KeyDurations =
@@ -38,31 +38,32 @@ table! {
         Servers, NONE, Accepted("parts of the daemon have other names than Felix's"),
         |c, v| c.health.timeout_overrides = v,
         "Times after which a silent part counts as unhealthy, as `NAME=90s`.";
-    "DataplaneWatchdogTimeout": Seconds = "90", Servers, NONE, Planned,
+    "DataplaneWatchdogTimeout": Seconds = "90", Servers, NONE, Works,
         |c, v| c.health.dataplane_timeout = v,
-        "Time after which a silent data plane counts as unhealthy.";
-    "PrometheusMetricsEnabled": Bool = "false", Servers, NONE, Planned,
+        "Time after which a silent data plane counts as unhealthy; at least 20 seconds.";
+    "PrometheusMetricsEnabled": Bool = "false", Servers, NONE, Works,
         |c, v| c.metrics.enabled = v,
-        "Serves `/metrics`.";
-    "PrometheusMetricsHost": HostAddress = "", Servers, NONE, Planned,
+        "Serves `/metrics`: see [metrics.md](metrics.md).";
+    "PrometheusMetricsHost": HostAddress = "", Servers, NONE, Works,
         |c, v| c.metrics.host = v,
         "Address that the metrics server listens on; all addresses by default.";
-    "PrometheusMetricsPort": Port = "9091", Servers, NONE, Planned,
+    "PrometheusMetricsPort": Port = "9091", Servers, NONE, Works,
         |c, v| c.metrics.port = v,
         "Port that the metrics server listens on.";
-    "PrometheusProcessMetricsEnabled": Bool = "true", Servers, NONE, Planned,
+    "PrometheusProcessMetricsEnabled": Bool = "true", Servers, NONE, Works,
         |c, v| c.metrics.process = v,
         "Serves metrics of the process.";
-    "PrometheusMetricsCAFile": FilePath = "", Servers, NONE, Planned,
+    "PrometheusMetricsCAFile": FilePath = "", Servers, NONE, Works,
         |c, v| c.metrics.ca_file = v,
-        "Authorities that may sign a client's certificate.";
-    "PrometheusMetricsCertFile": FilePath = "", Servers, NONE, Planned,
+        "Authorities that may sign a client's certificate; needed where one has to be valid.";
+    "PrometheusMetricsCertFile": FilePath = "", Servers, NONE, Works,
         |c, v| c.metrics.cert_file = v,
-        "Certificate of the metrics server; TLS if set.";
-    "PrometheusMetricsKeyFile": FilePath = "", Servers, NONE, Planned,
+        "Certificate of the metrics server, with those that lead to its authority. TLS if this or the key is set. \
+         The files are read again when they change.";
+    "PrometheusMetricsKeyFile": FilePath = "", Servers, NONE, Works,
         |c, v| c.metrics.key_file = v,
         "Private key of the metrics server.";
-    "PrometheusMetricsClientAuth": OneOf<ClientAuth> = "NoClientCert", Servers, NONE, Planned,
+    "PrometheusMetricsClientAuth": OneOf<ClientAuth> = "NoClientCert", Servers, NONE, Works,
         |c, v| c.metrics.client_auth = v,
         "What is asked of a client's certificate.";
     "ClusterGUID": Text = "baddecaf", Cluster, NONE, Works,

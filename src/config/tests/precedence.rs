@@ -324,7 +324,10 @@ fn a_file_that_is_missing_is_not_used() {
 
 #[test]
 fn options_without_effect_are_noted() {
-    let resolution = clean(&file(&[("BPFEnabled", "true"), ("HealthEnabled", "true")]));
+    let resolution = clean(&file(&[
+        ("BPFEnabled", "true"),
+        ("DebugDisableLogDropping", "true"),
+    ]));
     let notes: Vec<_> = resolution
         .problems
         .iter()
@@ -333,7 +336,7 @@ fn options_without_effect_are_noted() {
     assert_eq!(
         notes,
         [
-            "HealthEnabled in configuration file felix.cfg: accepted; it takes effect in a later \
+            "DebugDisableLogDropping in configuration file felix.cfg: accepted; it takes effect in a later \
              release",
             "BPFEnabled in configuration file felix.cfg: accepted, without effect: rules are \
              nftables, not eBPF",

@@ -1,5 +1,6 @@
 use std::fs;
 use std::io;
+use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 
 use jiff::tz;
@@ -37,16 +38,24 @@ fn screen_only(severity: Severity, format: Format) -> LogSettings {
     LogSettings {
         screen: Some(severity),
         file: None,
+        syslog: None,
         format,
+    }
+}
+
+fn outlets(screen: Box<dyn Write + Send>) -> Outlets {
+    Outlets {
+        screen,
+        syslog: PathBuf::new(),
+        zone: TimeZone::fixed(tz::offset(2)),
     }
 }
 
 /// Returns what the screen shows after `body`, which may change the settings.
 fn logged(settings: &LogSettings, body: impl FnOnce(&LogHandle)) -> String {
     let screen = Screen::default();
-    let zone = TimeZone::fixed(tz::offset(2));
-    let (subscriber, handle) =
-        subscriber(settings, Box::new(screen.clone()), zone).expect("a subscriber");
+    let outlets = outlets(Box::new(screen.clone()));
+    let (subscriber, handle) = subscriber(settings, outlets).expect("a subscriber");
     with_default(subscriber, || {
         body(&handle);
         handle.flush();
@@ -235,6 +244,7 @@ fn screen_and_file_have_levels_of_their_own() {
     let settings = LogSettings {
         screen: Some(Severity::Error),
         file: Some((path.clone(), Severity::Debug)),
+        syslog: None,
         format: Format::Human,
     };
     let screen = logged(&settings, |_| {
@@ -267,6 +277,7 @@ fn a_reload_changes_level_and_file() {
     let to = |path: &Path, severity| LogSettings {
         screen: None,
         file: Some((path.to_owned(), severity)),
+        syslog: None,
         format: Format::Human,
     };
     logged(&to(&one, Severity::Info), |handle| {
@@ -296,7 +307,7 @@ fn a_file_that_cannot_be_opened_stops_the_start() {
         file: Some((directory.path().to_owned(), Severity::Info)),
         ..LogSettings::default()
     };
-    let result = subscriber(&settings, Box::new(io::sink()), TimeZone::UTC);
+    let result = subscriber(&settings, outlets(Box::new(io::sink())));
     assert!(matches!(result, Err(LogError::OpenFile { .. })));
 }
 
@@ -320,10 +331,11 @@ fn a_screen_that_hangs_holds_nobody_up() {
     let settings = LogSettings {
         screen: Some(Severity::Info),
         file: Some((path.clone(), Severity::Info)),
+        syslog: None,
         format: Format::Human,
     };
     let screen = Box::new(Hanging(hanging));
-    let (subscriber, handle) = subscriber(&settings, screen, TimeZone::UTC).expect("a subscriber");
+    let (subscriber, handle) = subscriber(&settings, outlets(screen)).expect("a subscriber");
     let long = "x".repeat(4000);
     with_default(subscriber, || {
         for _ in 0..100 {
@@ -335,4 +347,40 @@ fn a_screen_that_hangs_holds_nobody_up() {
     });
     assert_eq!(messages(&path).len(), 1000);
     drop(release);
+}
+
+#[test]
+fn the_system_log_gets_what_it_is_set_to_and_is_never_waited_for() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("log");
+    let daemon = UnixDatagram::bind(&path).expect("a socket");
+    let settings = LogSettings {
+        syslog: Some(Severity::Warning),
+        ..LogSettings::default()
+    };
+    let outlets = Outlets {
+        syslog: path,
+        ..outlets(Box::new(io::sink()))
+    };
+    let (subscriber, handle) = subscriber(&settings, outlets).expect("a subscriber");
+    with_default(subscriber, || {
+        info!("not this");
+        warn!(port = 22, "what is wrong");
+        handle.flush();
+        // Nobody reads these, and more than fit.
+        let long = "x".repeat(4000);
+        for _ in 0..1000 {
+            warn!("{long}");
+        }
+    });
+    let mut buffer = [0; 256];
+    let length = daemon.recv(&mut buffer).expect("a message");
+    let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
+    assert!(text.starts_with("<12>"), "{text}");
+    let (_, said) = text.split_once("]: ").expect("a name");
+    assert!(
+        said.starts_with("WARNING telemetry/tests/tracing.rs "),
+        "{said}"
+    );
+    assert!(said.ends_with(": what is wrong port=22"), "{said}");
 }

@@ -1,0 +1,240 @@
+//! What the loop tells those who watch the daemon.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tracing::{error, warn};
+
+use super::census::Census;
+use super::enforcer::Enforcer;
+use super::monitor_settings;
+use super::supervisor::{Notice, Supervisor, Surroundings};
+use crate::config::Config;
+use crate::model::Update;
+use crate::monitor::{Board, Enforced, Monitor, Resync, Round};
+use crate::telemetry::{ErrorChain, LogHandle};
+
+/// The longest time between two signs of life.
+const BEAT: Duration = Duration::from_secs(5);
+
+/// What came of reading the kernel's table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reading {
+    /// It was read.
+    Done,
+    /// It could not be.
+    Failed,
+}
+
+/// What the loop knows of itself when it turns.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Turn {
+    /// Whether the datastore has been read and may be used.
+    pub(super) datastore_read: bool,
+    /// Whether the interfaces have been read.
+    pub(super) links_read: bool,
+    /// Since when the kernel has been busy.
+    pub(super) writing_since: Option<Instant>,
+}
+
+/// Tells the supervisor, health checks and metrics how the loop fares. Nothing that it does waits for anybody.
+#[derive(Debug)]
+pub(super) struct Observer {
+    supervisor: Supervisor,
+    board: Arc<Board>,
+    monitor: Monitor,
+    census: Census,
+    beaten: Option<Instant>,
+    ready: bool,
+    silent: bool,
+}
+
+impl Observer {
+    /// Finds out who watches.
+    pub(super) fn new(config: &Config) -> Self {
+        let supervisor = Supervisor::connect(&Surroundings::read()).unwrap_or_else(|cause| {
+            warn!(
+                "the supervisor at NOTIFY_SOCKET: {}; it is told nothing",
+                ErrorChain(&cause)
+            );
+            Supervisor::default()
+        });
+        let board = Arc::new(Board::new(crate::VERSION, config.hostname.clone()));
+        let mut observer = Self {
+            supervisor,
+            monitor: Monitor::new(Arc::clone(&board)),
+            board,
+            census: Census::default(),
+            beaten: None,
+            ready: false,
+            silent: false,
+        };
+        observer.configure(config);
+        observer
+    }
+
+    /// Serves health and metrics as the configuration says.
+    pub(super) fn configure(&mut self, config: &Config) {
+        if let Err(cause) = self.monitor.configure(monitor_settings(config)) {
+            error!("{}; health and metrics are not served", ErrorChain(&cause));
+        }
+    }
+
+    /// Returns how often the loop has to give a sign of life.
+    pub(super) fn pace(&self) -> Duration {
+        // Half of what the supervisor puts up with leaves room for one that is late.
+        self.supervisor
+            .watchdog()
+            .map_or(BEAT, |watchdog| BEAT.min(watchdog / 2))
+            .max(Duration::from_millis(1))
+    }
+
+    /// Takes in that the loop has turned.
+    pub(super) fn turned(&mut self, turn: Turn, enforcer: &Enforcer, logs: &LogHandle) {
+        let now = Instant::now();
+        self.board.note(|facts| {
+            facts.turned(now);
+            facts.datastore_read = turn.datastore_read;
+            facts.links_read = turn.links_read;
+            facts.writing_since = turn.writing_since;
+        });
+        let due = self.pace() / 2;
+        if self
+            .beaten
+            .is_some_and(|beaten| now.saturating_duration_since(beaten) < due)
+        {
+            return;
+        }
+        self.beaten = Some(now);
+        if self.supervisor.watchdog().is_some() {
+            self.tell(Notice::Alive);
+        }
+        self.note_sizes(enforcer, logs);
+    }
+
+    /// Notes what is too much to count at every turn.
+    fn note_sizes(&self, enforcer: &Enforcer, logs: &LogHandle) {
+        let losses = logs.losses();
+        let table = enforcer.catalog().map(|catalog| {
+            let rules = catalog.chains.values().map(|chain| chain.rules.len()).sum();
+            let maps = catalog
+                .sets
+                .values()
+                .filter(|set| set.spec.verdicts)
+                .count();
+            (catalog.chains.len(), rules, catalog.sets.len() - maps, maps)
+        });
+        self.board.note(|facts| {
+            facts.logs_dropped = losses.dropped;
+            facts.log_errors = losses.failed;
+            if let Some((chains, rules, sets, maps)) = table {
+                facts.chains = chains;
+                facts.rules = rules;
+                facts.sets = sets;
+                facts.maps = maps;
+            }
+        });
+    }
+
+    /// Takes in a change of the datastore.
+    pub(super) fn updated(&mut self, update: &Update) {
+        self.census.update(update);
+        self.board
+            .note(|facts| facts.updated(update.key.kind.as_str()));
+    }
+
+    /// Takes in how far the datastore has been read.
+    pub(super) fn resync(&mut self, resync: Resync) {
+        let cluster = self.census.cluster();
+        self.board.note(|facts| {
+            // What is read from the beginning is read to its end, however it is told.
+            if facts.resync == Resync::Waiting && resync != Resync::Waiting {
+                facts.resyncs += 1;
+            }
+            facts.resync = resync;
+            facts.cluster = cluster;
+        });
+    }
+
+    /// Takes in changes of interfaces.
+    pub(super) fn links_changed(&mut self, changes: usize) {
+        let changes = u32::try_from(changes).unwrap_or(u32::MAX);
+        self.board
+            .note(|facts| facts.links_changed(Instant::now(), changes));
+    }
+
+    /// Takes in how long it took to work out what to change.
+    pub(super) fn calculated(&mut self, since: Instant) {
+        let now = Instant::now();
+        let elapsed = now.saturating_duration_since(since);
+        self.board.note(|facts| facts.calculated(now, elapsed));
+    }
+
+    /// Takes in that the kernel's table was read, or could not be.
+    pub(super) fn observed(&mut self, reading: Reading) {
+        self.board.note(|facts| {
+            facts.observations += 1;
+            facts.failed_observations += u64::from(reading == Reading::Failed);
+        });
+    }
+
+    /// Takes in that a transaction was refused, or that its fate is unknown.
+    pub(super) fn refused(&mut self) {
+        self.board.note(|facts| facts.refusals += 1);
+    }
+
+    /// Takes in what the loop is waiting for.
+    pub(super) fn waiting(&mut self, what: &str) {
+        if !self.ready {
+            self.tell(Notice::Status(what));
+        }
+    }
+
+    /// Takes in that a round is in force.
+    pub(super) fn in_force(&mut self, round: Round) {
+        self.board
+            .note(|facts| facts.in_force(Instant::now(), round));
+        let Enforced {
+            endpoints,
+            policies,
+            ..
+        } = round.enforced;
+        let status = format!("in force: {endpoints} endpoints, {policies} policies");
+        self.tell(Notice::Status(&status));
+        if !self.ready {
+            self.ready = true;
+            self.tell(Notice::Ready);
+        }
+    }
+
+    /// Takes in that the configuration is being read again. A start that is not complete stays one.
+    pub(super) fn reloading(&mut self) {
+        if self.ready {
+            self.tell(Notice::Reloading);
+        }
+    }
+
+    /// Takes in that this is done.
+    pub(super) fn reloaded(&mut self) {
+        if self.ready {
+            self.tell(Notice::Ready);
+        }
+    }
+
+    /// Takes in that the loop is about to end.
+    pub(super) fn stopping(&mut self) {
+        self.tell(Notice::Stopping);
+    }
+
+    /// Tells the supervisor; that it could not be told is logged once in a row.
+    fn tell(&mut self, notice: Notice<'_>) {
+        match self.supervisor.tell(notice) {
+            Ok(()) => self.silent = false,
+            Err(cause) if !self.silent => {
+                self.silent = true;
+                warn!("the supervisor cannot be told: {}", ErrorChain(&cause));
+            }
+            Err(_) => {}
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! The `monitor` room: what health checks and metrics collectors are answered.
+//!
+//! In: facts that the agent notes on a [`Board`], and [`Settings`]. Out: answers over HTTP. May touch: TCP
+//! sockets, the files of certificates, what `/proc` tells of this process, the clock. Absent: every other room,
+//! and anything that could hold up whoever notes a fact.
+
+mod board;
+mod exposition;
+mod health;
+mod metrics;
+mod process;
+mod server;
+mod settings;
+mod summary;
+mod tls;
+
+pub use board::{Board, Cluster, Enforced, Facts, Resync, Round};
+pub use server::{Monitor, MonitorError};
+pub use settings::{ClientAuth, HealthSettings, Listen, MetricsSettings, Settings, Tls};

@@ -1,0 +1,447 @@
+//! The servers, on a thread of their own.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream, lookup_host};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
+use tracing::{debug, error, info};
+
+use super::board::Board;
+use super::health::{Question, health};
+use super::settings::{HealthSettings, Listen, MetricsSettings, Settings, Tls};
+use super::tls::{Stamp, server_config, stamp};
+use super::{exposition, metrics, process};
+
+/// How many connections one server holds; more wait in the kernel.
+const CONNECTIONS: usize = 32;
+/// How long a connection may take in all.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a request's head may take.
+const HEAD: Duration = Duration::from_secs(5);
+/// The most bytes of a request's head.
+const BUFFER: usize = 16 << 10;
+/// The most fields of a request's head.
+const FIELDS: usize = 64;
+/// How long a server that cannot listen pauses.
+const PAUSE: Duration = Duration::from_secs(1);
+/// How often the files of certificates are looked at, at most.
+const FILES: Duration = Duration::from_secs(1);
+
+/// Why there are no servers.
+#[derive(Debug, thiserror::Error)]
+pub enum MonitorError {
+    /// The system gives no thread.
+    #[error("start the thread that answers health checks and metrics collectors")]
+    Thread(#[source] io::Error),
+    /// The system gives no runtime.
+    #[error("start the runtime that answers health checks and metrics collectors")]
+    Runtime(#[source] io::Error),
+}
+
+/// Serves what is known over HTTP.
+#[derive(Debug)]
+pub struct Monitor {
+    board: Arc<Board>,
+    settings: Option<watch::Sender<Settings>>,
+}
+
+impl Monitor {
+    /// Makes one that serves nothing yet, and has no thread before it does.
+    pub fn new(board: Arc<Board>) -> Self {
+        Self {
+            board,
+            settings: None,
+        }
+    }
+
+    /// Serves by these settings from now on. A server whose settings do not differ goes on.
+    ///
+    /// # Errors
+    /// Fails where the system gives no thread. That a server cannot listen is logged, and tried again.
+    pub fn configure(&mut self, settings: Settings) -> Result<(), MonitorError> {
+        match &self.settings {
+            Some(sender) => {
+                sender.send_if_modified(|known| {
+                    let differs = *known != settings;
+                    *known = settings;
+                    differs
+                });
+            }
+            None if settings == Settings::default() => {}
+            None => self.settings = Some(start(Arc::clone(&self.board), settings)?),
+        }
+        Ok(())
+    }
+}
+
+/// Starts the thread, which ends when the sender is dropped.
+fn start(board: Arc<Board>, settings: Settings) -> Result<watch::Sender<Settings>, MonitorError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(MonitorError::Runtime)?;
+    let (sender, receiver) = watch::channel(settings);
+    thread::Builder::new()
+        .name("monitor".to_owned())
+        .spawn(move || {
+            let health = keep(Arc::clone(&board), receiver.clone(), |settings| {
+                settings.health.clone().map(Server::Health)
+            });
+            let metrics = keep(board, receiver, |settings| {
+                settings.metrics.clone().map(Server::Metrics)
+            });
+            runtime.block_on(async { tokio::join!(health, metrics) });
+        })
+        .map_err(MonitorError::Thread)?;
+    Ok(sender)
+}
+
+/// What one server serves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Server {
+    Health(HealthSettings),
+    Metrics(MetricsSettings),
+}
+
+impl Server {
+    fn listen(&self) -> &Listen {
+        match self {
+            Self::Health(health) => &health.listen,
+            Self::Metrics(metrics) => &metrics.listen,
+        }
+    }
+
+    fn tls(&self) -> Option<&Tls> {
+        match self {
+            Self::Health(_) => None,
+            Self::Metrics(metrics) => metrics.tls.as_ref(),
+        }
+    }
+
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Health(_) => "health",
+            Self::Metrics(_) => "metrics",
+        }
+    }
+}
+
+/// Keeps one server as the settings say, until there is nobody left to say it.
+async fn keep(
+    board: Arc<Board>,
+    mut settings: watch::Receiver<Settings>,
+    of: impl Fn(&Settings) -> Option<Server>,
+) {
+    let mut wanted = of(&settings.borrow_and_update());
+    loop {
+        let serving = async {
+            match &wanted {
+                Some(server) => serve(server.clone(), &board).await,
+                None => std::future::pending().await,
+            }
+        };
+        let other = tokio::select! {
+            () = serving => return,
+            other = differing(&mut settings, &of, wanted.as_ref()) => other,
+        };
+        match other {
+            Some(other) => wanted = other,
+            None => return,
+        }
+    }
+}
+
+/// Waits for settings by which the server is another one, or none.
+async fn differing(
+    settings: &mut watch::Receiver<Settings>,
+    of: impl Fn(&Settings) -> Option<Server>,
+    known: Option<&Server>,
+) -> Option<Option<Server>> {
+    loop {
+        settings.changed().await.ok()?;
+        let wanted = of(&settings.borrow_and_update());
+        if wanted.as_ref() != known {
+            return Some(wanted);
+        }
+    }
+}
+
+/// Serves for ever; what keeps it from listening is logged once in a row.
+async fn serve(server: Server, board: &Arc<Board>) {
+    let mut complained = false;
+    loop {
+        match open(&server).await {
+            Ok((listeners, encryption)) => {
+                let listen = server.listen();
+                info!(
+                    server = server.name(),
+                    host = listen.host,
+                    port = listen.port,
+                    "serving"
+                );
+                let shared = Arc::new(Shared {
+                    server,
+                    board: Arc::clone(board),
+                    encryption,
+                    room: Arc::new(Semaphore::new(CONNECTIONS)),
+                });
+                let mut accepting = JoinSet::new();
+                for listener in listeners {
+                    accepting.spawn(accept(listener, Arc::clone(&shared)));
+                }
+                // None of them ever ends.
+                while accepting.join_next().await.is_some() {}
+                return;
+            }
+            Err(reason) if !complained => {
+                complained = true;
+                error!("the server of {}: {reason}; trying again", server.name());
+            }
+            Err(_) => {}
+        }
+        sleep(PAUSE).await;
+    }
+}
+
+/// What all connections of a server share.
+struct Shared {
+    server: Server,
+    board: Arc<Board>,
+    encryption: Option<Encryption>,
+    room: Arc<Semaphore>,
+}
+
+/// Opens what a server needs.
+async fn open(server: &Server) -> Result<(Vec<TcpListener>, Option<Encryption>), String> {
+    let encryption = server.tls().map(Encryption::new).transpose()?;
+    let listen = server.listen();
+    let addresses: Vec<SocketAddr> = if listen.host.is_empty() {
+        // Where the first one takes IPv4 in as well, the second one is refused.
+        vec![
+            (Ipv6Addr::UNSPECIFIED, listen.port).into(),
+            (Ipv4Addr::UNSPECIFIED, listen.port).into(),
+        ]
+    } else {
+        lookup_host((listen.host.as_str(), listen.port))
+            .await
+            .map_err(|cause| format!("look up `{}`: {cause}", listen.host))?
+            .collect()
+    };
+    let mut listeners = Vec::new();
+    let mut failed = format!("`{}` has no address", listen.host);
+    for address in addresses {
+        match TcpListener::bind(address).await {
+            Ok(listener) => listeners.push(listener),
+            Err(cause) => failed = format!("listen on {address}: {cause}"),
+        }
+    }
+    if listeners.is_empty() {
+        return Err(failed);
+    }
+    Ok((listeners, encryption))
+}
+
+/// The encryption of a server, from files that may change.
+struct Encryption {
+    tls: Tls,
+    state: std::sync::Mutex<EncryptionState>,
+}
+
+struct EncryptionState {
+    acceptor: TlsAcceptor,
+    stamp: Stamp,
+    looked: Instant,
+}
+
+impl Encryption {
+    fn new(tls: &Tls) -> Result<Self, String> {
+        let stamp = stamp(tls);
+        Ok(Self {
+            tls: tls.clone(),
+            state: std::sync::Mutex::new(EncryptionState {
+                acceptor: acceptor(tls)?,
+                stamp,
+                looked: Instant::now(),
+            }),
+        })
+    }
+
+    /// Returns what the files say now; what they said before where they cannot be used.
+    fn acceptor(&self) -> TlsAcceptor {
+        let mut state = self
+            .state
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        if state.looked.elapsed() >= FILES {
+            state.looked = Instant::now();
+            let now = stamp(&self.tls);
+            if now != state.stamp {
+                state.stamp = now;
+                match acceptor(&self.tls) {
+                    Ok(acceptor) => {
+                        info!("the files of the server of metrics have been read again");
+                        state.acceptor = acceptor;
+                    }
+                    Err(reason) => {
+                        error!(
+                            "{reason}; the server of metrics goes on with what they said before"
+                        );
+                    }
+                }
+            }
+        }
+        state.acceptor.clone()
+    }
+}
+
+fn acceptor(tls: &Tls) -> Result<TlsAcceptor, String> {
+    let config = server_config(tls).map_err(|cause| {
+        let mut text = cause.to_string();
+        let mut source = std::error::Error::source(&cause);
+        while let Some(cause) = source {
+            text = format!("{text}: {cause}");
+            source = cause.source();
+        }
+        text
+    })?;
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+/// Accepts connections for ever.
+async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+    loop {
+        let Ok(room) = Arc::clone(&shared.room).acquire_owned().await else {
+            return;
+        };
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let shared = Arc::clone(&shared);
+                tokio::spawn(async move {
+                    // Whoever is too slow has no claim to an answer.
+                    if timeout(PATIENCE, converse(stream, &shared)).await.is_err() {
+                        debug!(
+                            "a client of the server of {} was too slow",
+                            shared.server.name()
+                        );
+                    }
+                    drop(room);
+                });
+            }
+            Err(cause) => {
+                debug!("the server of {}: accept: {cause}", shared.server.name());
+                sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn converse(stream: TcpStream, shared: &Shared) {
+    let outcome = match &shared.encryption {
+        None => answer_on(stream, shared).await,
+        Some(encryption) => match encryption.acceptor().accept(stream).await {
+            Ok(stream) => answer_on(stream, shared).await,
+            Err(cause) => Err(cause.to_string()),
+        },
+    };
+    if let Err(reason) = outcome {
+        debug!(
+            "a client of the server of {}: {reason}",
+            shared.server.name()
+        );
+    }
+}
+
+/// Answers one request.
+async fn answer_on(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    shared: &Shared,
+) -> Result<(), String> {
+    let service = service_fn(|request: Request<Incoming>| {
+        let response = answer(request.method(), request.uri().path(), shared);
+        async move { Ok::<_, Infallible>(response) }
+    });
+    http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD)
+        .max_buf_size(BUFFER)
+        .max_headers(FIELDS)
+        .keep_alive(false)
+        .serve_connection(TokioIo::new(stream), service)
+        .await
+        .map_err(|cause| cause.to_string())
+}
+
+fn answer(method: &Method, path: &str, shared: &Shared) -> Response<Full<Bytes>> {
+    if method != Method::GET && method != Method::HEAD {
+        let mut response = plain(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "only GET and HEAD\n".to_owned(),
+        );
+        response
+            .headers_mut()
+            .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        return response;
+    }
+    let now = Instant::now();
+    match (&shared.server, path) {
+        (Server::Health(settings), "/liveness" | "/readiness") => {
+            let question = if path == "/liveness" {
+                Question::Live
+            } else {
+                Question::Ready
+            };
+            let health = health(question, &shared.board.read(), now, settings.patience);
+            let status = if health.good {
+                StatusCode::OK
+            } else {
+                StatusCode::SERVICE_UNAVAILABLE
+            };
+            plain(status, health.detail)
+        }
+        (Server::Metrics(settings), "/metrics") => {
+            let mut page = metrics::page(&shared.board.read(), now);
+            if settings.process {
+                process::add(&mut page);
+            }
+            let mut response = plain(StatusCode::OK, page.into_text());
+            response.headers_mut().insert(
+                CONTENT_TYPE,
+                HeaderValue::from_static(exposition::CONTENT_TYPE),
+            );
+            response
+        }
+        (Server::Health(_) | Server::Metrics(_), _) => {
+            plain(StatusCode::NOT_FOUND, "nothing stands here\n".to_owned())
+        }
+    }
+}
+
+fn plain(status: StatusCode, text: String) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from(text)));
+    *response.status_mut() = status;
+    response.headers_mut().insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("text/plain; charset=utf-8"),
+    );
+    response
+}
+
+#[cfg(test)]
+#[path = "tests/server.rs"]
+mod tests;
