@@ -16,6 +16,6 @@ pub use configuration::Configuration;
 pub use enforcer::{Enforcer, Step, WorkloadChanges};
 pub use run::{ExitReason, run};
 pub use translate::{
-    calc_settings, explain_settings, log_settings, render_settings, routes_settings, wiring,
-    writer_settings,
+    calc_settings, etcd_settings, explain_settings, log_settings, render_settings, routes_settings,
+    wiring, writer_settings,
 };

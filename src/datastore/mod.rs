@@ -1,17 +1,19 @@
 //! The `datastore` room: resources as they are stored, read into the model.
 //!
-//! In: files under a directory. Out: batches of updates of checked resources, and what is wrong with the
-//! rest. May touch: files, inotify, the clock of the runtime. Absent: what resources mean together, what is
-//! enforced, and the network interfaces of this host.
+//! In: files under a directory, or the keys of an etcd cluster. Out: batches of updates of checked resources, and
+//! what is wrong with the rest. May touch: files, inotify, connections to etcd and a thread for them, the clock of
+//! the runtime. Absent: what resources mean together, what is enforced, and the network interfaces of this host.
 
 mod decode;
 mod directory;
 mod document;
 mod error;
+mod etcd;
 mod field;
 mod files;
 mod load;
 mod scan;
+mod source;
 mod validate;
 mod watch;
 
@@ -22,3 +24,5 @@ pub use decode::{Decoded, Located, Origin, Skipped, decode_documents, decode_fil
 pub use directory::{Batch, DirectorySource, Event, Snapshot, read_directory};
 pub use document::{DocumentError, Entry, MAX_FILE_SIZE, Node, Style, Value};
 pub use error::Error;
+pub use etcd::{EtcdLogin, EtcdSettings, EtcdSource, EtcdTls};
+pub use source::Source;
