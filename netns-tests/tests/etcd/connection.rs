@@ -134,8 +134,8 @@ fn servers_that_are_somebody_else_are_refused() {
 #[test]
 fn a_login_is_renewed_and_a_wrong_one_refused() {
     let world = World::serving(SERVICES);
-    let life = TOKEN_LIFE.as_secs().to_string();
-    let mut member = Member::with(&world.host, "http", &["--auth-token-ttl", &life], &[]);
+    let seconds = TOKEN_LIFE.as_secs().to_string();
+    let mut member = Member::with(&world.host, "http", &["--auth-token-ttl", &seconds], &[]);
     fill(&member);
     for arguments in [
         ["user", "add", "root:secret"].as_slice(),
