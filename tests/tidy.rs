@@ -14,7 +14,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("nft", &["net"]),
     ("render", &["calc", "model", "net", "nft"]),
     ("config", &["net"]),
-    ("datastore", &["model", "net", "selector"]),
+    ("datastore", &["model", "net", "selector", "telemetry"]),
     ("links", &["net"]),
     ("routes", &["net"]),
     ("kernel", &["net", "nft"]),

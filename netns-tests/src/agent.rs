@@ -36,7 +36,7 @@ pub enum Owner {
 pub enum Trigger {
     /// The first complete snapshot.
     Start,
-    /// A change in the directory, be it of resources or of configuration.
+    /// A change in the directory or in etcd, be it of resources or of configuration.
     Directory,
     /// A change of links or addresses.
     Links,
@@ -124,7 +124,10 @@ impl Log {
         if says(&line, "applied") || says(&line, "no change") {
             for (trigger, names) in [
                 (Trigger::Start, ["start"].as_slice()),
-                (Trigger::Directory, ["directory", "config"].as_slice()),
+                (
+                    Trigger::Directory,
+                    ["directory", "etcd", "config"].as_slice(),
+                ),
                 (Trigger::Links, ["links"].as_slice()),
             ] {
                 let value = field(&line, "trigger").unwrap_or_default();
@@ -221,6 +224,22 @@ impl Agent {
         let mut command = Command::new(binary());
         environment(&mut command, owner).envs(settings.iter().copied());
         command.arg("run").arg("--directory").arg(directory.path());
+        Self::spawn(command, namespace, directory)
+    }
+
+    /// Starts the daemon on the datastore that the settings name, and waits for nothing; its directory is unused.
+    pub fn without_directory(
+        namespace: &Namespace,
+        owner: Owner,
+        settings: &[(&str, &str)],
+    ) -> Self {
+        let mut command = Command::new(binary());
+        environment(&mut command, owner).envs(settings.iter().copied());
+        command.arg("run");
+        Self::spawn(command, namespace, &Directory::new())
+    }
+
+    fn spawn(mut command: Command, namespace: &Namespace, directory: &Directory) -> Self {
         command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -312,6 +331,12 @@ impl Agent {
             found.is_some()
         });
         found.unwrap_or_default()
+    }
+
+    /// Tells whether a line newer than the mark holds this text.
+    pub fn has_said(&self, mark: &Mark, text: &str) -> bool {
+        let log = self.shared.lock();
+        log.since(mark).any(|line| line.contains(text))
     }
 
     /// Waits for a warning or an error newer than the mark that names `subject`.

@@ -10,6 +10,8 @@
 
 pub mod agent;
 pub mod both_ways;
+pub mod certificates;
+pub mod etcd;
 pub mod flood;
 pub mod flow;
 pub mod nat;

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::sync::Once;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -119,6 +119,17 @@ impl Handle {
 /// # Panics
 /// If it cannot be started or fails; the message holds what it printed.
 fn run_program(command: &mut Command, input: &str) -> String {
+    let output = output(command, input);
+    assert!(
+        output.status.success(),
+        "{command:?} failed: {}\ninput:\n{input}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Runs a program with `input` on its standard input, and returns how it ended.
+pub(crate) fn output(command: &mut Command, input: &str) -> Output {
     let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -126,17 +137,10 @@ fn run_program(command: &mut Command, input: &str) -> String {
         .spawn()
         .unwrap_or_else(|error| panic!("start {command:?}: {error}"));
     let mut stdin = child.stdin.take().expect("the standard input is a pipe");
-    stdin
-        .write_all(input.as_bytes())
-        .expect("write to the program");
+    // A program that fails early reads nothing.
+    let _ = stdin.write_all(input.as_bytes());
     drop(stdin);
-    let output = child.wait_with_output().expect("wait for the program");
-    assert!(
-        output.status.success(),
-        "{command:?} failed: {}\ninput:\n{input}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    String::from_utf8_lossy(&output.stdout).into_owned()
+    child.wait_with_output().expect("wait for the program")
 }
 
 /// Removes the namespaces of test processes that no longer live.

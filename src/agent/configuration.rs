@@ -1,14 +1,14 @@
 //! The configuration in force, from the process's surroundings and from the datastore.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::config::{
-    Config, ConfigChanges, ConfigProblem, Layers, Resolution, Severity, changes,
+    Config, ConfigChanges, ConfigProblem, DatastoreKind, Layers, Resolution, Severity, changes,
     felix_configuration, load, resolve,
 };
-use crate::model::{FelixConfiguration, Kind, Resource, ResourceKey, Update};
+use crate::model::{FelixConfiguration, Form, Kind, Resource, ResourceKey, Update};
 
 /// The name of the resource that configures every node.
 const GLOBAL: &str = "default";
@@ -60,15 +60,24 @@ impl Configuration {
         &self.resolution
     }
 
-    /// Tells whether the cluster says that its datastore must not be used yet.
+    /// Tells whether the datastore must not be used yet: one of a cluster has to say that it may, in one of the
+    /// two forms, and may say in neither that it must not; a directory only has to not say the latter.
     pub fn datastore_refuses(&self) -> bool {
-        self.resources.values().any(|resource| {
+        let ready = |resource: &Arc<Resource>| {
             if let Resource::ClusterInformation(cluster) = resource.as_ref() {
-                cluster.datastore_ready == Some(false)
+                cluster.datastore_ready
             } else {
-                false
+                None
             }
-        })
+        };
+        let mut said = self.resources.values().filter_map(ready);
+        match self.config().datastore.kind {
+            DatastoreKind::Directory => said.any(|ready| !ready),
+            DatastoreKind::Etcd | DatastoreKind::Kubernetes => {
+                let said: Vec<bool> = said.collect();
+                said.is_empty() || said.contains(&false)
+            }
+        }
     }
 
     /// Takes in a resource; tells whether it can bear on the configuration.
@@ -151,20 +160,22 @@ impl Configuration {
     pub fn resolve(&mut self) -> (ConfigChanges, Vec<ConfigProblem>) {
         let mut datastore_problems = Vec::new();
         let hostname = self.resolution.config.hostname.clone();
-        self.layers.datastore_global = self.cluster();
-        for (layer, key) in [
-            (Layer::Global, Some(GLOBAL.to_owned())),
-            (Layer::PerHost, Some(format!("{PER_NODE}{hostname}"))),
-            (Layer::Selector, self.selected(&hostname)),
-        ] {
-            let values = key.and_then(|name| self.values(&name, &mut datastore_problems));
-            let values = values.unwrap_or_default();
-            match layer {
-                Layer::Global => self.layers.datastore_global.extend(values),
-                Layer::PerHost => self.layers.datastore_per_host = values,
-                Layer::Selector => self.layers.datastore_selector = values,
-            }
-        }
+        let per_host = format!("{PER_NODE}{hostname}");
+        let selected = self.selected(&hostname);
+        let mut values = |form, name: &str| {
+            self.values(form, name, &mut datastore_problems)
+                .unwrap_or_default()
+        };
+        // Where a cluster has values in both forms, those of the v3 form count.
+        let global_v1 = values(Form::V1, GLOBAL);
+        let global_v3 = values(Form::V3, GLOBAL);
+        let per_host_v1 = values(Form::V1, &per_host);
+        let per_host_v3 = values(Form::V3, &per_host);
+        let selected = selected.map(|name| values(Form::V3, &name));
+        let cluster = self.cluster();
+        self.layers.datastore_global = overlaid(overlaid(global_v1, cluster), global_v3);
+        self.layers.datastore_per_host = overlaid(per_host_v1, per_host_v3);
+        self.layers.datastore_selector = selected.unwrap_or_default();
         let before = std::mem::take(&mut self.layers.problems);
         self.layers.problems = before.iter().cloned().chain(datastore_problems).collect();
         let resolution = resolve(&self.layers, Some(&self.resolution));
@@ -197,9 +208,12 @@ impl Configuration {
         .collect()
     }
 
-    /// Returns a configuration resource by name.
-    fn felix(&self, name: &str) -> Option<&FelixConfiguration> {
-        let key = ResourceKey::v3(Kind::FelixConfiguration, "", name);
+    /// Returns a configuration resource by form and name.
+    fn felix(&self, form: Form, name: &str) -> Option<&FelixConfiguration> {
+        let key = match form {
+            Form::V3 => ResourceKey::v3(Kind::FelixConfiguration, "", name),
+            Form::V1 => ResourceKey::v1(Kind::FelixConfiguration, "", name),
+        };
         let Resource::FelixConfiguration(felix) = self.resources.get(&key)?.as_ref() else {
             return None;
         };
@@ -209,10 +223,11 @@ impl Configuration {
     /// Returns the values of a configuration resource.
     fn values(
         &self,
+        form: Form,
         name: &str,
         problems: &mut Vec<ConfigProblem>,
     ) -> Option<BTreeMap<String, String>> {
-        let felix = self.felix(name)?;
+        let felix = self.felix(form, name)?;
         let (values, found) = felix_configuration(&felix.spec, &felix.annotations);
         problems.extend(found.into_iter().map(|reason| ConfigProblem {
             severity: Severity::Warning,
@@ -231,9 +246,9 @@ impl Configuration {
         };
         self.resources
             .keys()
-            .filter(|key| key.kind == Kind::FelixConfiguration)
+            .filter(|key| key.kind == Kind::FelixConfiguration && key.form == Form::V3)
             .filter(|key| key.name.as_ref() != GLOBAL && !key.name.starts_with(PER_NODE))
-            .filter_map(|key| Some((key, self.felix(&key.name)?)))
+            .filter_map(|key| Some((key, self.felix(Form::V3, &key.name)?)))
             .filter(|(_, felix)| {
                 felix
                     .node_selector
@@ -251,11 +266,15 @@ impl Configuration {
     }
 }
 
-/// A layer of configuration that comes from the datastore.
-enum Layer {
-    Global,
-    PerHost,
-    Selector,
+/// Puts one map of options over another; the same name in another case is the same option.
+fn overlaid(
+    mut below: BTreeMap<String, String>,
+    above: BTreeMap<String, String>,
+) -> BTreeMap<String, String> {
+    let names: BTreeSet<String> = above.keys().map(|name| name.to_ascii_lowercase()).collect();
+    below.retain(|name, _| !names.contains(&name.to_ascii_lowercase()));
+    below.extend(above);
+    below
 }
 
 /// Reads the layers of the process's surroundings.

@@ -1,7 +1,7 @@
 //! The loop.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -16,11 +16,12 @@ use super::retry::Retry;
 use super::takeover::Takeover;
 use super::writer::{Reply, Writer};
 use super::{
-    calc_settings, log_settings, render_settings, routes_settings, wiring, writer_settings,
+    calc_settings, etcd_settings, log_settings, render_settings, routes_settings, wiring,
+    writer_settings,
 };
 use crate::calc::LinkUpdate;
 use crate::config::{Config, ConfigProblem, DatastoreKind, Room, Severity};
-use crate::datastore::{DirectorySource, Event as SourceEvent};
+use crate::datastore::{DirectorySource, EtcdSource, Event as SourceEvent, Source};
 use crate::kernel::{
     CommitError, FelixLeftovers, HostChains, LOCK_DIRECTORY, LockError, NamespaceLock, Netfilter,
     Observed, Ownership,
@@ -117,13 +118,6 @@ pub async fn run(configuration: Configuration, logs: LogHandle) -> ExitReason {
     info!("{}", configuration.resolution().hostname_line());
     configuration.resolution().problems.iter().for_each(say);
     let config = configuration.config();
-    if config.datastore.kind != DatastoreKind::Directory {
-        error!(
-            datastore = %config.datastore.kind,
-            "this version reads resources from a directory only: set DatastoreType=directory"
-        );
-        return ExitReason::Configuration;
-    }
     let observer = Observer::new(configuration.config());
     let _lock = match occupy().await {
         Ok(lock) => lock,
@@ -137,13 +131,13 @@ pub async fn run(configuration: Configuration, logs: LogHandle) -> ExitReason {
         }
     };
     let enforcer = Enforcer::new(calc_settings(config), render);
-    let path: PathBuf = config.datastore.path.clone();
     let opened = open_writer(config);
+    let source = open_source(config);
     let signals = Signals::new().map_err(|e| ErrorChain(&e).to_string());
     let links = LinkWatch::open().map_err(|e| ErrorChain(&e).to_string());
     let routes = routes::start(routes_settings(config)).map_err(|e| ErrorChain(&e).to_string());
-    let parts = (|| Ok::<_, String>((opened?, signals?, links?, routes?)))();
-    let (writer, signals, links, (routes, route_events)) = match parts {
+    let parts = (|| Ok::<_, String>((opened?, source?, signals?, links?, routes?)))();
+    let (writer, source, signals, links, (routes, route_events)) = match parts {
         Ok(parts) => parts,
         Err(reason) => {
             error!("{reason}");
@@ -170,9 +164,7 @@ pub async fn run(configuration: Configuration, logs: LogHandle) -> ExitReason {
         sequence: 0,
         known_problems: BTreeSet::new(),
     };
-    agent
-        .serve(DirectorySource::open(&path), links, route_events, signals)
-        .await
+    agent.serve(source, links, route_events, signals).await
 }
 
 /// Opens what the kernel's writer needs, and starts it.
@@ -183,6 +175,20 @@ fn open_writer(config: &Config) -> Result<Writer, String> {
     let kernel = Netfilter::open(settings).map_err(|e| ErrorChain(&e).to_string())?;
     Writer::start(Box::new(kernel), Box::new(firewall), felix)
         .map_err(|e| ErrorChain(&e).to_string())
+}
+
+/// Opens the datastore that the configuration names.
+fn open_source(config: &Config) -> Result<Source, String> {
+    match config.datastore.kind {
+        DatastoreKind::Directory => {
+            let source = DirectorySource::open(&config.datastore.path);
+            Ok(Source::Directory(Box::new(source)))
+        }
+        DatastoreKind::Etcd => EtcdSource::open(etcd_settings(config))
+            .map(Source::Etcd)
+            .map_err(|e| format!("start the thread that follows etcd: {}", ErrorChain(&e))),
+        DatastoreKind::Kubernetes => Err("the Kubernetes datastore is not supported".to_owned()),
+    }
 }
 
 /// Takes the namespace's lock, waiting a while for another process to end.
@@ -243,7 +249,7 @@ impl Agent {
     /// Runs the loop.
     async fn serve(
         mut self,
-        mut source: DirectorySource,
+        mut source: Source,
         mut links: LinkWatch,
         mut route_events: RouteEvents,
         mut signals: Signals,
@@ -262,7 +268,7 @@ impl Agent {
                 .filter(|_| self.announced && !self.writer.is_busy());
             let ended = tokio::select! {
                 biased;
-                asked = signals.next() => self.heed(asked),
+                asked = signals.next() => self.heed(asked, &source),
                 reply = self.writer.reply(), if self.writer.is_busy() => match reply {
                     Ok(reply) => self.settle(reply),
                     Err(cause) => {
@@ -270,7 +276,7 @@ impl Agent {
                         Some(ExitReason::Failed)
                     }
                 },
-                event = source.next() => { self.take_resources(event); None }
+                event = source.next() => { self.take_resources(event, source.name()); None }
                 event = links.next() => { self.take_links(event); None }
                 event = route_events.next() => say_wired(event.as_ref()),
                 () = sleep_until(retry_at.unwrap_or_else(TokioInstant::now)), if retry_at.is_some() => {
@@ -314,7 +320,7 @@ impl Agent {
     }
 
     /// Does what a signal asks.
-    fn heed(&mut self, asked: Asked) -> Option<ExitReason> {
+    fn heed(&mut self, asked: Asked, source: &Source) -> Option<ExitReason> {
         match asked {
             Asked::Stop => {
                 info!("stopping; what is in the kernel stays");
@@ -323,6 +329,7 @@ impl Agent {
             }
             Asked::Reload => {
                 info!("reading the configuration again");
+                source.reload();
                 self.observer.reloading();
                 match self.configuration.reload() {
                     Ok(problems) => {
@@ -342,7 +349,7 @@ impl Agent {
     }
 
     /// Takes in an event of the datastore.
-    fn take_resources(&mut self, event: SourceEvent) {
+    fn take_resources(&mut self, event: SourceEvent, source: &'static str) {
         match event {
             SourceEvent::Batch(batch) => {
                 let mut configures = false;
@@ -351,7 +358,8 @@ impl Agent {
                     configures |= self.configuration.update(&update);
                     self.enforcer.update(update);
                 }
-                if configures {
+                // What a datastore says that is not ready is not heeded either until it is.
+                if configures && !self.configuration.datastore_refuses() {
                     self.reconfigure();
                 }
                 if batch.in_sync && !self.datastore_in_sync {
@@ -363,7 +371,7 @@ impl Agent {
                 } else {
                     Resync::Reading
                 });
-                self.news("directory");
+                self.news(source);
             }
             SourceEvent::Lost { reason } => {
                 warn!(reason, "the datastore is lost; what is in the kernel stays");

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::calc;
 use crate::config::{self, Config};
+use crate::datastore::{EtcdLogin, EtcdSettings, EtcdTls};
 use crate::explain;
 use crate::kernel;
 use crate::model::NodeName;
@@ -26,6 +27,26 @@ const LONGEST_TIMEOUT: Duration = Duration::from_secs(3_600);
 const LEAST_PATIENCE: Duration = Duration::from_secs(20);
 /// The priority of routes to workloads, as Felix has it.
 const ROUTE_PRIORITY: u32 = 1024;
+
+/// Returns what the source in etcd is told of the configuration.
+pub fn etcd_settings(config: &Config) -> EtcdSettings {
+    let etcd = &config.datastore.etcd;
+    EtcdSettings {
+        endpoints: etcd.urls(),
+        tls: EtcdTls {
+            ca_file: etcd.ca_file.clone(),
+            identity: etcd.cert_file.clone().zip(etcd.key_file.clone()),
+        },
+        login: etcd
+            .username
+            .as_ref()
+            .zip(etcd.password.as_ref())
+            .map(|(user, password)| EtcdLogin {
+                user: user.clone(),
+                password: password.reveal().to_owned(),
+            }),
+    }
+}
 
 /// Returns what calc is told of the configuration.
 pub fn calc_settings(config: &Config) -> calc::Settings {

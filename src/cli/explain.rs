@@ -14,7 +14,7 @@ use super::explain_show::Answer;
 use super::offline::{Interfaces, OfflineError, links};
 use super::output::{self, Format};
 use super::render::interface;
-use super::run::ConfigArgs;
+use super::run::{ConfigArgs, directory_of};
 use crate::agent::{Configuration, explain_settings};
 use crate::calc::LinkUpdate;
 use crate::datastore::read_directory;
@@ -130,7 +130,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if let Some(hostname) = &args.hostname {
         configuration.set_hostname(hostname);
     }
-    let directory = configuration.config().datastore.path.clone();
+    let directory = directory_of(&configuration)?.to_owned();
     let resources = read(&directory, &mut configuration)?;
     let interfaces = args.interfaces(&configuration, &resources)?;
     let host = Host::new(

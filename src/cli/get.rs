@@ -10,7 +10,7 @@ use super::columns::{row, table};
 use super::diff::local_links;
 use super::offline::{Interfaces, Offline};
 use super::output::{self, Format};
-use super::run::ConfigArgs;
+use super::run::{ConfigArgs, directory_of};
 use super::status::Statuses;
 use super::{kinds, show};
 use crate::datastore::{Store, Stored};
@@ -46,7 +46,7 @@ pub(super) struct Args {
 /// Prints the resources.
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let configuration = args.configuration.load(args.directory.as_deref());
-    let directory = configuration.config().datastore.path.clone();
+    let directory = directory_of(&configuration)?.to_owned();
     let interfaces = if args.kind == Kind::HostEndpoint {
         local_links()?
     } else {

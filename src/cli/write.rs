@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use super::check::line;
 use super::input::{FileArgs, complain, documents, read_all};
-use super::run::ConfigArgs;
+use super::run::{ConfigArgs, directory_of};
 use super::{kinds, output};
 use crate::datastore::{Session, StoreError, Written};
 use crate::model::{Kind, ResourceKey};
@@ -98,7 +98,7 @@ struct Target {
 impl Target {
     fn open(&self) -> anyhow::Result<Session> {
         let configuration = self.configuration.load(self.directory.as_deref());
-        let session = Session::open(&configuration.config().datastore.path)?;
+        let session = Session::open(directory_of(&configuration)?)?;
         for problem in session.problems() {
             let text = line(problem);
             let text = text.trim_end();

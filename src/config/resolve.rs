@@ -454,6 +454,12 @@ fn check_together(
                     "it cannot be set together with EtcdEndpoints",
                 );
             }
+            if etcd.discovery_srv.is_some() && etcd.endpoints.is_empty() {
+                refuse(
+                    "EtcdDiscoverySrv",
+                    "this version does not look members up; name them in EtcdEndpoints",
+                );
+            }
             if etcd.discovery_srv.is_none() && etcd.urls().is_empty() {
                 refuse(
                     "EtcdEndpoints",

@@ -15,4 +15,38 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// A file that connecting needs cannot be read.
+    #[error("read `{}`", .path.display())]
+    ReadFile {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// A member of etcd cannot be connected to.
+    #[error("connect to {url}")]
+    Connect {
+        /// The member.
+        url: String,
+        /// What went wrong.
+        #[source]
+        source: tonic::transport::Error,
+    },
+    /// A member of etcd has not answered in time.
+    #[error("{url} has not answered within {seconds} s")]
+    Silent {
+        /// The member.
+        url: String,
+        /// How long was waited.
+        seconds: u64,
+    },
+    /// A member of etcd has refused something.
+    #[error("{url}: {reason}")]
+    Refused {
+        /// The member.
+        url: String,
+        /// Why.
+        reason: String,
+    },
 }

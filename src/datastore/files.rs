@@ -124,7 +124,8 @@ fn same(a: &Problem, b: &Problem) -> bool {
     saying(a) == saying(b)
 }
 
-fn log(problem: &Problem) {
+/// Logs a problem, in the words that Felix has for one that spoils a resource.
+pub(super) fn log(problem: &Problem) {
     let Problem {
         place,
         object,

@@ -20,19 +20,18 @@ table! {
     "DatastoreType": OneOf<DatastoreKind> = "", Host, LOCAL_DIE_NON_ZERO, Works,
         |c, v| c.datastore.kind = v,
         "Where resources come from. By default `directory`, or `etcdv3` as soon as any source \
-         sets one of the etcd options. `etcdv3` comes in a later release; the old word `etcdv2` \
-         means `etcdv3`, since etcd is spoken to with version 3 of its API alone. `kubernetes` is \
-         refused.";
+         sets one of the etcd options. The old word `etcdv2` means `etcdv3`, since etcd is spoken \
+         to with version 3 of its API alone. `kubernetes` is refused.";
     "DatastorePath": FilePath = "/etc/tortie/resources", Host, LOCAL_DIE_NON_ZERO, Works,
         |c, v| c.datastore.path = v.unwrap_or_default(),
         "Directory whose YAML and JSON files are the resources, if the datastore is `directory`.";
-    "EtcdAddr": Authority = "127.0.0.1:2379", Etcd, LOCAL, Planned,
+    "EtcdAddr": Authority = "127.0.0.1:2379", Etcd, LOCAL, Works,
         |c, v| c.datastore.etcd.addr = v,
         "Address of a single etcd server, used if there are no endpoints.";
-    "EtcdScheme": OneOf<EtcdScheme> = "http", Etcd, LOCAL, Planned,
+    "EtcdScheme": OneOf<EtcdScheme> = "http", Etcd, LOCAL, Works,
         |c, v| c.datastore.etcd.scheme = v,
         "Scheme that goes with `EtcdAddr`.";
-    "EtcdEndpoints": EndpointList = "", Etcd, LOCAL, Planned,
+    "EtcdEndpoints": EndpointList = "", Etcd, LOCAL, Works,
         |c, v| c.datastore.etcd.endpoints = v,
         "URLs of the members of the etcd cluster, all of one scheme, without path or user. \
          Overrides `EtcdAddr` and `EtcdScheme`.";
@@ -40,20 +39,20 @@ table! {
         |c, v| c.datastore.etcd.discovery_srv = Some(v).filter(|v| !v.is_empty()),
         "Domain whose SRV records name the members; not together with `EtcdEndpoints`. Not \
          Felix's: it follows `ETCD_DISCOVERY_SRV`.";
-    "EtcdKeyFile": ExistingFile = "", Etcd, LOCAL, Planned,
+    "EtcdKeyFile": ExistingFile = "", Etcd, LOCAL, Works,
         |c, v| c.datastore.etcd.key_file = v,
         "Private key of the TLS client.";
-    "EtcdCertFile": ExistingFile = "", Etcd, LOCAL, Planned,
+    "EtcdCertFile": ExistingFile = "", Etcd, LOCAL, Works,
         |c, v| c.datastore.etcd.cert_file = v,
         "Certificate of the TLS client.";
-    "EtcdCaFile": ExistingFile = "", Etcd, LOCAL, Planned,
+    "EtcdCaFile": ExistingFile = "", Etcd, LOCAL, Works,
         |c, v| c.datastore.etcd.ca_file = v,
         "Authorities that may sign a server's certificate; the system's by default.";
-    "EtcdUsername": Text = "", Etcd, LOCAL, Planned,
+    "EtcdUsername": Text = "", Etcd, LOCAL, Works,
         |c, v| c.datastore.etcd.username = Some(v).filter(|v| !v.is_empty()),
         "User to log in to etcd as, used only with a password. Not Felix's: it follows \
          `ETCD_USERNAME`.";
-    "EtcdPassword": SecretText = "", Etcd, LOCAL, Planned,
+    "EtcdPassword": SecretText = "", Etcd, LOCAL, Works,
         |c, v| c.datastore.etcd.password = v,
         "Password of that user, never logged. Not Felix's: it follows `ETCD_PASSWORD`.";
     "LogFilePath": FilePath = "/var/log/calico/felix.log", Logs, DIE, Works,

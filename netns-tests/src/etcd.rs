@@ -1,0 +1,356 @@
+//! Real etcd servers on the loopback interface of a namespace, and `etcdctl` as a writer.
+
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tempfile::TempDir;
+
+use crate::agent::{Agent, DEADLINE, HOSTNAME, Mark, Owner, says};
+use crate::ns::Namespace;
+use crate::topology::{EXT, Family, HOST0, World};
+
+/// Where resources in v3 form are kept.
+pub const V3: &str = "/calico/resources/v3/projectcalico.org";
+/// Where resources in v1 form are kept.
+pub const V1: &str = "/calico/v1";
+/// How long a member may take to serve, on a busy machine.
+const SERVING: Duration = Duration::from_secs(30);
+/// How long one attempt on a denied port waits.
+const ATTEMPT: Duration = Duration::from_millis(40);
+/// How often it is asked.
+const ASKING: Duration = Duration::from_millis(50);
+
+/// Is one etcd member in a namespace, killed when dropped.
+#[derive(Debug)]
+pub struct Member<'a> {
+    namespace: &'a Namespace,
+    directory: Arc<TempDir>,
+    name: String,
+    arguments: Vec<String>,
+    client: Vec<String>,
+    url: String,
+    child: Option<Child>,
+}
+
+impl<'a> Member<'a> {
+    /// Starts a single member that speaks plainly and waits until it serves.
+    pub fn start(namespace: &'a Namespace) -> Self {
+        Self::with(namespace, "http", &[], &[])
+    }
+
+    /// Starts a single member with more arguments, and has `etcdctl` use more of its own.
+    pub fn with(namespace: &'a Namespace, scheme: &str, more: &[&str], client: &[&str]) -> Self {
+        let mut member = Self::of(namespace, Arc::new(directory()), "one", 2379, scheme, more);
+        member.client = client.iter().map(|text| (*text).to_owned()).collect();
+        member.restart();
+        member.serving();
+        member
+    }
+
+    /// Starts three members of one cluster and waits until they serve.
+    pub fn three(namespace: &'a Namespace) -> [Self; 3] {
+        let directory = Arc::new(directory());
+        let peers = [("a", 12380), ("b", 22380), ("c", 32380)]
+            .map(|(name, port)| format!("{name}=http://127.0.0.1:{port}"))
+            .join(",");
+        let mut members = [("a", 12379), ("b", 22379), ("c", 32379)].map(|(name, port)| {
+            let peer = format!("http://127.0.0.1:{}", port + 1);
+            let more = [
+                "--listen-peer-urls",
+                &peer,
+                "--initial-advertise-peer-urls",
+                &peer,
+                "--initial-cluster",
+                &peers,
+            ];
+            Self::of(namespace, directory.clone(), name, port, "http", &more)
+        });
+        members.iter_mut().for_each(Self::restart);
+        members.iter().for_each(Self::serving);
+        members
+    }
+
+    fn of(
+        namespace: &'a Namespace,
+        directory: Arc<TempDir>,
+        name: &str,
+        port: u16,
+        scheme: &str,
+        more: &[&str],
+    ) -> Self {
+        let url = format!("{scheme}://127.0.0.1:{port}");
+        let mut arguments: Vec<String> = ["--name", name, "--listen-client-urls", &url]
+            .map(str::to_owned)
+            .into();
+        arguments.extend(["--advertise-client-urls".to_owned(), url.clone()]);
+        arguments.extend(more.iter().map(|text| (*text).to_owned()));
+        Self {
+            namespace,
+            directory,
+            name: name.to_owned(),
+            arguments,
+            client: Vec::new(),
+            url,
+            child: None,
+        }
+    }
+
+    /// Returns its URL.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Returns the directory of its data.
+    pub fn data(&self) -> PathBuf {
+        self.directory.path().join(&self.name)
+    }
+
+    /// Returns a place for other files of the test.
+    pub fn place(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Starts it, on the data that it had.
+    pub fn restart(&mut self) {
+        self.end(Signal::SIGKILL);
+        let mut command = Command::new("etcd");
+        command
+            .arg("--data-dir")
+            .arg(self.data())
+            .args(&self.arguments)
+            .args(["--logger", "zap", "--log-outputs", "/dev/null"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        let child = self.namespace.run(|| command.spawn()).expect("start etcd");
+        self.child = Some(child);
+    }
+
+    /// Waits until it answers.
+    pub fn serving(&self) {
+        let deadline = Instant::now() + SERVING;
+        while !self
+            .try_etcdctl(&["endpoint", "health"], "")
+            .status
+            .success()
+        {
+            assert!(Instant::now() < deadline, "{} does not serve", self.url);
+            std::thread::park_timeout(ASKING);
+        }
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
+        if let Some(child) = &self.child {
+            let pid = i32::try_from(child.id()).expect("a process id is positive");
+            let _ = kill(Pid::from_raw(pid), signal);
+        }
+    }
+
+    /// Ends it.
+    pub fn end(&mut self, how: Signal) {
+        // One that is stopped takes only SIGKILL.
+        self.signal(how);
+        if let Some(mut child) = self.child.take() {
+            let _ = child.wait();
+        }
+    }
+
+    /// Replaces its data by a saved copy, as an operator restores a cluster.
+    pub fn restore(&mut self, copy: &Path) {
+        self.end(Signal::SIGKILL);
+        std::fs::remove_dir_all(self.data()).expect("remove the data");
+        let (data, copy) = (self.data(), copy.to_string_lossy().into_owned());
+        self.etcdctl(&[
+            "snapshot",
+            "restore",
+            &copy,
+            "--name",
+            &self.name,
+            "--initial-cluster",
+            &format!("{}=http://localhost:2380", self.name),
+            "--initial-advertise-peer-urls",
+            "http://localhost:2380",
+            "--data-dir",
+            &data.to_string_lossy(),
+        ]);
+        self.restart();
+        self.serving();
+    }
+
+    fn try_etcdctl(&self, arguments: &[&str], input: &str) -> Output {
+        let mut command = Command::new("etcdctl");
+        command
+            .args(["--endpoints", &self.url, "--dial-timeout", "2s"])
+            .args(&self.client)
+            .args(arguments)
+            .env("ETCDCTL_API", "3");
+        self.namespace
+            .run(|| crate::ns::output(&mut command, input))
+    }
+
+    /// Runs `etcdctl` to its end and returns what it printed.
+    pub fn etcdctl(&self, arguments: &[&str]) -> String {
+        self.etcdctl_with(arguments, "")
+    }
+
+    /// Runs `etcdctl` with an input.
+    pub fn etcdctl_with(&self, arguments: &[&str], input: &str) -> String {
+        let output = self.try_etcdctl(arguments, input);
+        assert!(
+            output.status.success(),
+            "etcdctl {arguments:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// Has `etcdctl` log in from now on.
+    pub fn log_in(&mut self, user: &str, password: &str) {
+        self.client.push(format!("--user={user}:{password}"));
+    }
+
+    /// Writes a key.
+    pub fn put(&self, key: &str, value: &str) {
+        if value.is_empty() {
+            // Of an empty input it would say that there is none.
+            self.etcdctl(&["put", key, ""]);
+        } else {
+            self.etcdctl_with(&["put", key], value);
+        }
+    }
+
+    /// Deletes a key.
+    pub fn delete(&self, key: &str) {
+        self.etcdctl(&["del", key]);
+    }
+
+    /// Writes and deletes keys in one transaction.
+    pub fn transaction(&self, changes: &[(&str, Option<&str>)]) {
+        let mut text = String::from("\n");
+        for (key, value) in changes {
+            let line = match value {
+                Some(value) => format!("put {key} {}\n", quoted(value)),
+                None => format!("del {key}\n"),
+            };
+            text.push_str(&line);
+        }
+        self.etcdctl_with(&["txn"], &format!("{text}\n\n"));
+    }
+
+    /// Returns the revision that the store is at.
+    pub fn revision(&self) -> i64 {
+        let text = self.etcdctl(&["get", "/", "-w", "json"]);
+        let answer: serde_json::Value = serde_json::from_str(&text).expect("etcdctl prints JSON");
+        answer["header"]["revision"].as_i64().expect("a revision")
+    }
+
+    /// Starts the daemon on this member, with more settings.
+    pub fn agent(&self, owner: Owner, settings: &[(&str, &str)]) -> Agent {
+        let mut all = vec![("ETCD_ENDPOINTS", self.url.as_str())];
+        all.extend(settings);
+        Agent::without_directory(self.namespace, owner, &all)
+    }
+
+    /// Ends a daemon and starts another one, for which the kernel must hold already what it makes from scratch.
+    pub fn agrees(&self, agent: &mut Agent, settings: &[(&str, &str)]) {
+        agent.terminate();
+        let fresh = self.agent(Owner::Disabled, settings);
+        let first = fresh.line(&Mark::beginning(), "the first round", |line| {
+            says(line, "applied") || says(line, "no change")
+        });
+        assert!(
+            says(&first, "no change"),
+            "from scratch there is something else: {first}"
+        );
+        *agent = fresh;
+    }
+}
+
+impl Drop for Member<'_> {
+    fn drop(&mut self) {
+        self.end(Signal::SIGKILL);
+    }
+}
+
+/// Quotes a value for the transactions of `etcdctl`, which reads words as Go's `%q` writes them.
+fn quoted(value: &str) -> String {
+    format!("\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+fn directory() -> TempDir {
+    tempfile::tempdir().expect("make a directory")
+}
+
+/// Returns the key of a host endpoint of this host in v1 form.
+pub fn endpoint_key(name: &str) -> String {
+    format!("{V1}/host/{HOSTNAME}/endpoint/{name}")
+}
+
+/// Returns the key of a policy in v1 form.
+pub fn policy_key(name: &str) -> String {
+    format!("{V1}/policy/tier/default/policy/{name}")
+}
+
+/// Returns a policy in v1 form that allows these TCP ports to endpoints with the role `host`.
+pub fn policy(ports: &[u16]) -> String {
+    format!(
+        r#"{{"order":10,"selector":"role == 'host'","inbound_rules":[{{"action":"allow","protocol":"tcp","dst_ports":{ports:?}}}],"outbound_rules":[]}}"#
+    )
+}
+
+/// What `eth0` is in v1 form.
+pub const ETH0: &str = r#"{"name":"eth0","labels":{"role":"host"}}"#;
+
+/// Waits for what a test has no other sign of.
+pub fn eventually(what: &str, mut done: impl FnMut() -> bool) {
+    let deadline = Instant::now() + DEADLINE + DEADLINE;
+    while !done() {
+        assert!(Instant::now() < deadline, "{what}: the deadline passed");
+        std::thread::park_timeout(ASKING);
+    }
+}
+
+/// Is an endless attempt to reach a port that must never be open.
+#[derive(Debug)]
+pub struct Denied {
+    over: Arc<AtomicBool>,
+    attempts: JoinHandle<(usize, usize)>,
+}
+
+impl Denied {
+    /// Begins to try.
+    pub fn watch(world: &World, port: u16) -> Self {
+        let over = Arc::new(AtomicBool::new(false));
+        let handle = world.site(EXT.site).handle();
+        let to = SocketAddr::new(HOST0.address(Family::V4), port);
+        let attempts = std::thread::spawn({
+            let over = Arc::clone(&over);
+            move || {
+                handle.enter();
+                let (mut attempts, mut open) = (0, 0);
+                while !over.load(Ordering::SeqCst) {
+                    attempts += 1;
+                    open += usize::from(TcpStream::connect_timeout(&to, ATTEMPT).is_ok());
+                }
+                (attempts, open)
+            }
+        });
+        Self { over, attempts }
+    }
+
+    /// Demands that it was never open.
+    pub fn finish(self) {
+        self.over.store(true, Ordering::SeqCst);
+        let (attempts, open) = self.attempts.join().expect("the attempts end");
+        assert!(attempts > 0, "nothing was tried");
+        assert_eq!(open, 0, "of {attempts} attempts on a denied port");
+    }
+}

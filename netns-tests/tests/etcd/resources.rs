@@ -1,0 +1,208 @@
+//! What is kept in etcd, and the gate before it.
+
+use netns_tests::Outcome::{Dropped, Open};
+use netns_tests::agent::{Mark, Owner};
+use netns_tests::etcd::{Denied, ETH0, Member, V1, V3, endpoint_key, policy, policy_key};
+use netns_tests::{EXT, HOST0, World, tcp, witness};
+
+use crate::{SERVICES, allow, fill, only, protect};
+
+#[test]
+fn nothing_is_enforced_before_the_cluster_is_ready_and_all_at_once_then() {
+    let world = World::serving(SERVICES);
+    let member = Member::start(&world.host);
+    member.put(&endpoint_key("e0"), ETH0);
+    let mut agent = member.agent(Owner::Disabled, &[]);
+    agent.logged("resync: the datastore has been read");
+    agent.line(&Mark::beginning(), "wait-for-ready", |line| {
+        line.contains("wait-for-ready")
+    });
+    world.expect("not ready", only(&[8055, 8056, 8057]));
+    assert!(!witness::exists(&world.host));
+    // Anything but the one word is no.
+    member.put("/calico/v1/Ready", "True");
+    fill(&member);
+    agent.started();
+    world.expect("ready", only(&[8055]));
+    // Turned back, what is enforced stays and what is written waits.
+    let denied = Denied::watch(&world, 8056);
+    let mark = agent.mark();
+    member.put("/calico/v1/Ready", "false");
+    member.put(&policy_key("web"), &policy(&[8056]));
+    member.delete(&endpoint_key("e0"));
+    agent.line(&mark, "wait-for-ready", |line| {
+        line.contains("wait-for-ready")
+    });
+    world.expect("no longer ready", only(&[8055]));
+    denied.finish();
+    member.put(&endpoint_key("e0"), ETH0);
+    member.put("/calico/v1/Ready", "true");
+    world.eventually("ready again", only(&[8056]));
+    member.agrees(&mut agent, &[]);
+}
+
+#[test]
+fn either_form_can_say_ready_and_either_can_refuse() {
+    let world = World::serving(SERVICES);
+    let member = Member::start(&world.host);
+    let cluster = format!("{V3}/clusterinformations/default");
+    let information = |ready: &str| {
+        format!(
+            r#"{{"kind":"ClusterInformation","apiVersion":"projectcalico.org/v3","metadata":{{"name":"default"}},"spec":{{"clusterGUID":"0123"{ready}}}}}"#
+        )
+    };
+    member.put(&endpoint_key("e0"), ETH0);
+    member.put(&policy_key("web"), &policy(&[8055]));
+    member.put(&cluster, &information(""));
+    let agent = member.agent(Owner::Disabled, &[]);
+    agent.logged("resync: the datastore has been read");
+    agent.line(&Mark::beginning(), "wait-for-ready", |line| {
+        line.contains("wait-for-ready")
+    });
+    member.put(&cluster, &information(r#","datastoreReady":true"#));
+    agent.started();
+    world.expect("ready", only(&[8055]));
+    member.put("/calico/v1/Ready", "");
+    member.put(&policy_key("web"), &policy(&[8056]));
+    let mark = agent.mark();
+    agent.line(&mark, "wait-for-ready", |line| {
+        line.contains("wait-for-ready")
+    });
+    world.expect("refused by the other form", only(&[8055]));
+    member.delete("/calico/v1/Ready");
+    world.eventually("no longer refused", only(&[8056]));
+}
+
+#[test]
+fn every_form_of_key_takes_effect() {
+    let world = World::serving(SERVICES);
+    let member = Member::start(&world.host);
+    member.put("/calico/v1/Ready", "true");
+    let mut agent = member.agent(Owner::Disabled, &[]);
+    agent.started();
+    // A v3 endpoint with a v1 profile of three keys, found by a label that it hands down.
+    let endpoint = format!("{V3}/hostendpoints/eth0");
+    let hep = r#"{"kind":"HostEndpoint","apiVersion":"projectcalico.org/v3","metadata":{"name":"eth0","labels":{"role":"host"}},"spec":{"node":"host1","interfaceName":"eth0","expectedIPs":["192.0.2.1","2001:db8:1::1"],"profiles":["base"],"ports":[{"name":"web","protocol":"TCP","port":8056}]}}"#;
+    member.put(&endpoint, hep);
+    world.eventually("a profile that does not exist denies", only(&[]));
+    member.put(&format!("{V1}/policy/profile/base/tags"), r#"["tagged"]"#);
+    member.put(
+        &format!("{V1}/policy/profile/base/labels"),
+        r#"{"from":"profile"}"#,
+    );
+    member.put(
+        &format!("{V1}/policy/profile/base/rules"),
+        r#"{"inbound_rules":[{"protocol":"tcp","dst_ports":["8055:8055"]}],"outbound_rules":[{}]}"#,
+    );
+    world.eventually("the profile decides", only(&[8055]));
+    // Policies of both forms, both spellings, and a tier of the v1 form that comes first.
+    let by_name = r#"{"kind":"GlobalNetworkPolicy","apiVersion":"projectcalico.org/v3","metadata":{"name":"named","annotations":{"projectcalico.org/metadata":"{\"name\":\"named\"}"}},"spec":{"tier":"default","order":5,"selector":"has(tagged) && from == 'profile'","types":["Ingress"],"ingress":[{"action":"Allow","protocol":"TCP","destination":{"ports":["web"]}}]}}"#;
+    member.put(
+        &format!("{V3}/globalnetworkpolicies/default.named"),
+        by_name,
+    );
+    world.eventually(
+        "a policy by inherited labels and a named port",
+        only(&[8056]),
+    );
+    member.put(&format!("{V3}/globalnetworkpolicies/named"), by_name);
+    member.delete(&format!("{V3}/globalnetworkpolicies/default.named"));
+    agent.line(&agent.mark(), "a round", |line| line.contains("applied"));
+    world.expect("the other spelling is another policy", only(&[8056]));
+    member.put(
+        &format!("{V1}/policy/tier/first/metadata"),
+        r#"{"order":1}"#,
+    );
+    member.put(
+        &format!("{V1}/policy/tier/first/policy/gate"),
+        r#"{"selector":"all()","inbound_rules":[{"action":"next-tier","protocol":"tcp","dst_ports":[8056]},{"protocol":"tcp","dst_ports":[8057]}]}"#,
+    );
+    world.eventually("the first tier is asked first", only(&[8056, 8057]));
+    member.delete(&format!("{V1}/policy/tier/first/policy/gate"));
+    world.eventually("the tier is empty", only(&[8056]));
+    // Sets and endpoints of other hosts give addresses to selectors.
+    member.put(
+        &format!("{V3}/globalnetworksets/partners"),
+        r#"{"kind":"GlobalNetworkSet","metadata":{"name":"partners","labels":{"set":"partners"}},"spec":{"nets":["192.0.2.2","2001:db8:1::2","nonsense"]}}"#,
+    );
+    member.put(
+        &policy_key("web"),
+        r#"{"order":1,"selector":"role == 'host'","inbound_rules":[{"protocol":"tcp","dst_ports":[8055],"src_selector":"set == 'partners'"}]}"#,
+    );
+    world.eventually("a set's addresses", only(&[8055, 8056]));
+    // Configuration of both forms, on this host alone and on all.
+    let failsafe = [tcp(EXT, HOST0, 8057, Open), tcp(EXT, HOST0, 22, Dropped)];
+    let normal = [tcp(EXT, HOST0, 8057, Dropped), tcp(EXT, HOST0, 22, Open)];
+    member.put(&format!("{V1}/config/FailsafeInboundHostPorts"), "tcp:8057");
+    world.eventually("the v1 form", failsafe);
+    member.put(
+        &format!("{V3}/felixconfigurations/default"),
+        r#"{"kind":"FelixConfiguration","metadata":{"name":"default"},"spec":{"failsafeInboundHostPorts":[{"protocol":"TCP","port":22}]}}"#,
+    );
+    world.eventually("the v3 form counts where both are there", normal);
+    member.put(
+        &format!("{V1}/host/host1/config/FailsafeInboundHostPorts"),
+        "tcp:8057",
+    );
+    world.eventually("this host's own counts before that of all", failsafe);
+    member.put(
+        &format!("{V3}/felixconfigurations/node.host1"),
+        r#"{"kind":"FelixConfiguration","metadata":{"name":"node.host1"},"spec":{"failsafeInboundHostPorts":[{"protocol":"TCP","port":22}]}}"#,
+    );
+    world.eventually("and there too the v3 form", normal);
+    member.agrees(&mut agent, &[]);
+}
+
+#[test]
+fn bad_values_count_as_absent_and_harm_nothing_else() {
+    let world = World::serving(SERVICES);
+    let member = Member::start(&world.host);
+    let mut agent = protect(&member, &[]);
+    world.expect("the beginning", only(&[8055]));
+    let deep = "[".repeat(200_000);
+    let huge = format!(r#"{{"selector":"{}"}}"#, "a".repeat(1 << 20));
+    for (name, value) in [
+        ("empty", ""),
+        ("bytes", "\u{1}\u{2}"),
+        ("deep", deep.as_str()),
+        ("huge", huge.as_str()),
+        (
+            "ports",
+            r#"{"inbound_rules":[{"protocol":"tcp","dst_ports":[99999]}]}"#,
+        ),
+    ] {
+        let mark = agent.mark();
+        member.put(&policy_key(name), value);
+        let line = agent.warned(&mark, &policy_key(name));
+        assert!(line.contains("Validation failed"), "{line}");
+        assert!(line.len() < 2000, "{} bytes", line.len());
+    }
+    member.put("/calico/v1/nonsense/key", "x");
+    member.put("/calico/v1/ipam/v4/pool/nonsense", "{}");
+    world.expect("all the same", only(&[8055]));
+    // A good one that turns bad is gone.
+    member.put(&policy_key("web"), "{");
+    world.eventually("the policy counts as absent", only(&[]));
+    allow(&world, &member, &[8056]);
+    member.agrees(&mut agent, &[]);
+}
+
+#[test]
+fn a_change_across_keys_is_never_seen_half() {
+    let world = World::serving(SERVICES);
+    let member = Member::start(&world.host);
+    let mut agent = protect(&member, &[]);
+    let denied = Denied::watch(&world, 8057);
+    let other = format!("{V3}/globalnetworkpolicies/swap");
+    // The two forms swap: one denies what the other would otherwise allow.
+    let deny = r#"{"kind":"GlobalNetworkPolicy","metadata":{"name":"swap"},"spec":{"order":1,"selector":"role == 'host'","types":["Ingress"],"ingress":[{"action":"Deny","protocol":"TCP","destination":{"ports":[8057]}}]}}"#;
+    let open = policy(&[8055, 8057]);
+    let shut = policy(&[8055]);
+    for _ in 0..20 {
+        member.transaction(&[(&policy_key("web"), Some(&open)), (&other, Some(deny))]);
+        member.transaction(&[(&other, None), (&policy_key("web"), Some(&shut))]);
+    }
+    allow(&world, &member, &[8056]);
+    denied.finish();
+    member.agrees(&mut agent, &[]);
+}

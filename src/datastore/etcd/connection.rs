@@ -1,0 +1,140 @@
+//! One connection to one member.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use etcd_client::{Channel, Client, ConnectOptions, Error as EtcdError};
+use tokio::time::timeout;
+use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
+
+use super::settings::{EtcdSettings, EtcdTls};
+use crate::datastore::error::Error;
+use crate::telemetry::ErrorChain;
+
+/// How long connecting, the handshake and the login may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// After how long a silent connection is asked whether it lives; servers refuse to be asked more often than every
+/// five seconds.
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
+/// How long it may take to say so.
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How much of an answer may be on its way, in bytes.
+const STREAM_WINDOW: u32 = 1 << 20;
+/// The same of all answers of a connection.
+const CONNECTION_WINDOW: u32 = 4 << 20;
+/// The largest answer that is read, in bytes.
+pub(super) const MAX_MESSAGE: usize = 64 << 20;
+
+/// What the files of TLS held when they were read.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Certificates {
+    authorities: Option<Vec<u8>>,
+    /// The client's certificate and key.
+    identity: Option<(Vec<u8>, Vec<u8>)>,
+}
+
+impl Certificates {
+    /// Reads the files.
+    ///
+    /// # Errors
+    /// Fails where one cannot be read.
+    pub(super) fn read(files: &EtcdTls) -> Result<Self, Error> {
+        let read = |path: &PathBuf| {
+            std::fs::read(path).map_err(|source| Error::ReadFile {
+                path: path.clone(),
+                source,
+            })
+        };
+        let identity = files.identity.as_ref();
+        Ok(Self {
+            authorities: files.ca_file.as_ref().map(read).transpose()?,
+            identity: identity
+                .map(|(certificate, key)| Ok((read(certificate)?, read(key)?)))
+                .transpose()?,
+        })
+    }
+
+    fn tls(&self) -> ClientTlsConfig {
+        let tls = ClientTlsConfig::new();
+        let tls = match &self.authorities {
+            Some(pem) => tls.ca_certificate(Certificate::from_pem(pem)),
+            None => tls.with_native_roots(),
+        };
+        match &self.identity {
+            Some((certificate, key)) => tls.identity(Identity::from_pem(certificate, key)),
+            None => tls,
+        }
+    }
+}
+
+/// Connects to a member and logs in.
+///
+/// # Errors
+/// Fails where the member cannot be reached, is not who it should be, or refuses the login.
+pub(super) async fn connect(
+    url: &str,
+    settings: &EtcdSettings,
+    certificates: &Certificates,
+) -> Result<Client, Error> {
+    match timeout(CONNECT_TIMEOUT, attempt(url, settings, certificates)).await {
+        Ok(outcome) => outcome,
+        Err(_) => Err(silent(url, CONNECT_TIMEOUT)),
+    }
+}
+
+async fn attempt(
+    url: &str,
+    settings: &EtcdSettings,
+    certificates: &Certificates,
+) -> Result<Client, Error> {
+    let failed = |source| Error::Connect {
+        url: url.to_owned(),
+        source,
+    };
+    let mut endpoint = Endpoint::from_shared(url.to_owned())
+        .map_err(failed)?
+        .connect_timeout(CONNECT_TIMEOUT)
+        .tcp_keepalive(Some(KEEP_ALIVE))
+        .http2_keep_alive_interval(KEEP_ALIVE)
+        .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW);
+    if Path::new(url).starts_with("https:") {
+        endpoint = endpoint.tls_config(certificates.tls()).map_err(failed)?;
+    }
+    let channel = endpoint.connect().await.map_err(failed)?;
+    let mut options = ConnectOptions::new()
+        .with_require_leader(true)
+        .with_auto_token_refresh(true);
+    if let Some(login) = &settings.login {
+        options = options.with_user(&login.user, &login.password);
+    }
+    Client::from_channel(Channel::Tonic(channel), Some(options))
+        .await
+        .map_err(|error| refused(url, &error))
+}
+
+/// Says that a member has not answered in time.
+pub(super) fn silent(url: &str, limit: Duration) -> Error {
+    Error::Silent {
+        url: url.to_owned(),
+        seconds: limit.as_secs(),
+    }
+}
+
+/// Says what a member has answered in place of what was asked.
+pub(super) fn refused(url: &str, error: &EtcdError) -> Error {
+    let reason = if let EtcdError::GRpcStatus(status) = error {
+        let cause = std::error::Error::source(status).map(|cause| ErrorChain(cause).to_string());
+        match cause {
+            Some(cause) => format!("{}: {cause}", status.message()),
+            None => status.message().to_owned(),
+        }
+    } else {
+        ErrorChain(error).to_string()
+    };
+    Error::Refused {
+        url: url.to_owned(),
+        reason,
+    }
+}

@@ -1,0 +1,361 @@
+//! From the values of keys to resources.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use serde_json::{Map, Value as Json};
+
+use super::keys::Piece;
+use super::v1;
+use crate::datastore::decode::{Origin, decode_documents};
+use crate::datastore::document::Node as Document;
+use crate::datastore::validate;
+use crate::model::{
+    Action, ClusterInformation, EndOfTier, EntityMatch, FelixConfiguration, Form, Kind, LabelMap,
+    Node, Order, Place, Policy, Problem, Profile, Resource, ResourceKey, Rule, Severity, Tier,
+    TierName,
+};
+
+/// The largest value that is read, in bytes: etcd's own limit is a fifth of it unless somebody raises it.
+const MAX_VALUE: usize = 8 << 20;
+/// The API version of the v3 form.
+const V3: &str = "projectcalico.org/v3";
+/// What stands before the name of an option in an annotation of a configuration, which holds its raw text.
+const OPTION_ANNOTATION: &str = "config.projectcalico.org/";
+
+/// A value and the key that it stands at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Held {
+    /// The key.
+    pub(super) key: Arc<str>,
+    /// The value.
+    pub(super) value: Arc<[u8]>,
+}
+
+/// What values come to.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(super) struct Outcome {
+    /// The resource, unless it counts as absent.
+    pub(super) value: Option<Arc<Resource>>,
+    /// What is wrong with it.
+    pub(super) problems: Vec<Problem>,
+}
+
+impl Outcome {
+    fn good(value: Resource) -> Self {
+        Self {
+            value: Some(Arc::new(value)),
+            problems: Vec::new(),
+        }
+    }
+
+    fn bad(key: &ResourceKey, at: &Arc<str>, reason: String) -> Self {
+        Self {
+            value: None,
+            problems: vec![problem(key, at, reason, Severity::Rejected)],
+        }
+    }
+}
+
+fn problem(key: &ResourceKey, at: &Arc<str>, reason: String, severity: Severity) -> Problem {
+    Problem {
+        place: Place::Key(at.clone()),
+        object: Some(key.clone()),
+        field: String::new(),
+        reason,
+        severity,
+    }
+}
+
+fn json(bytes: &[u8]) -> Result<Json, String> {
+    if bytes.len() > MAX_VALUE {
+        return Err(format!("larger than {MAX_VALUE} bytes"));
+    }
+    serde_json::from_slice(bytes).map_err(|error| format!("cannot be parsed: {error}"))
+}
+
+/// Decodes a value that is a whole resource.
+pub(super) fn whole(key: &ResourceKey, held: &Held) -> Outcome {
+    let document = json(&held.value).and_then(|value| match key.form {
+        Form::V3 => v3(key, value),
+        Form::V1 => Ok(value),
+    });
+    let decoded = document.and_then(|value| match key.form {
+        Form::V3 => documents(key, &held.key, &value),
+        Form::V1 => whole_v1(key, &held.key, &value),
+    });
+    decoded.unwrap_or_else(|reason| Outcome::bad(key, &held.key, reason))
+}
+
+/// Says in a v3 resource what its key says: that is who it is, whatever it says itself.
+fn v3(key: &ResourceKey, value: Json) -> Result<Json, String> {
+    let Json::Object(mut object) = value else {
+        return Err("expected a JSON object".to_owned());
+    };
+    settle(&mut object, "kind", key.kind.as_str())?;
+    settle(&mut object, "apiVersion", V3)?;
+    let mut metadata = match take(&mut object, "metadata") {
+        None => Map::new(),
+        Some(Json::Object(metadata)) => metadata,
+        Some(_) => return Err("metadata: expected a JSON object".to_owned()),
+    };
+    for (field, text) in [("name", &key.name), ("namespace", &key.scope)] {
+        take(&mut metadata, field);
+        if !text.is_empty() {
+            metadata.insert(field.to_owned(), text.as_ref().into());
+        }
+    }
+    object.insert("metadata".to_owned(), Json::Object(metadata));
+    Ok(Json::Object(object))
+}
+
+/// Takes a field out, in whatever case it is written; `null` is absent.
+fn take(object: &mut Map<String, Json>, name: &str) -> Option<Json> {
+    let exact = object.remove(name);
+    let others: Vec<String> = object
+        .keys()
+        .filter(|known| known.eq_ignore_ascii_case(name))
+        .cloned()
+        .collect();
+    let others = others.iter().filter_map(|other| object.remove(other));
+    exact
+        .into_iter()
+        .chain(others)
+        .find(|value| !value.is_null())
+}
+
+/// Has a field say a word, unless it says another one.
+fn settle(object: &mut Map<String, Json>, name: &str, word: &str) -> Result<(), String> {
+    let is_it = |value: &Json| {
+        value
+            .as_str()
+            .is_some_and(|text| text.is_empty() || text.eq_ignore_ascii_case(word))
+    };
+    if take(object, name).is_some_and(|value| !is_it(&value)) {
+        return Err(format!("{name}: is not `{word}`, as the key has it"));
+    }
+    object.insert(name.to_owned(), word.into());
+    Ok(())
+}
+
+/// Decodes a document as files hold them.
+fn documents(key: &ResourceKey, at: &Arc<str>, value: &Json) -> Result<Outcome, String> {
+    let document = Document::from_json(value).map_err(|error| error.reason)?;
+    let place = |_| Place::Key(at.clone());
+    let mut decoded = decode_documents(&[document], &place, Origin::Datastore);
+    for problem in &mut decoded.problems {
+        problem.object = Some(key.clone());
+    }
+    Ok(Outcome {
+        value: decoded.objects.pop().map(|object| object.value),
+        problems: decoded.problems,
+    })
+}
+
+fn whole_v1(key: &ResourceKey, at: &Arc<str>, value: &Json) -> Result<Outcome, String> {
+    let document = match key.kind {
+        Kind::HostEndpoint => v1::host_endpoint(value, &key.scope, &key.name)?,
+        Kind::WorkloadEndpoint => {
+            let parts = key.name.split_once('/').and_then(|(orchestrator, rest)| {
+                let (workload, name) = rest.rsplit_once('/')?;
+                Some([orchestrator, workload, name])
+            });
+            let parts = parts.ok_or("the key names no workload")?;
+            v1::workload_endpoint(value, &key.scope, parts)?
+        }
+        Kind::GlobalNetworkPolicy => v1::policy(value, &key.name)?,
+        Kind::IpPool => v1::pool(value, &key.name)?,
+        Kind::Tier => return tier(key, value).map(Outcome::good),
+        Kind::ClusterInformation
+        | Kind::FelixConfiguration
+        | Kind::Node
+        | Kind::Profile
+        | Kind::NetworkPolicy
+        | Kind::StagedGlobalNetworkPolicy
+        | Kind::StagedNetworkPolicy
+        | Kind::StagedKubernetesNetworkPolicy
+        | Kind::GlobalNetworkSet
+        | Kind::NetworkSet => return Err(format!("{} is not kept under one v1 key", key.kind)),
+    };
+    let mut outcome = documents(key, at, &document)?;
+    if key.kind == Kind::GlobalNetworkPolicy && !key.scope.is_empty() {
+        validate::v1_name(&key.scope).map_err(|reason| format!("the tier's name {reason}"))?;
+        outcome.value = outcome.value.map(|value| in_tier(&value, &key.scope));
+    }
+    Ok(outcome)
+}
+
+/// Puts a policy into the tier that its key names.
+fn in_tier(value: &Arc<Resource>, tier: &str) -> Arc<Resource> {
+    if let Resource::Policy(policy) = value.as_ref() {
+        Arc::new(Resource::Policy(Policy {
+            tier: TierName::new(tier),
+            ..policy.clone()
+        }))
+    } else {
+        Arc::clone(value)
+    }
+}
+
+fn tier(key: &ResourceKey, value: &Json) -> Result<Resource, String> {
+    validate::v1_name(&key.name).map_err(|reason| format!("the tier's name {reason}"))?;
+    let order = match v1::tier_order(value)? {
+        None => Order::LAST,
+        Some(order) => Order::new(order).ok_or("order: expected a number")?,
+    };
+    Ok(Resource::Tier(Tier {
+        order,
+        default_action: EndOfTier::Deny,
+    }))
+}
+
+/// Puts a resource together from the parts that are there.
+pub(super) fn composed(key: &ResourceKey, pieces: &BTreeMap<Piece, Held>) -> Outcome {
+    if pieces.is_empty() {
+        return Outcome::default();
+    }
+    match key.kind {
+        Kind::ClusterInformation => {
+            let ready = pieces.get(&Piece::Ready);
+            Outcome::good(Resource::ClusterInformation(ClusterInformation {
+                datastore_ready: ready.map(|held| &*held.value == b"true"),
+                ..ClusterInformation::default()
+            }))
+        }
+        Kind::FelixConfiguration => options(key, pieces),
+        Kind::Node => match pieces.get(&Piece::Address) {
+            Some(held) => node(key, held),
+            None => Outcome::default(),
+        },
+        Kind::Profile => profile(key, pieces),
+        Kind::IpPool
+        | Kind::Tier
+        | Kind::GlobalNetworkPolicy
+        | Kind::NetworkPolicy
+        | Kind::StagedGlobalNetworkPolicy
+        | Kind::StagedNetworkPolicy
+        | Kind::StagedKubernetesNetworkPolicy
+        | Kind::GlobalNetworkSet
+        | Kind::NetworkSet
+        | Kind::HostEndpoint
+        | Kind::WorkloadEndpoint => Outcome::default(),
+    }
+}
+
+fn node(key: &ResourceKey, held: &Held) -> Outcome {
+    let text = std::str::from_utf8(&held.value).ok();
+    match text.and_then(|text| text.parse::<Ipv4Addr>().ok()) {
+        Some(address) => Outcome::good(Resource::Node(Node {
+            labels: LabelMap::new(),
+            addresses: vec![address.into()],
+        })),
+        None => Outcome::bad(key, &held.key, "is not an IPv4 address".to_owned()),
+    }
+}
+
+/// Takes options as annotations, which hold raw texts as these keys do.
+fn options(key: &ResourceKey, pieces: &BTreeMap<Piece, Held>) -> Outcome {
+    let mut annotations = BTreeMap::new();
+    let mut problems = Vec::new();
+    for (piece, held) in pieces {
+        let option = match piece {
+            Piece::Option(option) => option,
+            Piece::Ready | Piece::Address | Piece::Rules | Piece::Tags | Piece::Labels => continue,
+        };
+        match std::str::from_utf8(&held.value) {
+            Ok(text) if held.value.len() <= MAX_VALUE => {
+                annotations.insert(format!("{OPTION_ANNOTATION}{option}"), text.to_owned());
+            }
+            Ok(_) | Err(_) => {
+                let reason = "is no text that an option could have, ignored".to_owned();
+                problems.push(problem(key, &held.key, reason, Severity::Warning));
+            }
+        }
+    }
+    Outcome {
+        value: Some(Arc::new(Resource::FelixConfiguration(FelixConfiguration {
+            node_selector: None,
+            created: None,
+            annotations,
+            spec: Map::new(),
+        }))),
+        problems,
+    }
+}
+
+/// Puts a profile together: each of its values is there or not, good or bad, without the others.
+fn profile(key: &ResourceKey, pieces: &BTreeMap<Piece, Held>) -> Outcome {
+    let empty = Json::Object(Map::new());
+    let mut problems = Vec::new();
+    // A bad value counts as absent by itself; an empty profile is what it is tried in.
+    let mut read = |piece: &Piece| -> Option<Json> {
+        let held = pieces.get(piece)?;
+        let document = json(&held.value).and_then(|value| {
+            let (rules, tags, labels) = match piece {
+                Piece::Rules => (&value, None, None),
+                Piece::Tags => (&empty, Some(&value), None),
+                Piece::Labels => (&empty, None, Some(&value)),
+                Piece::Ready | Piece::Option(_) | Piece::Address => (&empty, None, None),
+            };
+            let document = v1::profile(&key.name, rules, tags, labels)?;
+            Ok((documents(key, &held.key, &document)?, value))
+        });
+        match document {
+            Ok((outcome, value)) => {
+                problems.extend(outcome.problems);
+                outcome.value.map(|_| value)
+            }
+            Err(reason) => {
+                problems.push(problem(key, &held.key, reason, Severity::Rejected));
+                None
+            }
+        }
+    };
+    let [rules, tags, labels] =
+        [Piece::Rules, Piece::Tags, Piece::Labels].map(|piece| read(&piece));
+    if rules.is_none() && tags.is_none() && labels.is_none() {
+        return Outcome {
+            value: None,
+            problems,
+        };
+    }
+    let at = pieces.values().next().map(|held| held.key.clone());
+    let document = v1::profile(
+        &key.name,
+        rules.as_ref().unwrap_or(&empty),
+        tags.as_ref(),
+        labels.as_ref(),
+    );
+    let whole = document.and_then(|document| documents(key, &at.unwrap_or_default(), &document));
+    let value =
+        whole
+            .ok()
+            .and_then(|outcome| outcome.value)
+            .map(|value| match (value.as_ref(), &rules) {
+                (Resource::Profile(profile), None) => Arc::new(Resource::Profile(denying(profile))),
+                (_, _) => value,
+            });
+    Outcome { value, problems }
+}
+
+/// Has a profile without rules deny, as one that does not exist; its tags and labels are inherited all the same.
+fn denying(profile: &Profile) -> Profile {
+    let deny = || {
+        vec![Rule {
+            action: Action::Deny,
+            ip_version: None,
+            protocol: None,
+            not_protocol: None,
+            icmp: None,
+            not_icmp: None,
+            source: EntityMatch::default(),
+            destination: EntityMatch::default(),
+        }]
+    };
+    Profile {
+        ingress: deny(),
+        egress: deny(),
+        ..profile.clone()
+    }
+}
