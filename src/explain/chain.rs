@@ -57,7 +57,7 @@ enum Said {
 }
 
 impl Host {
-    /// Asks a host endpoint about traffic that begins or ends here, or in v1 form passes through.
+    /// Asks a host endpoint about traffic that begins or ends here.
     pub(super) fn host_normal(
         &self,
         packet: &Packet,
