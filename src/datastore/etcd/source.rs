@@ -18,7 +18,7 @@ use super::fold::Fold;
 use super::fold::{Change, Message, News, Revisions};
 use super::keys::{RANGE_END, V1_PREFIX, V3_PREFIX};
 use super::settings::EtcdSettings;
-use super::snapshot::{self, Snapshot};
+use super::snapshot::{self, Read, Snapshot};
 use crate::datastore::directory::{Batch, Event};
 use crate::datastore::error::Error;
 use crate::telemetry::ErrorChain;
@@ -119,7 +119,7 @@ enum Standing {
 enum Ended {
     /// Nobody wants to know any more.
     Unwanted,
-    /// What was to be watched is no longer kept: everything has to be read again.
+    /// What was to be read or watched is no longer kept: everything has to be read again.
     Compacted,
     /// The connection failed.
     Failed(Error),
@@ -164,20 +164,29 @@ impl Follower {
             match self.follow().await {
                 Ended::Unwanted => return,
                 Ended::Compacted => {
-                    info!("resync: etcd no longer keeps what was to be watched; reading all again");
+                    self.count_failure(begun);
+                    info!("resync: etcd no longer keeps what was to be read; reading all again");
                 }
                 Ended::Failed(error) => {
-                    if begun.elapsed() >= STEADY {
-                        self.failures = 0;
-                    }
-                    self.failures += 1;
+                    self.count_failure(begun);
                     self.member = self.member.wrapping_add(1);
-                    if !self.lose(&error).await || !self.pause().await {
+                    if !self.lose(&error).await {
                         return;
                     }
                 }
             }
+            if !self.pause().await {
+                return;
+            }
         }
+    }
+
+    /// Counts an attempt that failed, as the first one where what came before it held.
+    fn count_failure(&mut self, begun: Instant) {
+        if begun.elapsed() >= STEADY {
+            self.failures = 0;
+        }
+        self.failures += 1;
     }
 
     /// Returns the member that is to be tried.
@@ -233,7 +242,10 @@ impl Follower {
         let url = self.url().to_owned();
         let certificates = Certificates::read(&self.settings.tls)?;
         let client = connect(&url, &self.settings, &certificates).await?;
-        let snapshot = snapshot::read(&client, &url).await?;
+        let snapshot = match snapshot::read(&client, &url).await? {
+            Read::All(snapshot) => snapshot,
+            Read::Compacted => return Ok(Ended::Compacted),
+        };
         let revision = snapshot.revision;
         // The watch is begun before what was read is told, so that a connection that cannot watch is no success.
         let mut line = self.open(&url, client, certificates, revision).await?;
