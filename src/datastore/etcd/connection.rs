@@ -151,6 +151,11 @@ pub(super) fn refused(url: &str, error: &EtcdError) -> Error {
     } else {
         ErrorChain(error).to_string()
     };
+    refusal(url, reason)
+}
+
+/// Says why a member is of no use.
+pub(super) fn refusal(url: &str, reason: String) -> Error {
     Error::Refused {
         url: url.to_owned(),
         reason,

@@ -9,6 +9,7 @@ use tonic::Code;
 use super::connection::{MAX_MESSAGE, refused, silent};
 use super::fold::Fold;
 use super::keys::{RANGE_END, V3_PREFIX};
+use super::point::Point;
 use crate::datastore::error::Error;
 
 /// How many keys are asked for at first, before it is known how large their values are.
@@ -35,10 +36,8 @@ pub(super) enum Read {
 #[derive(Debug)]
 pub(super) struct Snapshot {
     pub(super) fold: Fold,
-    /// The revision.
-    pub(super) revision: i64,
-    /// The cluster that holds it.
-    pub(super) cluster: u64,
+    /// The cluster and the revision.
+    pub(super) point: Point,
 }
 
 /// Reads the whole range, page by page.
@@ -47,11 +46,12 @@ pub(super) struct Snapshot {
 /// Fails where the member does.
 pub(super) async fn read(client: &Client, url: &str) -> Result<Read, Error> {
     let mut kv = client.kv_client().max_decoding_message_size(MAX_MESSAGE);
-    let mut snapshot: Option<Snapshot> = None;
+    let mut fold = Fold::default();
+    let mut begun: Option<Point> = None;
     let mut from = V3_PREFIX.as_bytes().to_vec();
     let mut limit = FIRST_PAGE;
     loop {
-        let revision = snapshot.as_ref().map_or(0, |snapshot| snapshot.revision);
+        let revision = begun.map_or(0, |point| point.revision);
         let page = match page(&mut kv, from.clone(), limit, revision, url).await? {
             Page::Read(page) => page,
             Page::TooLarge => {
@@ -60,28 +60,19 @@ pub(super) async fn read(client: &Client, url: &str) -> Result<Read, Error> {
             }
             Page::Compacted => return Ok(Read::Compacted),
         };
-        let known = if let Some(known) = snapshot.as_mut() {
-            known
-        } else {
-            let header = page.header().ok_or_else(|| headless(url))?;
-            snapshot.insert(Snapshot {
-                fold: Fold::default(),
-                revision: header.revision(),
-                cluster: header.cluster_id(),
-            })
-        };
+        let now = Point::of(page.header(), url)?;
+        let point = *begun.get_or_insert(now);
+        point.require_before(now, url)?;
         let mut size = 0;
         for pair in page.kvs() {
             size += pair.key().len() + pair.value().len();
-            known.fold.put(pair.key(), pair.value());
+            fold.put(pair.key(), pair.value());
         }
         limit = next_limit(limit, page.kvs().len(), size);
         match page.kvs().last().filter(|_| page.more()) {
             // The next key is the first that is greater.
             Some(last) => from = [last.key(), &[0]].concat(),
-            None => {
-                return snapshot.map(Read::All).ok_or_else(|| headless(url));
-            }
+            None => return Ok(Read::All(Snapshot { fold, point })),
         }
     }
 }
@@ -122,13 +113,6 @@ async fn page(
         Err(error) if is_compacted(&error) => Ok(Page::Compacted),
         Err(error) if limit > 1 && is_too_large(&error) => Ok(Page::TooLarge),
         Err(error) => Err(refused(url, &error)),
-    }
-}
-
-fn headless(url: &str) -> Error {
-    Error::Refused {
-        url: url.to_owned(),
-        reason: "the answer does not say its revision".to_owned(),
     }
 }
 
