@@ -8,7 +8,7 @@ use super::super::show::{self, Fields, put_list};
 use super::command::Remarks;
 use crate::datastore::Written;
 use crate::model::{
-    Form, Kind, Policy, PolicyKind, Profile, Resource, ResourceKey, WorkloadEndpoint,
+    Form, Kind, Place, Policy, PolicyKind, Profile, Resource, ResourceKey, WorkloadEndpoint,
 };
 
 /// The namespace of workloads that name none.
@@ -26,10 +26,21 @@ const FORWARDED: &str = "in v3 form, failsafe ports and profiles do not count fo
 const WORKLOADS: &str = "in v3 form, policies with applyOnForward count also for traffic between an interface with \
      an endpoint and a workload: allow that traffic, or take the field away";
 
+/// A resource in v3 form.
+#[derive(Debug)]
+pub(super) struct Converted {
+    /// The document.
+    pub(super) document: Value,
+    /// Where what it was made from begins.
+    pub(super) place: Place,
+    /// The resource of the v1 form that it was made from, if it was.
+    pub(super) from: Option<ResourceKey>,
+}
+
 /// Returns resources in v3 form, in an order in which they can be created.
-pub(super) fn convert(all: &[Written], remarks: &mut Remarks) -> Vec<Value> {
+pub(super) fn convert(all: &[Written], remarks: &mut Remarks) -> Vec<Converted> {
     let names = Names::of(all, remarks);
-    let mut converted: BTreeMap<(Kind, String, String), Value> = BTreeMap::new();
+    let mut converted: BTreeMap<(Kind, String, String), Converted> = BTreeMap::new();
     for (index, written) in all.iter().enumerate() {
         let (Some(key), Some(value)) = (&written.key, &written.value) else {
             let text = format_args!(
@@ -64,7 +75,17 @@ pub(super) fn convert(all: &[Written], remarks: &mut Remarks) -> Vec<Value> {
                 .unwrap_or_default()
                 .to_owned()
         };
-        converted.insert((key.kind, text("namespace"), text("name")), document);
+        let identity = (key.kind, text("namespace"), text("name"));
+        let from = match key.form {
+            Form::V1 => Some(key.clone()),
+            Form::V3 => None,
+        };
+        let resource = Converted {
+            document,
+            place: written.place.clone(),
+            from,
+        };
+        converted.insert(identity, resource);
     }
     remark_whole(all, remarks);
     converted.into_values().collect()
@@ -247,17 +268,13 @@ impl Names {
             .filter(|(.., key)| key.form == Form::V3)
             .map(|(.., key)| (key.kind, key.name.to_string()))
             .collect();
-        let mut sharing: BTreeMap<String, usize> = BTreeMap::new();
-        for (.., key) in keys().filter(|(.., key)| key.kind == Kind::HostEndpoint) {
-            *sharing.entry(clean(&key.name)).or_default() += 1;
-        }
         for (index, written, key) in keys().filter(|(.., key)| key.form == Form::V1) {
             let wanted = match written.value.as_deref() {
                 Some(Resource::WorkloadEndpoint(endpoint)) => parts(endpoint)
                     .1
                     .map(|part| part.replace('-', "--"))
                     .join("-"),
-                _ => name(key, &sharing),
+                _ => name(key),
             };
             let numbers = 2..;
             let others = numbers.map(|number: usize| format!("{wanted}-{number}"));
@@ -279,8 +296,8 @@ impl Names {
                 | Kind::StagedNetworkPolicy
                 | Kind::StagedKubernetesNetworkPolicy
                 | Kind::GlobalNetworkSet
-                | Kind::NetworkSet
-                | Kind::HostEndpoint => *name == *key.name,
+                | Kind::NetworkSet => *name == *key.name,
+                Kind::HostEndpoint => name == format!("{}.{}", key.scope, key.name),
             };
             if !keeps {
                 let text = format_args!(
@@ -307,8 +324,8 @@ impl Names {
     }
 }
 
-/// Returns the name that a resource would have if no other had it.
-fn name(key: &ResourceKey, sharing: &BTreeMap<String, usize>) -> String {
+/// Returns the name that a resource would have if no other had it, as calicoctl's own conversion makes it.
+fn name(key: &ResourceKey) -> String {
     let clean = clean(&key.name);
     match key.kind {
         Kind::IpPool => clean.replace('.', "-"),
@@ -321,11 +338,8 @@ fn name(key: &ResourceKey, sharing: &BTreeMap<String, usize>) -> String {
             parts.collect::<Vec<_>>().join(".")
         }
         // Names of the v1 form are the node's own.
-        Kind::HostEndpoint if sharing.get(&clean).is_some_and(|count| *count > 1) => {
-            cut(&format!("{clean}.{}", self::clean(&key.scope)), MAX_NAME).to_owned()
-        }
-        Kind::HostEndpoint
-        | Kind::ClusterInformation
+        Kind::HostEndpoint => self::clean(&format!("{}.{}", key.scope, key.name)),
+        Kind::ClusterInformation
         | Kind::FelixConfiguration
         | Kind::Node
         | Kind::Tier

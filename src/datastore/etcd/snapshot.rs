@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use etcd_client::{Client, Error as EtcdError, GetOptions, GetResponse, KvClient};
+use etcd_client::{Client, Error as EtcdError, GetOptions, GetResponse, KeyValue, KvClient};
 use tokio::time::timeout;
 
 use super::connection::{MAX_MESSAGE, refused, silent};
@@ -27,17 +27,39 @@ pub(super) struct Snapshot {
     pub(super) cluster: u64,
 }
 
-/// Reads the whole range, page by page.
+/// Reads all resources.
 ///
 /// # Errors
 /// Fails where the member does, or where the revision is compacted meanwhile.
 pub(super) async fn read(client: &Client, url: &str) -> Result<Snapshot, Error> {
+    let mut fold = Fold::default();
+    let moment = pairs(client, url, |pair| fold.put(pair.key(), pair.value())).await?;
+    Ok(Snapshot {
+        fold,
+        revision: moment.revision,
+        cluster: moment.cluster,
+    })
+}
+
+/// Which state of which cluster was read.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Moment {
+    revision: i64,
+    cluster: u64,
+}
+
+/// Reads the whole range, page by page, at one revision.
+pub(super) async fn pairs(
+    client: &Client,
+    url: &str,
+    mut take: impl FnMut(&KeyValue),
+) -> Result<Moment, Error> {
     let mut kv = client.kv_client().max_decoding_message_size(MAX_MESSAGE);
-    let mut snapshot: Option<Snapshot> = None;
+    let mut moment: Option<Moment> = None;
     let mut from = V3_PREFIX.as_bytes().to_vec();
     let mut limit = PAGE;
     loop {
-        let revision = snapshot.as_ref().map_or(0, |snapshot| snapshot.revision);
+        let revision = moment.as_ref().map_or(0, |moment| moment.revision);
         let page = match page(&mut kv, from.clone(), limit, revision, url).await? {
             Page::Read(page) => page,
             Page::TooLarge => {
@@ -45,23 +67,18 @@ pub(super) async fn read(client: &Client, url: &str) -> Result<Snapshot, Error> 
                 continue;
             }
         };
-        let known = if let Some(known) = snapshot.as_mut() {
-            known
-        } else {
+        if moment.is_none() {
             let header = page.header().ok_or_else(|| headless(url))?;
-            snapshot.insert(Snapshot {
-                fold: Fold::default(),
+            moment = Some(Moment {
                 revision: header.revision(),
                 cluster: header.cluster_id(),
-            })
-        };
-        for pair in page.kvs() {
-            known.fold.put(pair.key(), pair.value());
+            });
         }
+        page.kvs().iter().for_each(&mut take);
         match page.kvs().last().filter(|_| page.more()) {
             // The next key is the first that is greater.
             Some(last) => from = [last.key(), &[0]].concat(),
-            None => return snapshot.ok_or_else(|| headless(url)),
+            None => return moment.ok_or_else(|| headless(url)),
         }
     }
 }
