@@ -84,7 +84,9 @@ impl Datastore {
     pub(super) fn session(&self) -> Result<Session, StoreError> {
         match self {
             Self::Directory(path) => DirectorySession::open(path).map(Session::Directory),
-            Self::Etcd(settings) => EtcdSession::open(settings).map(Session::Etcd),
+            Self::Etcd(settings) => {
+                EtcdSession::open(settings).map(|session| Session::Etcd(Box::new(session)))
+            }
         }
     }
 }

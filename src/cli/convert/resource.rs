@@ -7,9 +7,7 @@ use serde_json::{Value, json};
 use super::super::show::{self, Fields, put_list};
 use super::command::Remarks;
 use crate::datastore::Written;
-use crate::model::{
-    Form, Kind, Place, Policy, PolicyKind, Profile, Resource, ResourceKey, WorkloadEndpoint,
-};
+use crate::model::{Form, Kind, Place, Profile, Resource, ResourceKey, WorkloadEndpoint};
 
 /// The namespace of workloads that name none.
 const DEFAULT_NAMESPACE: &str = "default";
@@ -133,7 +131,6 @@ fn resource(
     let mut fields = show::resource(key, value);
     set(&mut fields, "metadata", "name", json!(name));
     match value {
-        Resource::Policy(policy) => forward(&mut fields, policy),
         Resource::HostEndpoint(endpoint) => {
             set_profiles(&mut fields, &names.profiles(&endpoint.profiles));
         }
@@ -172,6 +169,7 @@ fn resource(
         }
         Resource::IpPool(_) => set(&mut fields, "spec", "ipipMode", json!(ipip_mode(written))),
         Resource::Profile(Profile { .. })
+        | Resource::Policy(_)
         | Resource::StagedPolicy
         | Resource::Tier(_)
         | Resource::NetworkSet(_)
@@ -184,17 +182,6 @@ fn resource(
 fn set(fields: &mut Fields, part: &str, name: &str, value: Value) {
     if let Some(Value::Object(part)) = fields.get_mut(part) {
         part.insert(name.to_owned(), value);
-    }
-}
-
-/// In v1 form, policy counts for forwarded traffic without saying so.
-fn forward(fields: &mut Fields, policy: &Policy) {
-    match policy.kind {
-        PolicyKind::Normal | PolicyKind::ApplyOnForward => {
-            set(fields, "spec", "applyOnForward", json!(true));
-        }
-        // They say so already.
-        PolicyKind::Untracked | PolicyKind::PreDnat => {}
     }
 }
 

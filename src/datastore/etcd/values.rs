@@ -371,15 +371,20 @@ fn denying(profile: &Profile) -> Profile {
     }
 }
 
-/// Returns a resource as it was written, one of the v1 form in calicoctl's words for it; `None` where it has none.
+/// Returns a resource as it was written, one of the v1 form in calicoctl's words for it; `None` where these cannot say
+/// it.
 pub(super) fn document(key: &ResourceKey, values: &Values) -> Option<Map<String, Json>> {
     let read = |held: &Held| json(&held.value).ok();
     let document = match (key.form, &values.whole) {
         (Form::V3, Some(held)) => shown(v3(key, read(held)?).ok()?),
+        // Of tiers they say nothing, nor of profiles without rules.
+        (Form::V1, Some(_)) if key.kind == Kind::GlobalNetworkPolicy && !key.scope.is_empty() => {
+            return None;
+        }
         (Form::V1, Some(held)) => pruned(whole_v1_document(key, &read(held)?).ok()??),
         (Form::V1, None) if key.kind == Kind::Profile => {
             let piece = |piece| values.pieces.get(&piece).and_then(read);
-            let rules = piece(Piece::Rules).unwrap_or_else(|| Json::Object(Map::new()));
+            let rules = piece(Piece::Rules)?;
             let (tags, labels) = (piece(Piece::Tags), piece(Piece::Labels));
             pruned(v1::profile(&key.name, &rules, tags.as_ref(), labels.as_ref()).ok()?)
         }

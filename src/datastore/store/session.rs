@@ -45,7 +45,7 @@ pub enum Session {
     /// A directory of files, locked.
     Directory(DirectorySession),
     /// An etcd cluster.
-    Etcd(EtcdSession),
+    Etcd(Box<EtcdSession>),
 }
 
 impl Session {
