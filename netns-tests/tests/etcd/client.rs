@@ -4,10 +4,11 @@ use std::process::Output;
 
 use netns_tests::World;
 use netns_tests::certificates::{Authority, Names};
-use netns_tests::etcd::{Member, V1, V3};
+use netns_tests::etcd::{self, Member, V1, V3, policy_key};
 use nix::sys::signal::Signal;
 
 use crate::connection::{secure, settings};
+use crate::{SERVICES, protect};
 
 /// One resource of every kind that is kept in etcd, and more.
 const KINDS: &str = include_str!("../../../tests/kinds.yaml");
@@ -508,4 +509,44 @@ fn a_cluster_that_does_not_answer_is_named() {
     let endpoints = [("ETCD_ENDPOINTS", "http://127.0.0.1:1,http://127.0.0.1:2379")];
     let told = Told::of(member.tortie("create -f -", &endpoints, &policy("p", "")));
     assert_eq!((told.code, told.stderr.as_str()), (Some(0), ""), "{told:?}");
+}
+
+#[test]
+fn what_is_shown_of_a_host_comes_from_the_cluster() {
+    let world = World::serving(SERVICES);
+    let member = Member::start(&world.host);
+    let mut agent = protect(&member, &[]);
+    let told = run(&member, "diff", "");
+    assert_eq!(
+        (told.code, told.stderr.as_str()),
+        (Some(0), "no difference\n"),
+        "{told:?}"
+    );
+    agent.terminate();
+    member.put(&policy_key("web"), &etcd::policy(&[8056]));
+    let told = run(&member, "diff", "");
+    assert_eq!((told.code, told.stderr.as_str()), (Some(1), ""), "{told:?}");
+    assert!(told.stdout.contains("+ tcp dport 8056 accept"), "{told:?}");
+    let explain = |port: u16| {
+        let arguments =
+            format!("explain --from 192.0.2.2 --to 192.0.2.1 --proto tcp --port {port} --in eth0");
+        run(&member, &arguments, "")
+    };
+    assert_eq!(
+        [8056, 8055].map(|port| explain(port).code),
+        [Some(0), Some(1)]
+    );
+    let table = done(&member, "get hep", "");
+    assert!(
+        table
+            .lines()
+            .any(|line| line.starts_with("e0 ") && line.contains("v1     eth0")),
+        "{table}"
+    );
+    member.put("/calico/v1/Ready", "false");
+    assert!(
+        explain(8056)
+            .stderr
+            .contains("does not say that it is ready")
+    );
 }

@@ -94,7 +94,7 @@ const SECOND_ENDPOINT: &str = r#"
     expectedIPs: ["198.51.100.1"]
 "#;
 
-const PROFILE: &str = r#"
+const PROFILE: &str = r"
 - apiVersion: v1
   kind: profile
   metadata:
@@ -106,7 +106,7 @@ const PROFILE: &str = r#"
     - action: deny
     egress:
     - action: allow
-"#;
+";
 
 const UNTRACKED: &str = r#"
 - apiVersion: v1

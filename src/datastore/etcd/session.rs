@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Read as _;
 use std::sync::Arc;
 
-use etcd_client::{Compare, CompareOp, Txn, TxnOp, TxnOpResponse, TxnResponse};
+use etcd_client::{Compare, CompareOp, GetOptions, Txn, TxnOp, TxnOpResponse, TxnResponse};
 use serde_json::{Map, Value as Json};
 
 use super::client::{Line, Value};
@@ -119,7 +119,7 @@ impl EtcdSession {
             .collect();
         let looks: Vec<TxnOp> = std::iter::once(&path)
             .chain(&others)
-            .map(|key| TxnOp::get(key.as_str(), None))
+            .map(|key| look(key))
             .collect();
         let birth = birth(now).map_err(|source| unread(key, source))?;
         let document = stored::value(&written.document, key, written.value()?, None, &birth);
@@ -183,7 +183,7 @@ impl EtcdSession {
             let transaction = Txn::new()
                 .when(conditions)
                 .and_then([put(&path, document)])
-                .or_else([TxnOp::get(path.as_str(), None)]);
+                .or_else([look(&path)]);
             let done = self.commit(key, transaction)?;
             if done.succeeded() {
                 return Ok(());
@@ -222,10 +222,7 @@ impl EtcdSession {
             .iter()
             .map(|path| TxnOp::delete(path.as_str(), None))
             .collect();
-        let looks: Vec<TxnOp> = paths
-            .iter()
-            .map(|path| TxnOp::get(path.as_str(), None))
-            .collect();
+        let looks: Vec<TxnOp> = paths.iter().map(|path| look(path)).collect();
         let transaction = Txn::new()
             .when(conditions)
             .and_then(removals)
@@ -406,6 +403,11 @@ fn absent(key: &str) -> Compare {
 
 fn present(key: &str) -> Compare {
     Compare::version(key, CompareOp::Greater, 0)
+}
+
+/// Asks for a key without its value.
+fn look(key: &str) -> TxnOp {
+    TxnOp::get(key, Some(GetOptions::new().with_keys_only()))
 }
 
 fn put(key: &str, document: Map<String, Json>) -> TxnOp {
