@@ -415,6 +415,23 @@ fn convert_puts_v1_into_v3_and_says_what_differs() {
 }
 
 #[test]
+fn what_is_converted_in_several_steps_fits_together() {
+    let profile = "- {apiVersion: v1, kind: profile, metadata: {name: Web_1}, spec: {ingress: [{action: allow}]}}\n";
+    let endpoint = "- {apiVersion: v1, kind: hostEndpoint, metadata: {name: E0, node: n}, spec: {interfaceName: eth0, profiles: [Web_1]}}\n";
+    let apart = [profile, endpoint].map(|text| tortie("convert -f -", text));
+    let together = tortie("convert -f -", &[profile, endpoint].concat());
+    let steps: Vec<&str> = apart.iter().map(|found| found.stdout.as_str()).collect();
+    assert_eq!(steps.join("---\n"), together.stdout);
+    assert!(
+        apart[1]
+            .stderr
+            .contains("its profile `Web_1` is named `web-1`"),
+        "{}",
+        apart[1].stderr
+    );
+}
+
+#[test]
 fn convert_reads_keys() {
     let dump = r#"
 /calico/v1/Ready true

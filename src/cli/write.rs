@@ -12,7 +12,7 @@ use super::namespace::{check, is_within, put_into};
 use super::run::ConfigArgs;
 use super::{kinds, output};
 use crate::datastore::{Session, StoreError, Written};
-use crate::model::{Form, Kind, ResourceKey};
+use crate::model::{Kind, ResourceKey};
 
 /// Write resources that are not there yet.
 #[derive(Debug, clap::Args)]
@@ -276,11 +276,7 @@ fn doomed(args: &DeleteArgs, datastore: &Datastore) -> anyhow::Result<Vec<Doomed
 
 /// Puts what is to be removed into v3 form; only what is of the v1 form has to be all right for that.
 fn in_v3(written: Vec<Written>) -> anyhow::Result<Vec<Written>> {
-    let is_v1 = |written: &Written| {
-        let key = written.key.as_ref();
-        key.is_some_and(|key| key.form == Form::V1)
-    };
-    let (v1, mut v3): (Vec<_>, Vec<_>) = written.into_iter().partition(is_v1);
+    let (v1, mut v3): (Vec<_>, Vec<_>) = written.into_iter().partition(Written::is_v1);
     let rejected = complain(&v1);
     if rejected > 0 {
         anyhow::bail!("nothing was removed: {rejected} cannot be put into v3 form");

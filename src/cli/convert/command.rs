@@ -12,7 +12,7 @@ use super::super::{check, output};
 use super::resource::Converted;
 use super::{dump, keys, resource};
 use crate::datastore::Written;
-use crate::model::{Form, Place, Severity};
+use crate::model::{Place, Severity};
 
 /// Put resources of the v1 form into v3 form.
 #[derive(Debug, clap::Args)]
@@ -116,11 +116,7 @@ pub(in crate::cli) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 /// # Errors
 /// Fails where one has no v3 form.
 pub(in crate::cli) fn into_v3(all: Vec<Written>) -> anyhow::Result<Vec<Written>> {
-    let is_v1 = |written: &Written| {
-        let key = written.key.as_ref();
-        key.is_some_and(|key| key.form == Form::V1)
-    };
-    if !all.iter().any(is_v1) {
+    if !all.iter().any(Written::is_v1) {
         return Ok(all);
     }
     let mut remarks = Remarks::default();

@@ -7,7 +7,9 @@ use serde_json::{Value, json};
 use super::super::show::{self, Fields, put_list};
 use super::command::Remarks;
 use crate::datastore::Written;
-use crate::model::{Form, Kind, Place, Profile, Resource, ResourceKey, WorkloadEndpoint};
+use crate::model::{
+    Form, Kind, Place, Profile, ProfileId, Resource, ResourceKey, WorkloadEndpoint,
+};
 
 /// The namespace of workloads that name none.
 const DEFAULT_NAMESPACE: &str = "default";
@@ -132,7 +134,10 @@ fn resource(
     set(&mut fields, "metadata", "name", json!(name));
     match value {
         Resource::HostEndpoint(endpoint) => {
-            set_profiles(&mut fields, &names.profiles(&endpoint.profiles));
+            set_profiles(
+                &mut fields,
+                &names.profiles(&endpoint.profiles, key, remarks),
+            );
         }
         Resource::WorkloadEndpoint(endpoint) => {
             if !endpoint.active {
@@ -156,7 +161,10 @@ fn resource(
             {
                 set(&mut fields, "spec", field, json!(part));
             }
-            set_profiles(&mut fields, &names.profiles(&endpoint.profiles));
+            set_profiles(
+                &mut fields,
+                &names.profiles(&endpoint.profiles, key, remarks),
+            );
         }
         Resource::Node(_) => {
             let spec = written
@@ -301,11 +309,23 @@ impl Names {
         names
     }
 
-    /// Returns the names of profiles.
-    fn profiles(&self, profiles: &[crate::model::ProfileId]) -> Vec<String> {
-        let name = |profile: &crate::model::ProfileId| {
-            let renamed = self.profiles.get(profile.as_str());
-            renamed.cloned().unwrap_or_else(|| profile.to_string())
+    /// Returns the names of profiles that a resource refers to; one that is elsewhere will have been named alike.
+    fn profiles(
+        &self,
+        profiles: &[ProfileId],
+        of: &ResourceKey,
+        remarks: &mut Remarks,
+    ) -> Vec<String> {
+        let name = |profile: &ProfileId| {
+            if let Some(renamed) = self.profiles.get(profile.as_str()) {
+                return renamed.clone();
+            }
+            let name = clean(profile.as_str());
+            if name != profile.as_str() {
+                let text = format_args!("its profile `{profile}` is named `{name}`");
+                remarks.warn(of, text);
+            }
+            name
         };
         profiles.iter().map(name).collect()
     }

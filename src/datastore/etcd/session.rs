@@ -23,14 +23,6 @@ const TIERS: [(&str, u64, &str); 3] = [
     ("kube-admin", 1_000, "Pass"),
     ("kube-baseline", 10_000_000, "Pass"),
 ];
-/// The kinds of policy that stand in tiers.
-const TIERED: [Kind; 4] = [
-    Kind::GlobalNetworkPolicy,
-    Kind::NetworkPolicy,
-    Kind::StagedGlobalNetworkPolicy,
-    Kind::StagedNetworkPolicy,
-];
-
 /// An etcd cluster that a client writes.
 #[derive(Debug)]
 pub struct EtcdSession {
@@ -297,10 +289,8 @@ impl EtcdSession {
         }
         let contents = self.line.read().map_err(|source| unread(key, source))?;
         let within = contents.keys().find(|policy| {
-            TIERED.contains(&policy.kind)
-                && contents
-                    .document(policy)
-                    .is_some_and(|document| tier_of(policy, &document.fields) == Some(&*key.name))
+            let document = contents.document(policy);
+            document.is_some_and(|document| tier_of(policy, &document.fields) == Some(&*key.name))
         });
         match within {
             Some(policy) => refuse(format!("cannot be removed: {policy} stands in it")),

@@ -3,8 +3,8 @@
 use serde_json::{Map, Value as Json, json};
 
 use super::values::NAME_ANNOTATION;
-use crate::datastore::store::complete;
-use crate::model::{Form, Kind, Resource, ResourceKey};
+use crate::datastore::store::{complete, tier_of};
+use crate::model::{Resource, ResourceKey};
 
 /// The fields of metadata that a client may set.
 const OWN: [&str; 4] = ["annotations", "labels", "name", "namespace"];
@@ -51,7 +51,8 @@ pub(super) fn value(
         if SHARED.contains(&field) {
             let mut merged = object(&before, field);
             merged.extend(object(&given, field));
-            if field == "annotations" && keeps_its_name(key) {
+            // As calicoctl's library keeps the names of policies, which stand in tiers.
+            if field == "annotations" && tier_of(key, &document).is_some() {
                 let name = json!({ "name": &*key.name }).to_string();
                 merged.insert(NAME_ANNOTATION.to_owned(), json!(name));
             }
@@ -76,21 +77,6 @@ fn object(fields: &Map<String, Json>, name: &str) -> Map<String, Json> {
 
 fn is_text(value: &Json) -> bool {
     value.as_str().is_some_and(|text| !text.is_empty())
-}
-
-/// Tells whether the name that a resource was given is kept in an annotation, as calicoctl's library does with policies
-/// of tiers.
-fn keeps_its_name(key: &ResourceKey) -> bool {
-    match key.form {
-        Form::V1 => false,
-        Form::V3 => matches!(
-            key.kind,
-            Kind::GlobalNetworkPolicy
-                | Kind::NetworkPolicy
-                | Kind::StagedGlobalNetworkPolicy
-                | Kind::StagedNetworkPolicy
-        ),
-    }
 }
 
 /// Returns what a cluster says of itself when nobody has said anything, or `None` where it says enough; `guid` is a

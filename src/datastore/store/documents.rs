@@ -13,7 +13,7 @@ use crate::datastore::decode::{Origin, decode_documents, resources};
 use crate::datastore::document::{DocumentError, Node, Value, parse};
 use crate::datastore::field::{Field, Report};
 use crate::datastore::scan::walk;
-use crate::model::{Place, Problem, Resource, ResourceKey, Severity};
+use crate::model::{Form, Place, Problem, Resource, ResourceKey, Severity};
 
 /// Fields of resources that hold text, be it a word that YAML takes for something else.
 const TEXTS: [&str; 17] = [
@@ -89,6 +89,11 @@ impl Written {
             document: bare(self.document.clone()),
             ..self.clone()
         }
+    }
+
+    /// Tells whether it is of the v1 form.
+    pub fn is_v1(&self) -> bool {
+        self.key.as_ref().is_some_and(|key| key.form == Form::V1)
     }
 
     /// Tells whether it cannot be taken as it is.
