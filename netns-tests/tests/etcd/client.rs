@@ -512,6 +512,25 @@ fn a_cluster_that_does_not_answer_is_named() {
 }
 
 #[test]
+fn a_member_without_its_cluster_is_passed_over_and_named() {
+    let world = World::new();
+    let mut members = Member::three(&world.host);
+    let urls = members.each_ref().map(Member::url).join(",");
+    let all = [("ETCD_ENDPOINTS", urls.as_str())];
+    let [first, second, third] = &mut members;
+    first.end(Signal::SIGKILL);
+    second.serving();
+    let told = Told::of(second.tortie("create -f -", &all, &policy("p", "")));
+    assert_eq!((told.code, told.stderr.as_str()), (Some(0), ""), "{told:?}");
+    second.end(Signal::SIGKILL);
+    let told = Told::of(third.tortie("create -f -", &all, &policy("q", "")));
+    told.failed("no member of etcd can be used: ");
+    for member in [first, second, third] {
+        assert!(told.stderr.contains(member.url()), "{told:?}");
+    }
+}
+
+#[test]
 fn what_is_shown_of_a_host_comes_from_the_cluster() {
     let world = World::serving(SERVICES);
     let member = Member::start(&world.host);
