@@ -7,17 +7,18 @@ use etcd_client::{Client, Error as EtcdError, Txn, TxnResponse};
 use tokio::runtime::Runtime;
 use tokio::time::timeout;
 
-use super::connection::{Certificates, MAX_MESSAGE, connect, refused, silent};
+use super::connection::{Certificates, MAX_MESSAGE, refusal, refused, silent};
 use super::contents::EtcdContents;
-use super::keys::paths;
+use super::line::approach;
 use super::settings::EtcdSettings;
 use super::snapshot::pairs;
 use crate::datastore::error::Error;
-use crate::model::{Kind, ResourceKey};
 use crate::telemetry::ErrorChain;
 
 /// How long one answer may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often everything is read again because the revision is no longer kept.
+const ATTEMPTS: usize = 5;
 
 /// A value, and the revision that wrote it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,21 +28,21 @@ pub(super) struct Value {
 }
 
 /// A connection to one member, with a runtime of its own.
-pub(super) struct Line {
+pub(super) struct Connection {
     runtime: Runtime,
     client: Client,
     url: String,
 }
 
-impl fmt::Debug for Line {
+impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Line")
+        f.debug_struct("Connection")
             .field("url", &self.url)
             .finish_non_exhaustive()
     }
 }
 
-impl Line {
+impl Connection {
     /// Connects to the first member that answers for its cluster.
     ///
     /// # Errors
@@ -54,15 +55,8 @@ impl Line {
         let certificates = Certificates::read(&settings.tls)?;
         let mut failed = Vec::new();
         for url in &settings.endpoints {
-            let attempt = async {
-                let client = connect(url, settings, &certificates).await?;
-                // A member without its cluster takes connections as well.
-                let information = ResourceKey::v3(Kind::ClusterInformation, "", "default");
-                value(&client, url, &paths(&information).concat()).await?;
-                Ok(client)
-            };
-            match runtime.block_on(attempt) {
-                Ok(client) => {
+            match runtime.block_on(approach(url, settings, certificates.clone())) {
+                Ok((client, _)) => {
                     let url = url.clone();
                     return Ok(Self {
                         runtime,
@@ -106,13 +100,18 @@ impl Line {
     /// # Errors
     /// Fails where the member does.
     pub(super) fn read(&self) -> Result<EtcdContents, Error> {
-        let mut contents = EtcdContents::default();
-        self.runtime
-            .block_on(pairs(&self.client, &self.url, |pair| {
+        for _ in 0..ATTEMPTS {
+            let mut contents = EtcdContents::default();
+            let read = pairs(&self.client, &self.url, |pair| {
                 contents.put(pair.key(), pair.value(), pair.mod_revision());
-            }))?;
-        contents.settle();
-        Ok(contents)
+            });
+            if self.runtime.block_on(read)?.is_some() {
+                contents.settle();
+                return Ok(contents);
+            }
+        }
+        let reason = "its history is compacted faster than it can be read".to_owned();
+        Err(refusal(&self.url, reason))
     }
 }
 
@@ -142,6 +141,6 @@ impl EtcdContents {
     /// # Errors
     /// Fails where none of its members can be used.
     pub fn read(settings: &EtcdSettings) -> Result<Self, Error> {
-        Line::open(settings)?.read()
+        Connection::open(settings)?.read()
     }
 }

@@ -8,6 +8,8 @@ mod connection;
 mod contents;
 mod fold;
 mod keys;
+mod line;
+mod point;
 mod session;
 mod settings;
 mod snapshot;

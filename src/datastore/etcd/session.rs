@@ -7,7 +7,7 @@ use std::sync::Arc;
 use etcd_client::{Compare, CompareOp, GetOptions, Txn, TxnOp, TxnOpResponse, TxnResponse};
 use serde_json::{Map, Value as Json};
 
-use super::client::{Line, Value};
+use super::client::{Connection, Value};
 use super::keys::paths;
 use super::settings::EtcdSettings;
 use super::stored::{self, Birth};
@@ -26,7 +26,7 @@ const TIERS: [(&str, u64, &str); 3] = [
 /// An etcd cluster that a client writes.
 #[derive(Debug)]
 pub struct EtcdSession {
-    line: Line,
+    connection: Connection,
 }
 
 impl EtcdSession {
@@ -35,8 +35,8 @@ impl EtcdSession {
     /// # Errors
     /// Fails where none of its members can be used.
     pub fn open(settings: &EtcdSettings) -> Result<Self, StoreError> {
-        let line = Line::open(settings).map_err(StoreError::Cluster)?;
-        Ok(Self { line })
+        let connection = Connection::open(settings).map_err(StoreError::Cluster)?;
+        Ok(Self { connection })
     }
 
     /// Says that the cluster is ready, and makes the tiers that every cluster has, where nobody has done so.
@@ -47,7 +47,10 @@ impl EtcdSession {
         let birth = birth(now).map_err(StoreError::Cluster)?;
         let information = path(&ResourceKey::v3(Kind::ClusterInformation, "", "default"));
         for _ in 0..ATTEMPTS {
-            let stored = self.line.get(&information).map_err(StoreError::Cluster)?;
+            let stored = self
+                .connection
+                .get(&information)
+                .map_err(StoreError::Cluster)?;
             let object = stored.as_ref().map(object);
             // What cannot be read is somebody's to look at.
             if object.as_ref().is_some_and(Option::is_none) {
@@ -67,7 +70,10 @@ impl EtcdSession {
             let transaction = Txn::new()
                 .when([unchanged])
                 .and_then([put(&information, document)]);
-            let done = self.line.commit(transaction).map_err(StoreError::Cluster)?;
+            let done = self
+                .connection
+                .commit(transaction)
+                .map_err(StoreError::Cluster)?;
             if done.succeeded() {
                 break;
             }
@@ -79,7 +85,9 @@ impl EtcdSession {
             let transaction = Txn::new()
                 .when([absent(&path)])
                 .and_then([put(&path, document)]);
-            self.line.commit(transaction).map_err(StoreError::Cluster)?;
+            self.connection
+                .commit(transaction)
+                .map_err(StoreError::Cluster)?;
         }
         Ok(())
     }
@@ -89,7 +97,7 @@ impl EtcdSession {
     /// # Errors
     /// Fails where they cannot be read.
     pub fn keys(&self) -> Result<Vec<ResourceKey>, StoreError> {
-        let contents = self.line.read().map_err(StoreError::Cluster)?;
+        let contents = self.connection.read().map_err(StoreError::Cluster)?;
         Ok(contents.keys().cloned().collect())
     }
 
@@ -240,11 +248,13 @@ impl EtcdSession {
     }
 
     fn get(&self, key: &ResourceKey, path: &str) -> Result<Option<Value>, StoreError> {
-        self.line.get(path).map_err(|source| unread(key, source))
+        self.connection
+            .get(path)
+            .map_err(|source| unread(key, source))
     }
 
     fn commit(&self, key: &ResourceKey, transaction: Txn) -> Result<TxnResponse, StoreError> {
-        self.line.commit(transaction).map_err(|source| {
+        self.connection.commit(transaction).map_err(|source| {
             let key = key.clone();
             if matches!(source, Error::Silent { .. }) {
                 StoreError::Unanswered { key, source }
@@ -287,7 +297,10 @@ impl EtcdSession {
         if TIERS.iter().any(|(name, ..)| *name == &*key.name) {
             return refuse("cannot be removed: every cluster has this tier".to_owned());
         }
-        let contents = self.line.read().map_err(|source| unread(key, source))?;
+        let contents = self
+            .connection
+            .read()
+            .map_err(|source| unread(key, source))?;
         let within = contents.keys().find(|policy| {
             let document = contents.document(policy);
             document.is_some_and(|document| tier_of(policy, &document.fields) == Some(&*key.name))
