@@ -12,7 +12,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
 
-use crate::agent::{Agent, DEADLINE, HOSTNAME, Mark, Owner, says};
+use crate::agent::{Agent, DEADLINE, HOSTNAME, Mark, Owner, command_line_with, says};
 use crate::ns::Namespace;
 use crate::topology::{EXT, Family, HOST0, World};
 
@@ -27,10 +27,15 @@ const ATTEMPT: Duration = Duration::from_millis(40);
 /// How often it is asked.
 const ASKING: Duration = Duration::from_millis(50);
 
+/// Where a member serves that only its own namespace reaches.
+const LOCAL: &str = "127.0.0.1";
+
 /// Is one etcd member in a namespace, killed when dropped.
 #[derive(Debug)]
 pub struct Member<'a> {
     namespace: &'a Namespace,
+    /// Where the daemon and its commands run.
+    host: &'a Namespace,
     directory: Arc<TempDir>,
     name: String,
     arguments: Vec<String>,
@@ -47,8 +52,19 @@ impl<'a> Member<'a> {
 
     /// Starts a single member with more arguments, and has `etcdctl` use more of its own.
     pub fn with(namespace: &'a Namespace, scheme: &str, more: &[&str], client: &[&str]) -> Self {
-        let mut member = Self::of(namespace, Arc::new(directory()), "one", 2379, scheme, more);
+        let url = format!("{scheme}://{LOCAL}:2379");
+        let mut member = Self::of(namespace, Arc::new(directory()), "one", url, more);
         member.client = client.iter().map(|text| (*text).to_owned()).collect();
+        member.restart();
+        member.serving();
+        member
+    }
+
+    /// Starts a single member on the peer of the host's `eth0`, for a daemon on the host.
+    pub fn elsewhere(world: &'a World) -> Self {
+        let url = format!("http://{}:2379", EXT.v4);
+        let mut member = Self::of(&world.ext, Arc::new(directory()), "one", url, &[]);
+        member.host = &world.host;
         member.restart();
         member.serving();
         member
@@ -70,7 +86,8 @@ impl<'a> Member<'a> {
                 "--initial-cluster",
                 &peers,
             ];
-            Self::of(namespace, directory.clone(), name, port, "http", &more)
+            let url = format!("http://{LOCAL}:{port}");
+            Self::of(namespace, directory.clone(), name, url, &more)
         });
         members.iter_mut().for_each(Self::restart);
         members.iter().for_each(Self::serving);
@@ -81,11 +98,9 @@ impl<'a> Member<'a> {
         namespace: &'a Namespace,
         directory: Arc<TempDir>,
         name: &str,
-        port: u16,
-        scheme: &str,
+        url: String,
         more: &[&str],
     ) -> Self {
-        let url = format!("{scheme}://127.0.0.1:{port}");
         let mut arguments: Vec<String> = ["--name", name, "--listen-client-urls", &url]
             .map(str::to_owned)
             .into();
@@ -93,6 +108,7 @@ impl<'a> Member<'a> {
         arguments.extend(more.iter().map(|text| (*text).to_owned()));
         Self {
             namespace,
+            host: namespace,
             directory,
             name: name.to_owned(),
             arguments,
@@ -256,7 +272,15 @@ impl<'a> Member<'a> {
     pub fn agent(&self, owner: Owner, settings: &[(&str, &str)]) -> Agent {
         let mut all = vec![("ETCD_ENDPOINTS", self.url.as_str())];
         all.extend(settings);
-        Agent::without_directory(self.namespace, owner, &all)
+        Agent::without_directory(self.host, owner, &all)
+    }
+
+    /// Runs a command of the program on this member, with more settings and an input.
+    pub fn tortie(&self, arguments: &str, settings: &[(&str, &str)], input: &str) -> Output {
+        let arguments: Vec<&str> = arguments.split_whitespace().collect();
+        let mut all = vec![("ETCD_ENDPOINTS", self.url.as_str())];
+        all.extend(settings);
+        command_line_with(self.host, Owner::Disabled, &arguments, &all, input)
     }
 
     /// Ends a daemon and starts another one, for which the kernel must hold already what it makes from scratch.

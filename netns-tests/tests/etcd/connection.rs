@@ -20,7 +20,12 @@ fn text(path: &Path) -> &str {
 }
 
 /// Starts a server with TLS that asks for client certificates.
-fn secure<'a>(world: &'a World, authority: &Authority, server: &Pair, client: &Pair) -> Member<'a> {
+pub(crate) fn secure<'a>(
+    world: &'a World,
+    authority: &Authority,
+    server: &Pair,
+    client: &Pair,
+) -> Member<'a> {
     secure_with(world, authority, server, client, &[])
 }
 
@@ -59,7 +64,7 @@ fn secure_with<'a>(
     )
 }
 
-fn settings<'a>(ca: &'a Path, client: &'a Pair) -> [(&'static str, &'a str); 3] {
+pub(crate) fn settings<'a>(ca: &'a Path, client: &'a Pair) -> [(&'static str, &'a str); 3] {
     [
         ("ETCD_CA_CERT_FILE", text(ca)),
         ("ETCD_CERT_FILE", text(&client.certificate)),

@@ -1,7 +1,10 @@
-//! The daemon on real etcd servers: every form of key, and every way in which a cluster fails.
+//! The daemon and the client on real etcd servers: every form of key, every way in which a cluster fails, what is
+//! written, and the guide's own walk through all of it.
 
+mod client;
 mod connection;
 mod faults;
+mod guide;
 mod resources;
 
 use netns_tests::Outcome::{Dropped, Open};

@@ -106,8 +106,9 @@ fn every_form_of_key_takes_effect() {
         only(&[8056]),
     );
     member.put(&format!("{V3}/globalnetworkpolicies/named"), by_name);
+    let mark = agent.mark();
     member.delete(&format!("{V3}/globalnetworkpolicies/default.named"));
-    agent.line(&agent.mark(), "a round", |line| line.contains("applied"));
+    agent.line(&mark, "a round", |line| line.contains("applied"));
     world.expect("the other spelling is another policy", only(&[8056]));
     member.put(
         &format!("{V1}/policy/tier/first/metadata"),
