@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::super::input::{FileArgs, Input, documents};
 use super::super::{check, output};
-use super::{dump, keys, resource};
+use super::{dump, keys, merge, resource};
 use crate::datastore::Written;
 use crate::model::{Place, Severity};
 
@@ -118,5 +118,6 @@ pub(super) fn convert(inputs: &[Input], remarks: &mut Remarks) -> anyhow::Result
         }
     }
     written.retain(|written| remarks.check(written));
+    let written = merge::merge(written, remarks);
     Ok(resource::convert(&written, remarks))
 }

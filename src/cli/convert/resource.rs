@@ -84,6 +84,28 @@ fn remark_whole(all: &[Written], remarks: &mut Remarks) {
     if policies > 0 && (of_v1(Kind::WorkloadEndpoint) > 0 || hosts == 0) {
         remarks.warn(format_args!("{policies} policies"), WORKLOADS);
     }
+    let nodes: BTreeSet<&str> = all
+        .iter()
+        .filter_map(|written| match written.value.as_deref()? {
+            Resource::HostEndpoint(endpoint) => Some(endpoint.node.as_str()),
+            Resource::WorkloadEndpoint(endpoint) => Some(endpoint.node.as_str()),
+            Resource::Policy(_)
+            | Resource::StagedPolicy
+            | Resource::Tier(_)
+            | Resource::Profile(_)
+            | Resource::NetworkSet(_)
+            | Resource::Node(_)
+            | Resource::IpPool(_)
+            | Resource::FelixConfiguration(_)
+            | Resource::ClusterInformation(_) => None,
+        })
+        .filter(|node| node.contains(|c: char| c.is_ascii_uppercase()))
+        .collect();
+    for node in nodes {
+        let text = "is the node of endpoints and has capital letters, which the name that a host finds out for itself \
+             has not: set FelixHostname there, or write the node in small letters";
+        remarks.warn(format_args!("`{node}`"), text);
+    }
     let profiles = || {
         all.iter()
             .filter_map(|written| match written.value.as_deref() {
@@ -251,14 +273,22 @@ impl Names {
         for (.., key) in keys().filter(|(.., key)| key.kind == Kind::HostEndpoint) {
             *sharing.entry(clean(&key.name)).or_default() += 1;
         }
-        for (index, written, key) in keys().filter(|(.., key)| key.form == Form::V1) {
-            let wanted = match written.value.as_deref() {
-                Some(Resource::WorkloadEndpoint(endpoint)) => parts(endpoint)
-                    .1
-                    .map(|part| part.replace('-', "--"))
-                    .join("-"),
-                _ => name(key, &sharing),
-            };
+        let of_v1 = keys().filter(|(.., key)| key.form == Form::V1);
+        let mut wanting: Vec<(usize, &ResourceKey, String)> = of_v1
+            .map(|(index, written, key)| {
+                let wanted = match written.value.as_deref() {
+                    Some(Resource::WorkloadEndpoint(endpoint)) => parts(endpoint)
+                        .1
+                        .map(|part| part.replace('-', "--"))
+                        .join("-"),
+                    _ => name(key, &sharing),
+                };
+                (index, key, wanted)
+            })
+            .collect();
+        // Others refer to a name that can stay, perhaps from what is converted another time.
+        wanting.sort_by_key(|(_, key, wanted)| **wanted != *key.name);
+        for (index, key, wanted) in wanting {
             let numbers = 2..;
             let others = numbers.map(|number: usize| format!("{wanted}-{number}"));
             let free = |name: &String| !taken.contains(&(key.kind, name.clone()));
