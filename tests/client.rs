@@ -465,3 +465,119 @@ fn convert_reads_keys() {
     );
     assert!(found.stderr.contains("zone"), "{}", found.stderr);
 }
+
+#[test]
+fn convert_puts_configuration_of_both_forms_together() {
+    let dump = r#"
+/calico/v1/Ready true
+/calico/v1/config/LogSeverityScreen debug
+/calico/v1/config/FailsafeInboundHostPorts 22
+/calico/v1/config/ReportingIntervalSecs 7
+/calico/resources/v3/projectcalico.org/felixconfigurations/default {"apiVersion":"projectcalico.org/v3","kind":"FelixConfiguration","metadata":{"name":"default"},"spec":{"failsafeInboundHostPorts":[{"protocol":"tcp","port":2222}],"reportingInterval":"9s"}}
+/calico/resources/v3/projectcalico.org/clusterinformations/default {"apiVersion":"projectcalico.org/v3","kind":"ClusterInformation","metadata":{"name":"default"},"spec":{"datastoreReady":false}}
+"#;
+    let found = tortie("convert -f -", dump);
+    assert_eq!(found.code, Some(0), "{}", found.stderr);
+    for line in [
+        "port: 2222",
+        "reportingInterval: 9s",
+        "config.projectcalico.org/LogSeverityScreen: debug",
+        "datastoreReady: false",
+    ] {
+        assert!(found.stdout.contains(line), "{line} in {}", found.stdout);
+    }
+    for option in [
+        "config.projectcalico.org/Failsafe",
+        "config.projectcalico.org/Reporting",
+    ] {
+        assert!(
+            !found.stdout.contains(option),
+            "{option} in {}",
+            found.stdout
+        );
+    }
+    assert_eq!(
+        found.stderr.matches("is added to that").count(),
+        2,
+        "{}",
+        found.stderr
+    );
+}
+
+#[test]
+fn convert_takes_what_stands_twice_once_and_refuses_what_differs() {
+    let profile = |name: &str, action: &str| {
+        format!(
+            "apiVersion: v1
+kind: profile
+metadata: {{name: {name}}}
+spec: {{ingress: [{{action: {action}}}]}}
+"
+        )
+    };
+    let twice = [
+        profile("P1", "allow"),
+        profile("p1", "allow"),
+        profile("P1", "allow"),
+    ]
+    .join(
+        "---
+",
+    );
+    let found = tortie("convert -f -", &twice);
+    assert_eq!(found.code, Some(0), "{}", found.stderr);
+    assert_eq!(
+        found.stdout.matches("kind: Profile").count(),
+        2,
+        "{}",
+        found.stdout
+    );
+    // A name that can stay does: others refer to it.
+    assert!(
+        found.stderr.contains("v1 Profile(P1): is named `p1-2`"),
+        "{}",
+        found.stderr
+    );
+    let differing = [profile("p1", "allow"), profile("p1", "deny")].join(
+        "---
+",
+    );
+    let found = tortie("convert -f -", &differing);
+    assert_eq!((found.code, found.stdout.as_str()), (Some(1), ""));
+    assert!(
+        found.stderr.contains("it differs from what stands at"),
+        "{}",
+        found.stderr
+    );
+}
+
+#[test]
+fn convert_names_what_hosts_and_profiles_come_to() {
+    let dump = r#"
+/calico/v1/host/Node1/config/LogPrefix x
+/calico/v1/host/no_name/config/LogPrefix x
+/calico/v1/host/Node1/endpoint/e {"name":"eth0","profile_ids":["tagged"]}
+/calico/v1/policy/profile/tagged/tags ["a"]
+/calico/v1/policy/profile/open/rules {"inbound_rules":null,"outbound_rules":[]}
+"#;
+    let found = tortie("convert -f -", dump);
+    assert_eq!(found.code, Some(0), "{}", found.stderr);
+    assert!(
+        found.stdout.contains("name: node.node1"),
+        "{}",
+        found.stdout
+    );
+    assert_eq!(
+        found.stdout.matches("action: Deny").count(),
+        2,
+        "{}",
+        found.stdout
+    );
+    for text in [
+        "/calico/v1/host/no_name/config/LogPrefix: no name of v3 form",
+        "`Node1`: is the node of endpoints and has capital letters",
+        "/calico/v1/policy/profile/tagged: has no rules",
+    ] {
+        assert!(found.stderr.contains(text), "{text} in {}", found.stderr);
+    }
+}

@@ -7,6 +7,7 @@ use netns_tests::server::Services;
 use netns_tests::{
     Agent, Directory, EXT, Family, Flow, HOST0, Row, World, both_ways, tcp, udp, witness,
 };
+use nix::sys::signal::Signal;
 
 const SERVICES: Services = Services {
     tcp: &[22, 8055, 8056, 8057],
@@ -53,6 +54,33 @@ both_ways! {
         assert_eq!(witness::identities(&world.host), before);
         world.expect("after SIGTERM", only_open(8055));
         flow.echo();
+    }
+
+    fn signals_are_heeded_while_another_daemon_has_the_namespace(owner) {
+        let world = World::new();
+        let mut first = Agent::start(&world.host, owner);
+        let mut second = Agent::launch(&world.host, owner, &[], first.directory());
+        second.logged("starting");
+        assert_eq!(second.terminate().code(), Some(0));
+        let third = Agent::launch(&world.host, owner, &[], first.directory());
+        third.logged("starting");
+        third.signal(Signal::SIGHUP);
+        first.terminate();
+        third.started();
+        third.logged("reading the configuration again");
+    }
+
+    fn signals_that_ask_for_a_profile_are_ignored(owner) {
+        let world = World::new();
+        let agent = Agent::start(&world.host, owner);
+        for (signal, name) in [(Signal::SIGUSR1, "SIGUSR1"), (Signal::SIGUSR2, "SIGUSR2")] {
+            let mark = agent.mark();
+            agent.signal(signal);
+            agent.line(&mark, "the signal is ignored", |line| {
+                line.contains("the signal is ignored") && line.contains(name)
+            });
+        }
+        agent.apply(&only(8055));
     }
 
     fn sigkill_leaves_the_rules_and_a_start_adopts_them(owner) {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use netns_tests::agent::DEADLINE;
 use netns_tests::resources::{documents, eth0, ingress};
 use netns_tests::stage::until;
-use netns_tests::{Agent, Directory, Namespace, World, both_ways};
+use netns_tests::{Agent, Directory, Namespace, Owner, World, both_ways};
 use nix::sys::signal::Signal;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use tokio_rustls::rustls::crypto::ring;
@@ -102,6 +102,71 @@ both_ways! {
         at_least(host, "tortie_update_latency_seconds_count ", 1.0);
         at_least(host, "felix_int_dataplane_apply_time_seconds_count ", 1.0);
         at_least(host, "felix_calc_graph_updates_processed{type=\"GlobalNetworkPolicy\"} ", 2.0);
+    }
+
+    fn a_datastore_that_says_it_is_not_ready_is_waited_for_in_good_health(owner) {
+        let world = World::new();
+        let host = &world.host;
+        let directory = Directory::new();
+        let cluster = |ready: bool| format!(
+            "apiVersion: projectcalico.org/v3\nkind: ClusterInformation\n\
+             metadata: {{name: default}}\nspec: {{datastoreReady: {ready}}}\n"
+        );
+        directory.put("cluster.yaml", &cluster(false));
+        directory.put("resources.yaml", &resources(8055));
+        let settings = [
+            ("FELIX_HEALTHENABLED", "true"),
+            ("FELIX_PROMETHEUSMETRICSENABLED", "true"),
+        ];
+        let agent = Agent::launch(host, owner, &settings, &directory);
+        let waits = || {
+            until("the daemon says what it waits for, and is ready", || {
+                ask(host, HEALTH, "/readiness").is_some_and(|answer| {
+                    answer.starts_with("HTTP/1.1 200 ")
+                        && answer.contains("datastore: ok: wait-for-ready: ")
+                })
+            });
+            until("metrics say that the datastore is waited for", || {
+                metric(host, "felix_resync_state ") == Some(1.0)
+            });
+        };
+        waits();
+        assert_eq!(metric(host, "tortie_transactions_total "), Some(0.0));
+        directory.put("cluster.yaml", &cluster(true));
+        agent.started();
+        until("metrics say that the datastore is followed", || {
+            metric(host, "felix_resync_state ") == Some(3.0)
+        });
+        until("policy is in force", || {
+            ask(host, HEALTH, "/readiness").is_some_and(|answer| answer.contains("policy: ok: in force\n"))
+        });
+        directory.put("cluster.yaml", &cluster(false));
+        waits();
+    }
+
+    fn a_refused_change_counts_until_it_is_in_force(owner) {
+        if owner == Owner::Enabled {
+            // Nobody can take the table away, and so nothing is refused.
+            return;
+        }
+        let world = World::new();
+        let host = &world.host;
+        let settings = [
+            ("FELIX_HEALTHENABLED", "true"),
+            ("FELIX_PROMETHEUSMETRICSENABLED", "true"),
+        ];
+        let agent = Agent::with(host, owner, &settings);
+        agent.apply(&resources(8055));
+        host.nft("delete table inet tortie\n");
+        let mark = agent.mark();
+        agent.directory().put("resources.yaml", &resources(8056));
+        agent.warned(&mark, "refused");
+        at_least(host, "felix_int_dataplane_failures ", 1.0);
+        agent.settled(&mark);
+        until("nothing fails any more", || {
+            metric(host, "tortie_failing_seconds ") == Some(0.0)
+        });
+        assert!(is(host, HEALTH, "/readiness", "200"));
     }
 
     fn servers_follow_the_configuration_of_the_datastore(owner) {

@@ -20,6 +20,6 @@ pub use configuration::Configuration;
 pub use enforcer::{Enforcer, Step, WorkloadChanges};
 pub use run::{ExitReason, run};
 pub use translate::{
-    accepted, calc_settings, etcd_settings, explain_settings, log_settings, monitor_settings,
-    render_settings, routes_settings, wiring, writer_settings,
+    accepted, calc_settings, etcd_settings, explain_settings, log_settings, monitor_patience,
+    monitor_settings, render_settings, routes_settings, wiring, writer_settings,
 };

@@ -7,11 +7,13 @@ use tracing::{error, warn};
 
 use super::census::Census;
 use super::enforcer::Enforcer;
-use super::monitor_settings;
 use super::supervisor::{Notice, Supervisor, Surroundings};
+use super::{monitor_patience, monitor_settings};
 use crate::config::Config;
 use crate::model::Update;
-use crate::monitor::{Board, Enforced, Monitor, Resync, Round};
+use crate::monitor::{
+    Board, Datastore, Enforced, Facts, Failure, Monitor, Resync, Round, outlasts,
+};
 use crate::telemetry::{ErrorChain, LogHandle};
 
 /// The longest time between two signs of life.
@@ -29,8 +31,8 @@ pub(super) enum Reading {
 /// What the loop knows of itself when it turns.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Turn {
-    /// Whether the datastore has been read and may be used.
-    pub(super) datastore_read: bool,
+    /// Whether what the datastore says may be enforced.
+    pub(super) datastore: Datastore,
     /// Whether the interfaces have been read.
     pub(super) links_read: bool,
     /// Since when the kernel has been busy.
@@ -47,6 +49,10 @@ pub(super) struct Observer {
     beaten: Option<Instant>,
     ready: bool,
     silent: bool,
+    /// How long the kernel may be busy with one request.
+    patience: Option<Duration>,
+    /// Whether it was busy for longer when the loop turned last.
+    stuck: bool,
 }
 
 impl Observer {
@@ -68,6 +74,8 @@ impl Observer {
             beaten: None,
             ready: false,
             silent: false,
+            patience: None,
+            stuck: false,
         };
         observer.configure(config);
         observer
@@ -75,6 +83,7 @@ impl Observer {
 
     /// Serves health and metrics as the configuration says.
     pub(super) fn configure(&mut self, config: &Config) {
+        self.patience = monitor_patience(config).kernel;
         if let Err(cause) = self.monitor.configure(monitor_settings(config)) {
             error!("{}; health and metrics are not served", ErrorChain(&cause));
         }
@@ -94,7 +103,7 @@ impl Observer {
         let now = Instant::now();
         self.board.note(|facts| {
             facts.turned(now);
-            facts.datastore_read = turn.datastore_read;
+            facts.datastore = turn.datastore;
             facts.links_read = turn.links_read;
             facts.writing_since = turn.writing_since;
         });
@@ -106,10 +115,21 @@ impl Observer {
             return;
         }
         self.beaten = Some(now);
-        if self.supervisor.watchdog().is_some() {
+        self.tell_of_life(now, turn.writing_since);
+        self.note_sizes(enforcer, logs);
+    }
+
+    /// Gives the supervisor a sign of life, unless the kernel's writer hangs: then all must begin anew.
+    fn tell_of_life(&mut self, now: Instant, writing_since: Option<Instant>) {
+        let stuck = writing_since
+            .is_some_and(|since| outlasts(now.saturating_duration_since(since), self.patience));
+        if stuck && !self.stuck {
+            error!("the kernel does not answer a request; the supervisor gets no sign of life");
+        }
+        self.stuck = stuck;
+        if !stuck && self.supervisor.watchdog().is_some() {
             self.tell(Notice::Alive);
         }
-        self.note_sizes(enforcer, logs);
     }
 
     /// Notes what is too much to count at every turn.
@@ -174,13 +194,22 @@ impl Observer {
     pub(super) fn observed(&mut self, reading: Reading) {
         self.board.note(|facts| {
             facts.observations += 1;
-            facts.failed_observations += u64::from(reading == Reading::Failed);
+            match reading {
+                Reading::Done => {}
+                Reading::Failed => facts.failed(Instant::now(), Failure::Unreadable),
+            }
         });
     }
 
-    /// Takes in that a transaction was refused, or that its fate is unknown.
-    pub(super) fn refused(&mut self) {
-        self.board.note(|facts| facts.refusals += 1);
+    /// Takes in what keeps policy from coming into force.
+    pub(super) fn failed(&mut self, failure: Failure) {
+        self.board
+            .note(|facts| facts.failed(Instant::now(), failure));
+    }
+
+    /// Takes in that rules can be made by the configuration.
+    pub(super) fn settings_usable(&mut self) {
+        self.board.note(Facts::settings_usable);
     }
 
     /// Takes in what the loop is waiting for.
@@ -236,5 +265,50 @@ impl Observer {
             }
             Err(_) => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixDatagram;
+
+    use super::*;
+
+    #[test]
+    fn a_supervisor_gets_no_sign_of_life_while_the_kernels_writer_hangs() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("notify");
+        let listener = UnixDatagram::bind(&path).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let surroundings = Surroundings {
+            socket: Some(path.into_os_string()),
+            watchdog_micros: Some("3000000".to_owned()),
+            watchdog_pid: None,
+        };
+        let board = Arc::new(Board::new("1", "h".to_owned()));
+        let mut observer = Observer {
+            supervisor: Supervisor::connect(&surroundings).unwrap(),
+            monitor: Monitor::new(Arc::clone(&board)),
+            board,
+            census: Census::default(),
+            beaten: None,
+            ready: false,
+            silent: false,
+            patience: Some(Duration::from_secs(90)),
+            stuck: false,
+        };
+        let begun = Instant::now();
+        let mut told = |since: Option<Instant>, patience: Option<Duration>| {
+            observer.patience = patience;
+            observer.tell_of_life(begun + Duration::from_secs(91), since);
+            listener.recv(&mut [0; 64]).is_ok()
+        };
+        let patience = Some(Duration::from_secs(90));
+        assert!(told(None, patience));
+        assert!(told(Some(begun + Duration::from_secs(2)), patience));
+        assert!(!told(Some(begun), patience));
+        assert!(told(Some(begun), None), "there may be no limit");
+        assert!(!told(Some(begun), patience));
+        assert!(told(None, patience));
     }
 }

@@ -28,7 +28,7 @@ use crate::kernel::{
 };
 use crate::links::{LinkChange, LinkEvent, LinkWatch};
 use crate::model::Problem;
-use crate::monitor::{Enforced, Resync, Round};
+use crate::monitor::{Datastore, Enforced, Failure, Resync, Round};
 use crate::routes::{self, Event as RouteEvent, Events as RouteEvents, Outcome};
 use crate::telemetry::{ErrorChain, LogHandle};
 
@@ -114,12 +114,19 @@ struct Agent {
 
 /// Enforces policy until a signal ends it; the configuration has been read and logging is on.
 pub async fn run(configuration: Configuration, logs: LogHandle) -> ExitReason {
+    let mut signals = match Signals::new() {
+        Ok(signals) => signals,
+        Err(cause) => {
+            error!("heed signals: {}", ErrorChain(&cause));
+            return ExitReason::Failed;
+        }
+    };
     info!(version = crate::VERSION, "starting");
     info!("{}", configuration.resolution().hostname_line());
     configuration.resolution().problems.iter().for_each(say);
     let config = configuration.config();
     let observer = Observer::new(configuration.config());
-    let _lock = match occupy().await {
+    let _lock = match occupy(&mut signals).await {
         Ok(lock) => lock,
         Err(reason) => return reason,
     };
@@ -133,11 +140,10 @@ pub async fn run(configuration: Configuration, logs: LogHandle) -> ExitReason {
     let enforcer = Enforcer::new(calc_settings(config), render);
     let opened = open_writer(config);
     let source = open_source(config);
-    let signals = Signals::new().map_err(|e| ErrorChain(&e).to_string());
     let links = LinkWatch::open().map_err(|e| ErrorChain(&e).to_string());
     let routes = routes::start(routes_settings(config)).map_err(|e| ErrorChain(&e).to_string());
-    let parts = (|| Ok::<_, String>((opened?, source?, signals?, links?, routes?)))();
-    let (writer, source, signals, links, (routes, route_events)) = match parts {
+    let parts = (|| Ok::<_, String>((opened?, source?, links?, routes?)))();
+    let (writer, source, links, (routes, route_events)) = match parts {
         Ok(parts) => parts,
         Err(reason) => {
             error!("{reason}");
@@ -192,13 +198,19 @@ fn open_source(config: &Config) -> Result<Source, String> {
 }
 
 /// Takes the namespace's lock, waiting a while for another process to end.
-async fn occupy() -> Result<NamespaceLock, ExitReason> {
+async fn occupy(signals: &mut Signals) -> Result<NamespaceLock, ExitReason> {
     let begun = Instant::now();
     loop {
         match NamespaceLock::acquire(Path::new(LOCK_DIRECTORY)) {
             Ok(lock) => return Ok(lock),
             Err(LockError::Held { .. }) if begun.elapsed() < HANDOVER => {
-                tokio::time::sleep(HANDOVER_POLL).await;
+                tokio::select! {
+                    () = signals.stop() => {
+                        info!("stopping; what is in the kernel stays");
+                        return Err(ExitReason::Stopped);
+                    }
+                    () = tokio::time::sleep(HANDOVER_POLL) => {}
+                }
             }
             Err(cause) => {
                 error!("{}", ErrorChain(&cause));
@@ -218,6 +230,7 @@ struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hangup: Signal,
+    user: [Signal; 2],
 }
 
 /// What a signal asks for.
@@ -225,6 +238,8 @@ struct Signals {
 enum Asked {
     Stop,
     Reload,
+    /// What the Go runtime of Felix writes.
+    Profile(&'static str),
 }
 
 impl Signals {
@@ -233,14 +248,29 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,
+            user: [
+                signal(SignalKind::user_defined1())?,
+                signal(SignalKind::user_defined2())?,
+            ],
         })
     }
 
     async fn next(&mut self) -> Asked {
+        let [first, second] = &mut self.user;
         tokio::select! {
             _ = self.terminate.recv() => Asked::Stop,
             _ = self.interrupt.recv() => Asked::Stop,
             _ = self.hangup.recv() => Asked::Reload,
+            _ = first.recv() => Asked::Profile("SIGUSR1"),
+            _ = second.recv() => Asked::Profile("SIGUSR2"),
+        }
+    }
+
+    /// Waits until the end is asked for; what else is asked meanwhile is heard later.
+    async fn stop(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
         }
     }
 }
@@ -295,7 +325,7 @@ impl Agent {
                 return reason;
             }
             let turn = Turn {
-                datastore_read: self.datastore_in_sync && !self.configuration.datastore_refuses(),
+                datastore: self.datastore(),
                 links_read: self.links_in_sync,
                 writing_since: self.writer.busy_since(),
             };
@@ -305,15 +335,37 @@ impl Agent {
 
     /// Tells whether everything that decides has been heard once.
     fn is_in_sync(&self) -> bool {
-        self.datastore_in_sync && self.links_in_sync && !self.configuration.datastore_refuses()
+        self.links_in_sync && self.datastore() == Datastore::Usable
+    }
+
+    /// Tells whether what the datastore says may be enforced.
+    fn datastore(&self) -> Datastore {
+        match (
+            self.datastore_in_sync,
+            self.configuration.datastore_refuses(),
+        ) {
+            (false, _) => Datastore::Unread,
+            (true, true) => Datastore::NotReady,
+            (true, false) => Datastore::Usable,
+        }
+    }
+
+    /// Tells how far the datastore has been read, where it is not lost.
+    fn resync(&self) -> Resync {
+        match self.datastore() {
+            Datastore::Unread => Resync::Reading,
+            Datastore::NotReady => Resync::Waiting,
+            Datastore::Usable => Resync::InSync,
+        }
     }
 
     /// Logs what the agent is waiting for.
     fn say_waiting(&mut self) {
-        let what = if !self.datastore_in_sync || self.configuration.datastore_refuses() {
-            "wait-for-ready: the datastore is not ready; what is in the kernel stays"
-        } else {
-            "resync: waiting for the list of interfaces"
+        let what = match self.datastore() {
+            Datastore::Unread | Datastore::NotReady => {
+                "wait-for-ready: the datastore is not ready; what is in the kernel stays"
+            }
+            Datastore::Usable => "resync: waiting for the list of interfaces",
         };
         info!("{what}");
         self.observer.waiting(what);
@@ -326,6 +378,13 @@ impl Agent {
                 info!("stopping; what is in the kernel stays");
                 self.observer.stopping();
                 Some(ExitReason::Stopped)
+            }
+            Asked::Profile(signal) => {
+                info!(
+                    signal,
+                    "there is no Go runtime to profile; the signal is ignored"
+                );
+                None
             }
             Asked::Reload => {
                 info!("reading the configuration again");
@@ -366,11 +425,7 @@ impl Agent {
                     info!("resync: the datastore has been read");
                     self.datastore_in_sync = true;
                 }
-                self.observer.resync(if self.datastore_in_sync {
-                    Resync::InSync
-                } else {
-                    Resync::Reading
-                });
+                self.observer.resync(self.resync());
                 self.news(source);
             }
             SourceEvent::Lost { reason } => {
@@ -380,7 +435,7 @@ impl Agent {
             SourceEvent::Recovered => {
                 info!("the datastore is back");
                 if self.datastore_in_sync {
-                    self.observer.resync(Resync::InSync);
+                    self.observer.resync(self.resync());
                 }
             }
         }
@@ -434,9 +489,13 @@ impl Agent {
                 if of_rules.any(|room| changed.changed.contains(&room)) {
                     self.enforcer.reconfigure(settings, render);
                 }
+                self.observer.settings_usable();
                 self.news("config");
             }
-            Err(cause) => error!("{}; the rules stay as they are", ErrorChain(&cause)),
+            Err(cause) => {
+                error!("{}; the rules stay as they are", ErrorChain(&cause));
+                self.observer.failed(Failure::Settings);
+            }
         }
     }
 
@@ -487,6 +546,7 @@ impl Agent {
             Err(cause) => {
                 error!("{}; what is in the kernel stays", ErrorChain(&cause));
                 self.enforcer.doubt();
+                self.observer.failed(Failure::Unplanned);
                 self.retry_later();
                 Ok(())
             }
@@ -581,7 +641,7 @@ impl Agent {
     /// Takes in that a transaction was refused, or that its fate is unknown.
     fn settle_refused(&mut self, cause: &CommitError) {
         self.enforcer.doubt();
-        self.observer.refused();
+        self.observer.failed(Failure::Refused);
         let committing = std::mem::take(&mut self.committing);
         self.cause.triggers.extend(committing.triggers);
         self.cause.since = committing.since.or(self.cause.since);

@@ -223,6 +223,24 @@ fn failsafe(port: &config::FailsafePort) -> Failsafe {
     }
 }
 
+/// Returns how long which part of the daemon may be silent.
+///
+/// The kernel and its writer are what Felix calls its main loop of the dataplane. Our loop does the work of that one
+/// as well as that of Felix's calculation graph.
+pub fn monitor_patience(config: &Config) -> monitor::Patience {
+    let health = &config.health;
+    let named = |name: &str| {
+        let timeout = *health.timeout_overrides.get(name)?;
+        Some((!timeout.is_zero()).then(|| timeout.max(LEAST_PATIENCE)))
+    };
+    let kernel = named("InternalDataplaneMainLoop")
+        .unwrap_or(Some(health.dataplane_timeout.max(LEAST_PATIENCE)));
+    monitor::Patience {
+        turn: named("CalculationGraph").unwrap_or(kernel),
+        kernel,
+    }
+}
+
 /// Returns what the servers of health and metrics are told of the configuration.
 pub fn monitor_settings(config: &Config) -> monitor::Settings {
     let listen = |host: &str, port| monitor::Listen {
@@ -235,7 +253,7 @@ pub fn monitor_settings(config: &Config) -> monitor::Settings {
     monitor::Settings {
         health: health.enabled.then(|| monitor::HealthSettings {
             listen: listen(&health.host, health.port),
-            patience: health.dataplane_timeout.max(LEAST_PATIENCE),
+            patience: monitor_patience(config),
         }),
         metrics: metrics.enabled.then(|| monitor::MetricsSettings {
             listen: listen(&metrics.host, metrics.port),
@@ -360,5 +378,48 @@ pub fn log_settings(config: &Config) -> telemetry::LogSettings {
             config::LogFormat::Text => telemetry::Format::Human,
             config::LogFormat::Json => telemetry::Format::Json,
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn silence_has_the_limits_that_are_named_for_felix() {
+        let mut config = Config::default_for("host1");
+        let seconds = |count| Some(Duration::from_secs(count));
+        for (watchdog, overrides, turn, kernel) in [
+            (90, &[][..], seconds(90), seconds(90)),
+            (5, &[], seconds(20), seconds(20)),
+            (
+                90,
+                &[("InternalDataplaneMainLoop", 300)],
+                seconds(300),
+                seconds(300),
+            ),
+            (90, &[("InternalDataplaneMainLoop", 0)], None, None),
+            (90, &[("CalculationGraph", 30)], seconds(30), seconds(90)),
+            (90, &[("CalculationGraph", 0)], None, seconds(90)),
+            (
+                90,
+                &[("CalculationGraph", 3), ("InternalDataplaneMainLoop", 1)],
+                seconds(20),
+                seconds(20),
+            ),
+            (90, &[("FelixStartup", 1)], seconds(90), seconds(90)),
+        ] {
+            config.health.dataplane_timeout = Duration::from_secs(watchdog);
+            config.health.timeout_overrides = overrides
+                .iter()
+                .map(|(name, count)| ((*name).to_owned(), Duration::from_secs(*count)))
+                .collect();
+            let patience = monitor_patience(&config);
+            assert_eq!(
+                patience,
+                monitor::Patience { turn, kernel },
+                "{overrides:?}"
+            );
+        }
     }
 }

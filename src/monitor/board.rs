@@ -18,6 +18,31 @@ pub enum Resync {
     InSync,
 }
 
+/// Whether what the datastore says may be enforced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Datastore {
+    /// It has not been read whole yet.
+    #[default]
+    Unread,
+    /// It has been read, and says of itself that it is not ready.
+    NotReady,
+    /// It has been read and may be used.
+    Usable,
+}
+
+/// What keeps policy from coming into force.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Failure {
+    /// The kernel refused a transaction or did not answer it.
+    Refused,
+    /// The kernel's table cannot be read.
+    Unreadable,
+    /// What to change cannot be worked out.
+    Unplanned,
+    /// No rules can be made by the configuration.
+    Settings,
+}
+
 /// How much is in force on this host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Enforced {
@@ -72,8 +97,8 @@ pub struct Facts {
     pub host: String,
     /// How far the datastore has been read.
     pub resync: Resync,
-    /// Whether it was ever read whole, and may be used.
-    pub datastore_read: bool,
+    /// Whether what it says may be enforced.
+    pub datastore: Datastore,
     /// Whether interfaces and addresses have been read.
     pub links_read: bool,
     /// How often reading the datastore began.
@@ -92,12 +117,8 @@ pub struct Facts {
     pub sets: usize,
     /// Maps in it.
     pub maps: usize,
-    /// Refusals of transactions and losses of their answers.
-    pub refusals: u64,
     /// Readings of the kernel's table.
     pub observations: u64,
-    /// Those that failed.
-    pub failed_observations: u64,
     /// Log lines that were dropped for want of room.
     pub logs_dropped: u64,
     /// Log lines that could not be written.
@@ -111,6 +132,10 @@ pub struct Facts {
     transactions: u64,
     operations: u64,
     batch: u32,
+    refusals: u64,
+    failed_observations: u64,
+    failed_plans: u64,
+    failing: BTreeMap<Failure, Instant>,
     pub(super) calculations: Summary,
     pub(super) apply: Summary,
     pub(super) batches: Summary,
@@ -124,7 +149,7 @@ impl Facts {
             version,
             host,
             resync: Resync::default(),
-            datastore_read: false,
+            datastore: Datastore::default(),
             links_read: false,
             resyncs: 0,
             cluster: Cluster::default(),
@@ -134,9 +159,7 @@ impl Facts {
             rules: 0,
             sets: 0,
             maps: 0,
-            refusals: 0,
             observations: 0,
-            failed_observations: 0,
             logs_dropped: 0,
             log_errors: 0,
             writing_since: None,
@@ -147,6 +170,10 @@ impl Facts {
             transactions: 0,
             operations: 0,
             batch: 0,
+            refusals: 0,
+            failed_observations: 0,
+            failed_plans: 0,
+            failing: BTreeMap::new(),
             calculations: Summary::default(),
             apply: Summary::default(),
             batches: Summary::default(),
@@ -176,6 +203,9 @@ impl Facts {
     /// Takes in that a round ended well.
     pub fn in_force(&mut self, now: Instant, round: Round) {
         self.enforced = round.enforced;
+        // Rules that cannot be made do not become so by others that can.
+        self.failing
+            .retain(|failure, _| *failure == Failure::Settings);
         match std::mem::take(&mut self.batch) {
             0 => {}
             batch => self.batches.observe(now, f64::from(batch)),
@@ -193,6 +223,22 @@ impl Facts {
         }
     }
 
+    /// Takes in what keeps policy from coming into force, until a round ends well.
+    pub fn failed(&mut self, now: Instant, failure: Failure) {
+        match failure {
+            Failure::Refused => self.refusals += 1,
+            Failure::Unreadable => self.failed_observations += 1,
+            Failure::Unplanned => self.failed_plans += 1,
+            Failure::Settings => {}
+        }
+        self.failing.entry(failure).or_insert(now);
+    }
+
+    /// Takes in that rules can be made by the configuration.
+    pub fn settings_usable(&mut self) {
+        self.failing.remove(&Failure::Settings);
+    }
+
     /// Takes in how long it took to work out what a round has to change.
     pub fn calculated(&mut self, now: Instant, elapsed: Duration) {
         self.calculations.observe(now, elapsed.as_secs_f64());
@@ -206,6 +252,29 @@ impl Facts {
     /// Returns how long it took until policy was in force, once it is.
     pub(super) fn first_round(&self) -> Option<Duration> {
         self.first_round
+    }
+
+    /// Returns what has kept policy from coming into force for longest, and since when.
+    pub(super) fn failing(&self) -> Option<(Failure, Instant)> {
+        let failing = self.failing.iter();
+        failing
+            .map(|(failure, since)| (*failure, *since))
+            .min_by_key(|(_, since)| *since)
+    }
+
+    /// Returns how often the kernel refused a transaction or did not answer it.
+    pub(super) fn refusals(&self) -> u64 {
+        self.refusals
+    }
+
+    /// Returns how often its table could not be read.
+    pub(super) fn failed_observations(&self) -> u64 {
+        self.failed_observations
+    }
+
+    /// Returns how often what to change could not be worked out.
+    pub(super) fn failed_plans(&self) -> u64 {
+        self.failed_plans
     }
 
     /// Returns how much is in force.
@@ -254,6 +323,34 @@ impl Board {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_fails_fails_since_it_first_did_and_until_a_round_ends_well() {
+        let board = Board::new("1", "h".to_owned());
+        let (first, later) = (Instant::now(), Instant::now() + Duration::from_secs(9));
+        assert_eq!(board.read().failing(), None);
+        board.note(|facts| {
+            facts.failed(first, Failure::Refused);
+            facts.failed(later, Failure::Refused);
+            facts.failed(later, Failure::Unreadable);
+            facts.failed(later, Failure::Unplanned);
+            facts.failed(later, Failure::Settings);
+        });
+        let facts = board.read();
+        assert_eq!(facts.failing(), Some((Failure::Refused, first)));
+        let counts = (facts.refusals(), facts.failed_observations());
+        assert_eq!((counts, facts.failed_plans()), ((2, 1), 1));
+        let round = Round {
+            operations: 1,
+            kernel: Duration::ZERO,
+            latency: Duration::ZERO,
+            enforced: Enforced::default(),
+        };
+        board.note(|facts| facts.in_force(later, round));
+        assert_eq!(board.read().failing(), Some((Failure::Settings, later)));
+        board.note(Facts::settings_usable);
+        assert_eq!(board.read().failing(), None);
+    }
 
     #[test]
     fn the_start_is_no_measure_of_changes() {

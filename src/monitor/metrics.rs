@@ -18,7 +18,7 @@ pub(super) fn page(facts: &Facts, now: Instant) -> Page {
     add_calculation(&mut page, facts, now);
     add_dataplane(&mut page, facts, now);
     add_table(&mut page, facts);
-    add_own(&mut page, facts);
+    add_own(&mut page, facts, now);
     page
 }
 
@@ -128,7 +128,10 @@ fn add_dataplane(page: &mut Page, facts: &Facts, now: Instant) {
     page.counter(
         "felix_int_dataplane_failures",
         "Number of times dataplane updates failed and will be retried.",
-        facts.refusals.saturating_add(facts.failed_observations),
+        facts
+            .refusals()
+            .saturating_add(facts.failed_observations())
+            .saturating_add(facts.failed_plans()),
     );
     page.summary(
         "felix_int_dataplane_iface_msg_batch_size",
@@ -167,12 +170,12 @@ fn add_table(page: &mut Page, facts: &Facts) {
     page.counter(
         "felix_nft_calls",
         "Number of transactions sent to the kernel.",
-        facts.transactions().saturating_add(facts.refusals),
+        facts.transactions().saturating_add(facts.refusals()),
     );
     page.counter(
         "felix_nft_errors",
         "Number of transactions that failed.",
-        facts.refusals,
+        facts.refusals(),
     );
     page.counter(
         "felix_nft_list_calls",
@@ -182,7 +185,7 @@ fn add_table(page: &mut Page, facts: &Facts) {
     page.counter(
         "felix_nft_list_errors",
         "Number of times that reading it failed.",
-        facts.failed_observations,
+        facts.failed_observations(),
     );
     for (name, what, count) in [
         ("felix_nft_chains", "chains", facts.chains),
@@ -204,7 +207,7 @@ fn add_table(page: &mut Page, facts: &Facts) {
     }
 }
 
-fn add_own(page: &mut Page, facts: &Facts) {
+fn add_own(page: &mut Page, facts: &Facts, now: Instant) {
     page.family(
         "tortie_build_info",
         "gauge",
@@ -240,7 +243,15 @@ fn add_own(page: &mut Page, facts: &Facts) {
     page.counter(
         "tortie_refusals_total",
         "Number of transactions that the kernel refused or did not answer.",
-        facts.refusals,
+        facts.refusals(),
+    );
+    let failing = facts.failing().map_or(0.0, |(_, since)| {
+        now.saturating_duration_since(since).as_secs_f64()
+    });
+    page.gauge(
+        "tortie_failing_seconds",
+        "Seconds for which policy has not come into force because something failed; 0 if nothing does.",
+        failing,
     );
     page.histogram(
         "tortie_update_latency_seconds",
@@ -260,7 +271,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::monitor::board::{Board, Enforced, Round};
+    use crate::monitor::board::{Board, Enforced, Failure, Round};
 
     fn full() -> Facts {
         let board = Board::new("1.2", "a\"b".to_owned());
@@ -335,6 +346,26 @@ mod tests {
         ] {
             assert!(text.lines().any(|it| it == line), "{line} in {text}");
         }
+    }
+
+    #[test]
+    fn what_fails_is_counted_and_timed() {
+        let board = Board::new("1", "h".to_owned());
+        let now = Instant::now();
+        board.note(|facts| {
+            facts.failed(now, Failure::Unplanned);
+            facts.failed(now, Failure::Refused);
+        });
+        let text = page(&board.read(), now + Duration::from_secs(75)).into_text();
+        for line in [
+            "felix_int_dataplane_failures 2",
+            "tortie_refusals_total 1",
+            "tortie_failing_seconds 75",
+        ] {
+            assert!(text.lines().any(|it| it == line), "{line} in {text}");
+        }
+        let text = page(&full(), now).into_text();
+        assert!(text.contains("\ntortie_failing_seconds 0\n"), "{text}");
     }
 
     #[test]

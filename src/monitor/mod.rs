@@ -14,6 +14,8 @@ mod settings;
 mod summary;
 mod tls;
 
-pub use board::{Board, Cluster, Enforced, Facts, Resync, Round};
+pub use board::{Board, Cluster, Datastore, Enforced, Facts, Failure, Resync, Round};
 pub use server::{Monitor, MonitorError};
-pub use settings::{ClientAuth, HealthSettings, Listen, MetricsSettings, Settings, Tls};
+pub use settings::{
+    ClientAuth, HealthSettings, Listen, MetricsSettings, Patience, Settings, Tls, outlasts,
+};

@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -16,9 +16,9 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, lookup_host};
-use tokio::sync::{Semaphore, watch};
-use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::{sleep, sleep_until, timeout};
 use tokio_rustls::TlsAcceptor;
 use tracing::{debug, error, info};
 
@@ -28,12 +28,16 @@ use super::settings::{HealthSettings, Listen, MetricsSettings, Settings, Tls};
 use super::tls::{Stamp, server_config, stamp};
 use super::{exposition, metrics, process};
 
-/// How many connections one server holds; more wait in the kernel.
+/// How many connections one listener holds.
 const CONNECTIONS: usize = 32;
+/// How long a connection may stay where others want its place: enough to ask and be answered.
+const CLAIM: Duration = Duration::from_millis(100);
 /// How long a connection may take in all.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How long a request's head may take.
-const HEAD: Duration = Duration::from_secs(5);
+/// How long the head of a request for health may take, which comes from near.
+const HEALTH_HEAD: Duration = Duration::from_secs(1);
+/// How long that of a request for metrics may take.
+const METRICS_HEAD: Duration = Duration::from_secs(5);
 /// The most bytes of a request's head.
 const BUFFER: usize = 16 << 10;
 /// The most fields of a request's head.
@@ -134,6 +138,13 @@ impl Server {
         }
     }
 
+    fn head(&self) -> Duration {
+        match self {
+            Self::Health(_) => HEALTH_HEAD,
+            Self::Metrics(_) => METRICS_HEAD,
+        }
+    }
+
     fn name(&self) -> &'static str {
         match self {
             Self::Health(_) => "health",
@@ -199,7 +210,6 @@ async fn serve(server: Server, board: &Arc<Board>) {
                     server,
                     board: Arc::clone(board),
                     encryption,
-                    room: Arc::new(Semaphore::new(CONNECTIONS)),
                 });
                 let mut accepting = JoinSet::new();
                 for listener in listeners {
@@ -224,7 +234,6 @@ struct Shared {
     server: Server,
     board: Arc<Board>,
     encryption: Option<Encryption>,
-    room: Arc<Semaphore>,
 }
 
 /// Opens what a server needs.
@@ -323,16 +332,22 @@ fn acceptor(tls: &Tls) -> Result<TlsAcceptor, String> {
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
+/// A connection that a listener holds.
+struct Guest {
+    from: IpAddr,
+    since: tokio::time::Instant,
+    task: JoinHandle<()>,
+}
+
 /// Accepts connections for ever.
 async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+    let mut guests = Vec::new();
     loop {
-        let Ok(room) = Arc::clone(&shared.room).acquire_owned().await else {
-            return;
-        };
         match listener.accept().await {
-            Ok((stream, _)) => {
+            Ok((stream, from)) => {
+                make_room(&mut guests).await;
                 let shared = Arc::clone(&shared);
-                tokio::spawn(async move {
+                let task = tokio::spawn(async move {
                     // Whoever is too slow has no claim to an answer.
                     if timeout(PATIENCE, converse(stream, &shared)).await.is_err() {
                         debug!(
@@ -340,7 +355,11 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
                             shared.server.name()
                         );
                     }
-                    drop(room);
+                });
+                guests.push(Guest {
+                    from: from.ip(),
+                    since: tokio::time::Instant::now(),
+                    task,
                 });
             }
             Err(cause) => {
@@ -349,6 +368,31 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
             }
         }
     }
+}
+
+/// Ends a connection where there are too many, once it has had the time for a request.
+async fn make_room(guests: &mut Vec<Guest>) {
+    guests.retain(|guest| !guest.task.is_finished());
+    if guests.len() < CONNECTIONS {
+        return;
+    }
+    let from: Vec<IpAddr> = guests.iter().map(|guest| guest.from).collect();
+    let Some(index) = superfluous(&from) else {
+        return;
+    };
+    let guest = guests.remove(index);
+    sleep_until(guest.since + CLAIM).await;
+    guest.task.abort();
+}
+
+/// Returns which connection has the least claim to stay, of some of which the oldest come first: the oldest of the
+/// address that has the most. One that asks at once is answered however many others say nothing.
+fn superfluous(from: &[IpAddr]) -> Option<usize> {
+    let of = |address: &IpAddr| from.iter().filter(|other| *other == address).count();
+    let counts = from.iter().map(of).enumerate();
+    counts
+        .min_by_key(|(_, count)| std::cmp::Reverse(*count))
+        .map(|(index, _)| index)
 }
 
 async fn converse(stream: TcpStream, shared: &Shared) {
@@ -378,7 +422,7 @@ async fn answer_on(
     });
     http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD)
+        .header_read_timeout(shared.server.head())
         .max_buf_size(BUFFER)
         .max_headers(FIELDS)
         .keep_alive(false)

@@ -26,8 +26,22 @@ pub struct Listen {
 pub struct HealthSettings {
     /// Where it listens.
     pub listen: Listen,
-    /// How long the loop may be silent.
-    pub patience: Duration,
+    /// How long which part may be silent.
+    pub patience: Patience,
+}
+
+/// How long which part may be silent; for ever if absent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Patience {
+    /// The loop.
+    pub turn: Option<Duration>,
+    /// The kernel and its writer; also how long policy may fail to come into force.
+    pub kernel: Option<Duration>,
+}
+
+/// Tells whether something has lasted longer than there is patience with it.
+pub fn outlasts(elapsed: Duration, patience: Option<Duration>) -> bool {
+    patience.is_some_and(|patience| elapsed > patience)
 }
 
 /// The metrics server.

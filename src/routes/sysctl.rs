@@ -26,28 +26,22 @@ enum Need {
     Welcome,
 }
 
-/// Sets what the whole host needs; what fails is logged and nothing more.
-pub(super) fn configure_host(settings: &Settings) {
-    let forwarding: &[(&str, Family)] = match settings.forwarding {
-        Forwarding::Enabled => &[
-            ("net/ipv4/ip_forward", Family::V4),
-            ("net/ipv6/conf/all/forwarding", Family::V6),
-        ],
-        Forwarding::LeftAlone => &[],
-    };
-    if settings.forwarding == Forwarding::Enabled && settings.wires(Family::V6) {
-        keep_router_advertisements(settings);
+/// Has the host forward, where it is to, as far as it can, and returns the first failure.
+pub(super) fn forward(settings: &Settings) -> Result<(), RouteError> {
+    match settings.forwarding {
+        Forwarding::Enabled => {}
+        Forwarding::LeftAlone => return Ok(()),
     }
-    for (setting, family) in forwarding {
-        if settings.wires(*family)
-            && let Err(error) = set(setting, "1")
-        {
-            warn!(
-                error = &error as &dyn std::error::Error,
-                "this host may not forward"
-            );
-        }
+    let v4 = set("net/ipv4/ip_forward", "1");
+    if !settings.wires(Family::V6) {
+        return v4;
     }
+    keep_router_advertisements(settings);
+    v4.and(set("net/ipv6/conf/all/forwarding", "1"))
+}
+
+/// Sets what else the whole host is the better for.
+pub(super) fn configure_host() {
     if let Err(error) = set("net/netfilter/nf_conntrack_acct", "1") {
         debug!(
             error = &error as &dyn std::error::Error,

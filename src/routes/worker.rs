@@ -49,6 +49,8 @@ pub(super) struct Worker {
     said: BTreeMap<InterfaceName, Outcome>,
     /// When there is something to do that nothing will announce.
     wake: Option<Instant>,
+    /// Why the host may not forward.
+    unforwarded: Option<String>,
 }
 
 /// What is known of a link beside what the kernel says.
@@ -110,6 +112,7 @@ impl Worker {
             told: BTreeSet::new(),
             said: BTreeMap::new(),
             wake: None,
+            unforwarded: None,
         }
     }
 
@@ -177,7 +180,8 @@ impl Worker {
         }
         // A host must not forward before its policy is in force.
         if inbox.in_sync || (all_differs && self.knowledge == Knowledge::Whole) {
-            sysctl::configure_host(&self.settings);
+            self.forward();
+            sysctl::configure_host();
         }
         if all_differs || inbox.in_sync {
             for care in self.cares.values_mut() {
@@ -185,6 +189,17 @@ impl Worker {
                 care.unset |= all_differs;
             }
         }
+    }
+
+    /// Has the host forward; a failure is logged once in a row.
+    fn forward(&mut self) {
+        let reason = sysctl::forward(&self.settings)
+            .err()
+            .map(|error| error.with_cause());
+        if let Some(reason) = reason.as_ref().filter(|_| reason != self.unforwarded) {
+            warn!(reason, "this host may not forward");
+        }
+        self.unforwarded = reason;
     }
 
     fn forgotten(&mut self, addresses: &BTreeSet<IpAddr>) {
@@ -209,6 +224,11 @@ impl Worker {
             && read + interval <= now
         {
             debug!("reading routes and neighbours again, as from time to time");
+            match self.knowledge {
+                Knowledge::Partial => {}
+                // The start of a host may have set it back after us, and so may any program.
+                Knowledge::Whole => self.forward(),
+            }
             self.follow.read_again();
             self.wake = None;
             return;

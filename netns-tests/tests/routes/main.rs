@@ -82,6 +82,25 @@ fn forwarding_is_left_alone_where_it_is_to_be() {
 }
 
 #[test]
+fn forwarding_that_another_program_turns_off_is_turned_on_again() {
+    if !privileged() {
+        return;
+    }
+    let settings = Settings {
+        refresh: Some(Duration::from_secs(1)),
+        ..Settings::default()
+    };
+    let mut host = Host::prepared(settings, &veth_up("cali0"));
+    host.in_sync();
+    host.wire("cali0", first());
+    for setting in ["net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"] {
+        assert_eq!(host.setting(setting), "1", "{setting}");
+        host.ns.sysctl(setting, "0");
+        host.eventually("forwarding is on", |host| host.setting(setting) == "1");
+    }
+}
+
+#[test]
 fn flaps_and_renames_restore_everything() {
     if !privileged() {
         return;

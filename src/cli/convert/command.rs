@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::super::input::{FileArgs, Input, documents};
 use super::super::{check, output};
 use super::resource::Converted;
-use super::{dump, keys, resource};
+use super::{dump, keys, merge, resource};
 use crate::datastore::Written;
 use crate::model::{Place, Severity};
 
@@ -148,5 +148,6 @@ pub(super) fn convert(inputs: &[Input], remarks: &mut Remarks) -> anyhow::Result
         }
     }
     written.retain(|written| remarks.check(written));
+    let written = merge::merge(written, remarks);
     Ok(resource::convert(&written, remarks))
 }

@@ -8,11 +8,11 @@ use super::command::Remarks;
 use super::dump::KeyValue;
 
 /// What stands before the keys of the v1 form.
-const V1: &str = "/calico/v1/";
+pub(super) const V1: &str = "/calico/v1/";
 /// What stands before the keys of the v3 form.
 const V3: &str = "/calico/resources/v3/projectcalico.org/";
 /// What stands before the name of a parameter in an annotation that sets it.
-const CONFIG: &str = "config.projectcalico.org/";
+pub(super) const CONFIG: &str = "config.projectcalico.org/";
 
 type Fields = Map<String, Value>;
 
@@ -36,14 +36,22 @@ pub(super) fn documents(entries: &[KeyValue], remarks: &mut Remarks) -> Vec<(Str
 struct Reader<'a> {
     remarks: &'a mut Remarks,
     documents: Vec<(String, Value)>,
-    /// By name: the metadata and the spec.
-    profiles: BTreeMap<String, (Fields, Fields)>,
+    profiles: BTreeMap<String, Profile>,
     /// The addresses of hosts.
     nodes: BTreeMap<String, Option<String>>,
     /// Annotations by the name of the configuration.
     configurations: BTreeMap<String, Fields>,
     cluster: Fields,
     others: usize,
+}
+
+/// What the keys of one profile say.
+#[derive(Default)]
+struct Profile {
+    metadata: Fields,
+    spec: Fields,
+    /// Whether one of them is that of its rules, which may be none.
+    has_rules: bool,
 }
 
 impl Reader<'_> {
@@ -74,7 +82,17 @@ impl Reader<'_> {
             }
             ["config", "CalicoVersion"] => {}
             ["config", name] => self.configure("default", name, value),
-            ["host", host, "config", name] => self.configure(&format!("node.{host}"), name, value),
+            ["host", host, "config", name] => {
+                let lower = host.to_ascii_lowercase();
+                let letters =
+                    |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-.".contains(c);
+                if lower.chars().all(letters) {
+                    self.configure(&format!("node.{lower}"), name, value);
+                } else {
+                    let text = "no name of v3 form has its host in it: the parameter is left out";
+                    self.remarks.warn(key, text);
+                }
+            }
             ["host", host, "bird_ip"] => {
                 self.nodes
                     .insert((*host).to_owned(), Some(value.to_owned()));
@@ -155,10 +173,11 @@ impl Reader<'_> {
         let Some(value) = self.json(key, value) else {
             return;
         };
-        let (metadata, spec) = self.profiles.entry(name.to_owned()).or_default();
+        let profile = self.profiles.entry(name.to_owned()).or_default();
         match value {
             Value::Object(fields) if part == "rules" => {
-                rules_of(&mut given(fields), spec);
+                rules_of(&mut given(fields), &mut profile.spec);
+                profile.has_rules = true;
             }
             Value::Null => {}
             value @ (Value::Object(_)
@@ -166,18 +185,27 @@ impl Reader<'_> {
             | Value::Bool(_)
             | Value::Number(_)
             | Value::String(_)) => {
-                metadata.insert(part.to_owned(), value);
+                profile.metadata.insert(part.to_owned(), value);
             }
         }
     }
 
     /// Puts together what stands in several keys.
     fn finish(mut self) -> Vec<(String, Value)> {
-        for (name, (mut metadata, spec)) in self.profiles {
-            metadata.insert("name".to_owned(), json!(name));
-            let document = v1("profile", &metadata, &spec);
-            self.documents
-                .push((format!("{V1}policy/profile/{name}"), document));
+        for (name, mut profile) in self.profiles {
+            let key = format!("{V1}policy/profile/{name}");
+            if !profile.has_rules {
+                for direction in ["ingress", "egress"] {
+                    let deny = json!([{ "action": "deny" }]);
+                    profile.spec.insert(direction.to_owned(), deny);
+                }
+                let text =
+                    "has no rules, and so denies in Felix 2: it has been given rules that do";
+                self.remarks.warn(&key, text);
+            }
+            profile.metadata.insert("name".to_owned(), json!(name));
+            let document = v1("profile", &profile.metadata, &profile.spec);
+            self.documents.push((key, document));
         }
         for (name, address) in self.nodes {
             let metadata = fields([("name", json!(name))]);

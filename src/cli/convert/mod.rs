@@ -3,6 +3,7 @@
 mod command;
 mod dump;
 mod keys;
+mod merge;
 mod resource;
 
 pub(super) use command::{Args, into_v3, run};

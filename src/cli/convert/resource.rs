@@ -105,6 +105,28 @@ fn remark_whole(all: &[Written], remarks: &mut Remarks) {
     if policies > 0 && (of_v1(Kind::WorkloadEndpoint) > 0 || hosts == 0) {
         remarks.warn(format_args!("{policies} policies"), WORKLOADS);
     }
+    let nodes: BTreeSet<&str> = all
+        .iter()
+        .filter_map(|written| match written.value.as_deref()? {
+            Resource::HostEndpoint(endpoint) => Some(endpoint.node.as_str()),
+            Resource::WorkloadEndpoint(endpoint) => Some(endpoint.node.as_str()),
+            Resource::Policy(_)
+            | Resource::StagedPolicy
+            | Resource::Tier(_)
+            | Resource::Profile(_)
+            | Resource::NetworkSet(_)
+            | Resource::Node(_)
+            | Resource::IpPool(_)
+            | Resource::FelixConfiguration(_)
+            | Resource::ClusterInformation(_) => None,
+        })
+        .filter(|node| node.contains(|c: char| c.is_ascii_uppercase()))
+        .collect();
+    for node in nodes {
+        let text = "is the node of endpoints and has capital letters, which the name that a host finds out for itself \
+             has not: set FelixHostname there, or write the node in small letters";
+        remarks.warn(format_args!("`{node}`"), text);
+    }
     let profiles = || {
         all.iter()
             .filter_map(|written| match written.value.as_deref() {
@@ -263,14 +285,22 @@ impl Names {
             .filter(|(.., key)| key.form == Form::V3)
             .map(|(.., key)| (key.kind, key.name.to_string()))
             .collect();
-        for (index, written, key) in keys().filter(|(.., key)| key.form == Form::V1) {
-            let wanted = match written.value.as_deref() {
-                Some(Resource::WorkloadEndpoint(endpoint)) => parts(endpoint)
-                    .1
-                    .map(|part| part.replace('-', "--"))
-                    .join("-"),
-                _ => name(key),
-            };
+        let of_v1 = keys().filter(|(.., key)| key.form == Form::V1);
+        let mut wanting: Vec<(usize, &ResourceKey, String)> = of_v1
+            .map(|(index, written, key)| {
+                let wanted = match written.value.as_deref() {
+                    Some(Resource::WorkloadEndpoint(endpoint)) => parts(endpoint)
+                        .1
+                        .map(|part| part.replace('-', "--"))
+                        .join("-"),
+                    _ => name(key),
+                };
+                (index, key, wanted)
+            })
+            .collect();
+        // Others refer to a name that can stay, perhaps from what is converted another time.
+        wanting.sort_by_key(|(_, key, wanted)| **wanted != *key.name);
+        for (index, key, wanted) in wanting {
             let numbers = 2..;
             let others = numbers.map(|number: usize| format!("{wanted}-{number}"));
             let free = |name: &String| !taken.contains(&(key.kind, name.clone()));

@@ -1,6 +1,6 @@
 //! Rows of the host, its datastore, its logs, its interfaces and its kernel.
 
-use super::Status::{Planned, Works};
+use super::Status::{Accepted, Planned, Works};
 use super::{Row, table};
 use crate::config::choices::{
     ChainInsertMode, DatastoreKind, EtcdScheme, FelixCleanup, HostChainAccept, IpForwarding,
@@ -71,7 +71,8 @@ table! {
     "LogFormat": OneOf<LogFormat> = "Text", Logs, DIE_NON_ZERO, Works,
         |c, v| c.log.format = v,
         "Form of the log lines: for people, or one JSON object a line. Not Felix's.";
-    "DebugDisableLogDropping": Bool = "false", Logs, NONE, Planned,
+    "DebugDisableLogDropping": Bool = "false", Logs, NONE,
+        Accepted("logging never holds up enforcement; what is dropped is counted"),
         |c, v| c.log.never_drop = v,
         "Waits for a slow log sink instead of dropping messages.";
     "InterfacePrefix": InterfaceList = "cali", Interfaces, DIE_NON_ZERO, Works,

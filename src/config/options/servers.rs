@@ -33,11 +33,12 @@ table! {
     "HealthPort": Port = "9099", Servers, NONE, Works,
         |c, v| c.health.port = v,
         "Port that the health server listens on.";
-    "HealthTimeoutOverrides": KeyDurations =
-        "",
-        Servers, NONE, Accepted("parts of the daemon have other names than Felix's"),
+    "HealthTimeoutOverrides": KeyDurations = "", Servers, NONE, Works,
         |c, v| c.health.timeout_overrides = v,
-        "Times after which a silent part counts as unhealthy, as `NAME=90s`.";
+        "Times after which a silent part counts as unhealthy, as `NAME=90s`; at least 20 seconds, and \
+         0 is never. `InternalDataplaneMainLoop` is the kernel with its writer, and takes the place of \
+         `DataplaneWatchdogTimeout`; `CalculationGraph` is the daemon's own loop, which has the \
+         former's time if it is not named. Other names have no effect.";
     "DataplaneWatchdogTimeout": Seconds = "90", Servers, NONE, Works,
         |c, v| c.health.dataplane_timeout = v,
         "Time after which a silent data plane counts as unhealthy; at least 20 seconds.";

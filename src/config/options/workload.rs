@@ -39,7 +39,8 @@ table! {
         "Region that the keys of status reports carry.";
     "RouteRefreshInterval": Interval = "90", Workloads, NONE, Works,
         |c, v| c.route.refresh_interval = v,
-        "Time between two comparisons of routes with the kernel's.";
+        "Time between two comparisons of routes with the kernel's, and two looks at whether the host \
+         forwards (`IPForwarding`).";
     "RemoveExternalRoutes": Bool = "true", Workloads, NONE, Works,
         |c, v| c.route.remove_external = v,
         "Removes routes to workload interfaces that other programs have made.";

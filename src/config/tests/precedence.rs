@@ -336,8 +336,8 @@ fn options_without_effect_are_noted() {
     assert_eq!(
         notes,
         [
-            "DebugDisableLogDropping in configuration file felix.cfg: accepted; it takes effect in a later \
-             release",
+            "DebugDisableLogDropping in configuration file felix.cfg: accepted, without effect: logging \
+             never holds up enforcement; what is dropped is counted",
             "BPFEnabled in configuration file felix.cfg: accepted, without effect: rules are \
              nftables, not eBPF",
         ]

@@ -5,6 +5,9 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
+
 /// The mode of a file that a client makes.
 const MODE: u32 = 0o644;
 
@@ -16,12 +19,30 @@ pub(super) fn make(path: &Path, text: &str) -> io::Result<()> {
     let temporary = write_beside(path, text, |file| {
         file.set_permissions(Permissions::from_mode(MODE))
     })?;
-    // A link, unlike a new name, takes nobody's place.
-    let linked = std::fs::hard_link(&temporary, path);
-    let removed = std::fs::remove_file(&temporary);
-    linked?;
-    removed?;
+    let placed = put(&temporary, path, |from, to| std::fs::hard_link(from, to));
+    if let Err(error) = placed {
+        // The first error tells more than that of tidying up.
+        let _ = std::fs::remove_file(&temporary);
+        return Err(error);
+    }
     sync_directory(path)
+}
+
+/// Gives a file its name, which takes nobody's place: by a link, or otherwise where the file system has none.
+fn put(
+    temporary: &Path,
+    path: &Path,
+    link: impl Fn(&Path, &Path) -> io::Result<()>,
+) -> io::Result<()> {
+    match link(temporary, path) {
+        Ok(()) => std::fs::remove_file(temporary),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(error),
+        Err(error) => match renameat_with(CWD, temporary, CWD, path, RenameFlags::NOREPLACE) {
+            Ok(()) => Ok(()),
+            Err(Errno::EXIST) => Err(Errno::EXIST.into()),
+            Err(_) => Err(error),
+        },
+    }
 }
 
 /// Writes a file anew, with the mode and the owner that it has.
@@ -84,5 +105,39 @@ fn sync_directory(path: &Path) -> io::Result<()> {
     match path.parent() {
         Some(directory) => File::open(directory)?.sync_all(),
         None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_put_where_none_is_also_without_links() {
+        let linked = |from: &Path, to: &Path| std::fs::hard_link(from, to);
+        let refused = |_: &Path, _: &Path| Err(Errno::PERM.into());
+        for has_links in [true, false] {
+            let put = |from: &Path, to: &Path| {
+                if has_links {
+                    put(from, to, linked)
+                } else {
+                    put(from, to, refused)
+                }
+            };
+            let directory = tempfile::tempdir().unwrap();
+            let [from, to] = ["from", "to"].map(|name| directory.path().join(name));
+            std::fs::write(&from, "first").unwrap();
+            put(&from, &to).unwrap();
+            assert!(!from.exists());
+            std::fs::write(&from, "second").unwrap();
+            let error = put(&from, &to).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+            assert_eq!(std::fs::read_to_string(&to).unwrap(), "first");
+        }
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("made");
+        make(&path, "text").unwrap();
+        assert!(make(&path, "other").is_err());
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
     }
 }

@@ -10,7 +10,7 @@ use tokio_rustls::rustls::{ClientConfig, ClientConnection, RootCertStore, Stream
 
 use super::*;
 use crate::monitor::board::Resync;
-use crate::monitor::settings::ClientAuth;
+use crate::monitor::settings::{ClientAuth, Patience};
 
 const HOST: &str = "127.0.0.1";
 
@@ -30,7 +30,7 @@ fn listen(port: u16) -> Listen {
 fn health_on(port: u16) -> HealthSettings {
     HealthSettings {
         listen: listen(port),
-        patience: Duration::from_secs(90),
+        patience: Patience::default(),
     }
 }
 
@@ -174,7 +174,7 @@ fn hostile_clients_get_nothing_and_keep_nobody_out() {
     expect(&ask(port, "GET", "/metrics"), "200", "");
     let mut slow = connect(port);
     slow.write_all(b"GET /metrics HTTP/1.1\r\nX: ").unwrap();
-    // All room is taken now, until those time out who do not speak.
+    // All room is taken now, by those who do not speak.
     expect(&ask(port, "GET", "/metrics"), "200", "");
     drop((silent, slow));
     for request in [
@@ -196,6 +196,39 @@ fn hostile_clients_get_nothing_and_keep_nobody_out() {
         stream.write_all(garbage.as_bytes()).unwrap();
     }
     expect(&ask(port, "GET", "/metrics"), "200", "");
+}
+
+#[test]
+fn many_that_say_nothing_keep_nobody_waiting() {
+    let (_, mut monitor) = monitor();
+    let [health, metrics] = [free_port(), free_port()];
+    monitor
+        .configure(Settings {
+            health: Some(health_on(health)),
+            metrics: Some(metrics_on(metrics, None)),
+        })
+        .unwrap();
+    for (port, path) in [(health, "/liveness"), (metrics, "/metrics")] {
+        let silent: Vec<Stream> = (0..8 * CONNECTIONS).map(|_| connect(port)).collect();
+        expect(&ask(port, "GET", path), "200", "");
+        drop(silent);
+    }
+}
+
+#[test]
+fn the_oldest_of_the_address_with_most_connections_goes_first() {
+    let from = |hosts: &[u8]| -> Vec<IpAddr> {
+        let address = |host: &u8| Ipv4Addr::new(192, 0, 2, *host).into();
+        hosts.iter().map(address).collect()
+    };
+    for (hosts, first) in [
+        (&[][..], None),
+        (&[1, 2, 3], Some(0)),
+        (&[1, 2, 2, 3], Some(1)),
+        (&[1, 2, 3, 2, 3, 3], Some(2)),
+    ] {
+        assert_eq!(superfluous(&from(hosts)), first, "{hosts:?}");
+    }
 }
 
 /// Certificates of an authority of the test's own.
