@@ -26,7 +26,7 @@ pub use decode::{Decoded, Located, Origin, Skipped, decode_documents, decode_fil
 pub use directory::{Batch, DirectorySource, Event, Snapshot, read_directory};
 pub use document::{DocumentError, Entry, MAX_FILE_SIZE, Node, Style, Value};
 pub use error::Error;
-pub use etcd::{EtcdLogin, EtcdSettings, EtcdSource, EtcdTls};
+pub use etcd::{EtcdLogin, EtcdSettings, EtcdSource, EtcdTls, EtcdWriter, Page, Pair};
 pub use source::Source;
 pub use store::{
     Session, Store, StoreError, Stored, Written, read_documents, resource_files, write_yaml,

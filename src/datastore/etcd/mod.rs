@@ -11,9 +11,11 @@ mod snapshot;
 mod source;
 mod v1;
 mod values;
+mod writer;
 
 #[cfg(test)]
 mod tests;
 
 pub use settings::{EtcdLogin, EtcdSettings, EtcdTls};
 pub use source::EtcdSource;
+pub use writer::{EtcdWriter, Page, Pair};

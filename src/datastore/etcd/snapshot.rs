@@ -102,7 +102,7 @@ fn headless(url: &str) -> Error {
 }
 
 /// Tells whether an answer was too large to be read; etcd uses the same code for what is compacted.
-fn is_too_large(error: &EtcdError) -> bool {
+pub(super) fn is_too_large(error: &EtcdError) -> bool {
     if let EtcdError::GRpcStatus(status) = error {
         let large = [tonic::Code::OutOfRange, tonic::Code::ResourceExhausted];
         large.contains(&status.code()) && !status.message().contains(COMPACTED)

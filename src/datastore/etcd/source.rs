@@ -34,7 +34,7 @@ const PROBE_INTERVAL: Duration = Duration::from_secs(15);
 /// How long it may take to answer, and to begin a watch.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often the files of TLS are looked at.
-const CERTIFICATES_INTERVAL: Duration = Duration::from_secs(2);
+pub(super) const CERTIFICATES_INTERVAL: Duration = Duration::from_secs(2);
 
 /// What the source is asked to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
