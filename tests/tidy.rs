@@ -17,6 +17,10 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("datastore", &["model", "net", "selector", "telemetry"]),
     ("links", &["net"]),
     ("routes", &["net"]),
+    (
+        "status",
+        &["calc", "datastore", "model", "net", "telemetry"],
+    ),
     ("kernel", &["net", "nft"]),
     ("telemetry", &[]),
     ("monitor", &[]),
@@ -41,6 +45,7 @@ const ALL: &[&str] = &[
     "render",
     "routes",
     "selector",
+    "status",
     "telemetry",
 ];
 
