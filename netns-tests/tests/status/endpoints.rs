@@ -24,7 +24,13 @@ fn an_endpoint_is_up_once_its_policy_is_in_the_kernel() {
     assert!(stored(&member, REPORTS).is_empty(), "nothing is in force");
     let key = of_host("e0");
     fill(&member);
-    let before = stored(&member, "/calico/");
+    // Nothing else is written: no resource, no version, no flag.
+    let others = || {
+        let mut all = stored(&member, "/calico/");
+        all.retain(|key, _| !key.starts_with(REPORTS));
+        all
+    };
+    let before = others();
     eventually("the endpoint is reported", || {
         let reports = stored(&member, REPORTS);
         if reports.contains_key(&key) {
@@ -33,10 +39,7 @@ fn an_endpoint_is_up_once_its_policy_is_in_the_kernel() {
         reports.get(&key).is_some_and(|status| status == UP)
     });
     world.expect("its policy is in force", only(&[8055]));
-    // Nothing else was written: no resource, no version, no flag.
-    let mut after = stored(&member, "/calico/");
-    after.retain(|key, _| !key.starts_with(REPORTS));
-    assert_eq!(after, before);
+    assert_eq!(others(), before);
 }
 
 /// An endpoint of every interface that has none of its own.
