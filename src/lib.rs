@@ -9,7 +9,7 @@
 //!
 //! Pure rooms (no I/O, no clock, no async): [`selector`], [`model`], [`calc`], [`explain`], [`nft`], [`render`] and
 //! [`config`] save its `load` file. Edges: [`datastore`], [`links`], [`routes`], [`netlink`], [`kernel`],
-//! [`telemetry`], [`monitor`], [`agent`], [`cli`].
+//! [`telemetry`], [`monitor`], [`status`], [`agent`], [`cli`].
 
 pub mod agent;
 pub mod calc;
@@ -27,6 +27,7 @@ pub mod nft;
 pub mod render;
 pub mod routes;
 pub mod selector;
+pub mod status;
 pub mod telemetry;
 
 /// The version of the program.

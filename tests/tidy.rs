@@ -18,6 +18,10 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("links", &["net", "netlink"]),
     ("routes", &["net", "netlink"]),
     ("netlink", &[]),
+    (
+        "status",
+        &["calc", "datastore", "model", "net", "telemetry"],
+    ),
     ("kernel", &["net", "nft"]),
     ("telemetry", &[]),
     ("monitor", &[]),
@@ -43,6 +47,7 @@ const ALL: &[&str] = &[
     "render",
     "routes",
     "selector",
+    "status",
     "telemetry",
 ];
 

@@ -468,6 +468,8 @@ fn environment(command: &mut Command, owner: Owner) -> &mut Command {
             ("FELIX_LOGFILEPATH", "none"),
             ("FELIX_LOGSEVERITYSYS", "none"),
             ("FELIX_LOGSEVERITYSCREEN", "Info"),
+            // The directory of the machine is none of a test's.
+            ("FELIX_ENDPOINTSTATUSPATHPREFIX", "none"),
             ("TORTIE_TABLEOWNER", owner),
         ])
 }

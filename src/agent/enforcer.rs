@@ -1,9 +1,12 @@
 //! What is wanted, what is in the kernel, and the next transactions between them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::calc::{Calc, Changes, LinkUpdate, Settings as CalcSettings, WorkloadInterface};
+use crate::calc::{
+    Calc, Changes, EndpointId, LinkUpdate, LocalChanges, Settings as CalcSettings,
+    WorkloadInterface,
+};
 use crate::model::Update;
 use crate::net::InterfaceName;
 use crate::nft::{Catalog, CatalogDelta, Extent, PlanError, Plans, plan};
@@ -50,6 +53,24 @@ pub struct Enforcer {
     guarded: BTreeMap<InterfaceName, Arc<WorkloadInterface>>,
     /// How they changed since that was last asked.
     newly_guarded: WorkloadChanges,
+    /// What the last transactions, or those in flight, were about.
+    weighed: Weighed,
+}
+
+/// What was weighed of the endpoints of this host since it was last asked.
+#[derive(Debug, Default)]
+pub struct Weighed {
+    /// Those that differ.
+    pub endpoints: LocalChanges,
+    /// Those whose policies differ.
+    pub policies: BTreeSet<EndpointId>,
+}
+
+impl Weighed {
+    fn add(&mut self, changes: &mut Changes) {
+        self.endpoints.append(&mut changes.locals);
+        self.policies.extend(changes.endpoints.keys().cloned());
+    }
 }
 
 /// What a commit will have changed.
@@ -70,6 +91,7 @@ impl Enforcer {
             adopt: false,
             guarded: BTreeMap::new(),
             newly_guarded: WorkloadChanges::new(),
+            weighed: Weighed::default(),
         }
     }
 
@@ -125,7 +147,8 @@ impl Enforcer {
             match std::mem::replace(&mut self.knowledge, Knowledge::None) {
                 Knowledge::None => return Ok(Step::Observe),
                 Knowledge::Observed(catalog) => {
-                    let changes = self.calc.take_whole();
+                    let mut changes = self.calc.take_whole();
+                    self.weighed.add(&mut changes);
                     let settings = self.renderer.settings().clone();
                     self.renderer = Renderer::resume(settings, &catalog.sets);
                     let objects = self.renderer.render(&changes, &self.calc);
@@ -133,7 +156,8 @@ impl Enforcer {
                     (plan(&catalog, &objects, Extent::Whole)?, catalog, workloads)
                 }
                 Knowledge::Followed(catalog) => {
-                    let changes = self.calc.take_changes();
+                    let mut changes = self.calc.take_changes();
+                    self.weighed.add(&mut changes);
                     if changes.is_empty() {
                         self.knowledge = Knowledge::Followed(catalog);
                         return Ok(Step::Nothing);
@@ -182,6 +206,12 @@ impl Enforcer {
         std::mem::take(&mut self.newly_guarded)
     }
 
+    /// Returns what was weighed of the endpoints since this was last asked; to be asked once it is in force, or
+    /// known not to be.
+    pub fn take_weighed(&mut self) -> Weighed {
+        std::mem::take(&mut self.weighed)
+    }
+
     /// Returns which of the changes are news for whoever looks after the interfaces of workloads.
     fn workload_changes(&self, changes: Changes, extent: Extent) -> WorkloadChanges {
         let mut workloads = changes.workloads;
@@ -226,6 +256,7 @@ mod tests {
     use crate::kernel::fake::{Fake, Fault};
     use crate::nft::Operation;
     use crate::render::table_name;
+    use crate::status::{Carrier, Facts, Status, Wiring};
 
     /// The host that the examples are for.
     const HOSTNAME: &str = "my-host";
@@ -427,6 +458,54 @@ mod tests {
             key,
             value: Some(value).filter(|_| there),
         }
+    }
+
+    #[test]
+    fn an_endpoint_is_up_only_once_the_kernel_has_taken_its_policy() {
+        let mut kernel = Fake::new(table_name(), true);
+        let mut enforcer = enforcer(|_| {});
+        let mut facts = Facts::default();
+        let interface: InterfaceName = "cali0".parse().unwrap();
+        facts.link(interface.clone(), Some(Carrier::Up));
+        facts.wired(&interface, Wiring::Done);
+        settle(&mut enforcer, &mut kernel, 0);
+        facts.committed(enforcer.take_weighed().endpoints);
+        assert!(facts.statuses().is_empty());
+        let refusal = Fault::Refuse {
+            operation: 0,
+            errno: Errno::ENOMEM,
+        };
+        kernel.fail_commit(kernel.plans().len(), refusal);
+        enforcer.update(workload(true));
+        let mut heard: Vec<Vec<Status>> = Vec::new();
+        loop {
+            match enforcer.next_step().unwrap() {
+                Step::Nothing => break,
+                Step::Observe => {
+                    let observed = kernel.observe().unwrap();
+                    enforcer.observed(observed.catalog, observed.needs_adoption);
+                }
+                Step::Commit(plans) => {
+                    let mut failures = 1;
+                    commit(&mut enforcer, &mut kernel, &plans, &mut failures);
+                    let weighed = enforcer.take_weighed();
+                    if failures == 0 {
+                        facts.refused(weighed.endpoints, weighed.policies);
+                    } else {
+                        facts.committed(weighed.endpoints);
+                    }
+                    heard.push(facts.statuses().into_values().collect());
+                }
+            }
+        }
+        assert_eq!(heard, [[Status::Down], [Status::Up]]);
+        // That it is gone is not lost with a plan that came to nothing.
+        enforcer.update(workload(false));
+        assert!(matches!(enforcer.next_step(), Ok(Step::Commit(_))));
+        enforcer.doubt();
+        settle(&mut enforcer, &mut kernel, 0);
+        facts.committed(enforcer.take_weighed().endpoints);
+        assert!(facts.statuses().is_empty());
     }
 
     #[test]

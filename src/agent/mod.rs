@@ -11,15 +11,17 @@ mod firewall;
 mod observer;
 mod retry;
 mod run;
+mod statuses;
 mod supervisor;
 mod takeover;
 mod translate;
 mod writer;
 
 pub use configuration::Configuration;
-pub use enforcer::{Enforcer, Step, WorkloadChanges};
+pub use enforcer::{Enforcer, Step, Weighed, WorkloadChanges};
 pub use run::{ExitReason, run};
+pub use statuses::Gate;
 pub use translate::{
     accepted, calc_settings, etcd_settings, explain_settings, log_settings, monitor_patience,
-    monitor_settings, render_settings, routes_settings, wiring, writer_settings,
+    monitor_settings, render_settings, routes_settings, status_settings, wiring, writer_settings,
 };

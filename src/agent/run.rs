@@ -13,6 +13,7 @@ use super::enforcer::{Enforcer, Step};
 use super::firewall::Firewall;
 use super::observer::{Observer, Reading, Turn};
 use super::retry::Retry;
+use super::statuses::{Gate, Statuses};
 use super::takeover::Takeover;
 use super::writer::{Reply, Writer};
 use super::{
@@ -96,6 +97,7 @@ struct Agent {
     enforcer: Enforcer,
     writer: Writer,
     routes: routes::Handle,
+    statuses: Statuses,
     /// What is to be told with the next wirings.
     routes_settings: Option<routes::Settings>,
     firewall: Firewall,
@@ -142,8 +144,9 @@ pub async fn run(configuration: Configuration, logs: LogHandle) -> ExitReason {
     let source = open_source(config);
     let links = LinkWatch::open().map_err(|e| ErrorChain(&e).to_string());
     let routes = routes::start(routes_settings(config)).map_err(|e| ErrorChain(&e).to_string());
-    let parts = (|| Ok::<_, String>((opened?, source?, links?, routes?)))();
-    let (writer, source, links, (routes, route_events)) = match parts {
+    let statuses = Statuses::start(config).map_err(|e| ErrorChain(&e).to_string());
+    let parts = (|| Ok::<_, String>((opened?, source?, links?, routes?, statuses?)))();
+    let (writer, source, links, (routes, route_events), statuses) = match parts {
         Ok(parts) => parts,
         Err(reason) => {
             error!("{reason}");
@@ -156,6 +159,7 @@ pub async fn run(configuration: Configuration, logs: LogHandle) -> ExitReason {
         enforcer,
         writer,
         routes,
+        statuses,
         routes_settings: None,
         firewall: Firewall::new(TokioInstant::now()),
         observer,
@@ -308,7 +312,7 @@ impl Agent {
                 },
                 event = source.next() => { self.take_resources(event, source.name()); None }
                 event = links.next() => { self.take_links(event); None }
-                event = route_events.next() => say_wired(event.as_ref()),
+                event = route_events.next() => self.take_wiring(event.as_ref()),
                 () = sleep_until(retry_at.unwrap_or_else(TokioInstant::now)), if retry_at.is_some() => {
                     self.retry.over();
                     self.cause.add("retry");
@@ -330,6 +334,7 @@ impl Agent {
                 writing_since: self.writer.busy_since(),
             };
             self.observer.turned(turn, &self.enforcer, &self.logs);
+            self.open_statuses();
         }
     }
 
@@ -357,6 +362,16 @@ impl Agent {
             Datastore::NotReady => Resync::Waiting,
             Datastore::Usable => Resync::InSync,
         }
+    }
+
+    /// Has statuses reported as the configuration says, once it is known whole and something is in force.
+    fn open_statuses(&self) {
+        let gate = if self.announced && !self.configuration.datastore_refuses() {
+            Gate::Open
+        } else {
+            Gate::Closed
+        };
+        self.statuses.configure(self.configuration.config(), gate);
     }
 
     /// Logs what the agent is waiting for.
@@ -441,9 +456,18 @@ impl Agent {
         }
     }
 
+    /// Takes in what came of the wiring of a workload's interface.
+    fn take_wiring(&mut self, event: Option<&RouteEvent>) -> Option<ExitReason> {
+        if let Some(event) = event {
+            self.statuses.wired(event);
+        }
+        say_wired(event)
+    }
+
     /// Takes in changes of interfaces and addresses.
     fn take_links(&mut self, event: LinkEvent) {
         self.observer.links_changed(event.changes.len());
+        self.statuses.links(&event.changes);
         for change in event.changes {
             self.enforcer.link(match change {
                 LinkChange::Changed(link) => LinkUpdate {
@@ -534,6 +558,7 @@ impl Agent {
             Ok(Step::Nothing) => {
                 self.retry.succeeded();
                 self.wire();
+                self.statuses.committed(self.enforcer.take_weighed());
                 let cause = std::mem::take(&mut self.cause);
                 self.report("no change", &cause, 0, Duration::ZERO);
                 Ok(())
@@ -547,6 +572,7 @@ impl Agent {
                 error!("{}; what is in the kernel stays", ErrorChain(&cause));
                 self.enforcer.doubt();
                 self.observer.failed(Failure::Unplanned);
+                self.statuses.refused(self.enforcer.take_weighed());
                 self.retry_later();
                 Ok(())
             }
@@ -587,6 +613,7 @@ impl Agent {
                 self.enforcer.committed();
                 self.retry.succeeded();
                 self.wire();
+                self.statuses.committed(self.enforcer.take_weighed());
                 let cause = std::mem::take(&mut self.committing);
                 self.report("applied", &cause, operations, elapsed);
                 None
@@ -607,6 +634,9 @@ impl Agent {
             self.routes.configure(settings);
         }
         for (interface, workload) in self.enforcer.take_guarded() {
+            if workload.is_none() {
+                self.statuses.unwanted(&interface);
+            }
             self.routes.want(interface, workload.as_deref().map(wiring));
         }
         if !self.announced {
@@ -656,6 +686,7 @@ impl Agent {
             | CommitError::Refused { .. }
             | CommitError::ForeignOwner { .. } => {
                 error!("{}; what is in the kernel stays", ErrorChain(cause));
+                self.statuses.refused(self.enforcer.take_weighed());
                 self.retry_later();
             }
         }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
+use super::statuses::Gate;
 use crate::calc;
 use crate::config::{self, Config};
 use crate::datastore::{EtcdLogin, EtcdSettings, EtcdTls};
@@ -18,7 +19,7 @@ use crate::render::{
     NatExclusions, NatOutgoing, NeighborDiscovery, OpenStack, Refused, Settings, ToHostAction,
     last_filter_priority, table_name,
 };
-use crate::{routes, telemetry};
+use crate::{routes, status, telemetry};
 
 /// How long an answer is awaited where `NetlinkTimeout` sets no limit: the kernel answers while it is asked, so a
 /// longer silence is a fault.
@@ -270,6 +271,29 @@ pub fn monitor_settings(config: &Config) -> monitor::Settings {
             }),
             process: metrics.process,
         }),
+    }
+}
+
+/// Returns what reports of statuses are told of the configuration; the datastore is told nothing while the gate is closed.
+pub fn status_settings(config: &Config, gate: Gate) -> status::Settings {
+    let reported = &config.status;
+    let settings = status::Settings {
+        host: config.hostname.clone(),
+        region: config.workload.openstack_region.clone(),
+        process: reported.interval.map(|interval| status::ProcessSettings {
+            interval,
+            life: reported.ttl,
+        }),
+        endpoints: reported.endpoints.then_some(reported.endpoint_delay),
+        files: reported.file_prefix.clone(),
+    };
+    match gate {
+        Gate::Open => settings,
+        Gate::Closed => status::Settings {
+            process: None,
+            endpoints: None,
+            ..settings
+        },
     }
 }
 

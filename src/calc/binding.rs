@@ -178,10 +178,15 @@ impl Bindings {
         self.owned.contains_key(endpoint)
     }
 
+    /// Returns the interfaces that an endpoint owns.
+    pub(super) fn owned(&self, endpoint: &EndpointId) -> BTreeSet<HostInterface> {
+        self.owned.get(endpoint).cloned().unwrap_or_default()
+    }
+
     /// Returns how each host endpoint of this host fares, in order of their keys.
     pub(super) fn status(&self) -> impl Iterator<Item = EndpointStatus> + '_ {
         self.claims.iter().map(|(key, claim)| {
-            let interfaces = self.owned.get(key).cloned().unwrap_or_default();
+            let interfaces = self.owned(key);
             let wanted: BTreeSet<HostInterface> = match claim {
                 Claim::Any => BTreeSet::from([HostInterface::Any]),
                 Claim::Name(name) => BTreeSet::from([HostInterface::Name(name.clone())]),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
+use super::status::LocalEndpoint;
 use crate::model::{
     Action, Direction, EndOfTier, HostInterface, IcmpMatch, NatMapping, PolicyKind, PortName,
     ProfileId, ResourceKey, TierName,
@@ -269,10 +270,15 @@ pub struct Changes {
     pub pools: Option<Arc<NatPools>>,
     /// Sets in use.
     pub sets: BTreeMap<SetId, SetChange>,
+    /// Every endpoint of this host; nothing is enforced by this alone.
+    pub locals: LocalChanges,
 }
 
+/// Endpoints of this host that differ from what was said of them before; `None` for one that is gone.
+pub type LocalChanges = BTreeMap<EndpointId, Option<Arc<LocalEndpoint>>>;
+
 impl Changes {
-    /// Tells whether nothing differs.
+    /// Tells whether nothing differs that is enforced.
     pub fn is_empty(&self) -> bool {
         self.policies.is_empty()
             && self.profiles.is_empty()

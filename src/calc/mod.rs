@@ -27,10 +27,10 @@ mod tracker;
 mod workloads;
 
 pub use changes::{
-    ActivePolicy, ActiveProfile, AdminState, Changes, EndpointId, EndpointPolicies, MatchRule,
-    Member, NatPools, PolicyId, PolicyLists, SetChange, SetId, SetMembers, SetSize, SideMatch,
-    TierPolicies, WorkloadInterface,
+    ActivePolicy, ActiveProfile, AdminState, Changes, EndpointId, EndpointPolicies, LocalChanges,
+    MatchRule, Member, NatPools, PolicyId, PolicyLists, SetChange, SetId, SetMembers, SetSize,
+    SideMatch, TierPolicies, WorkloadInterface,
 };
 pub use settings::{FloatingIps, LinkUpdate, Settings, SpoofedSources};
 pub use state::Calc;
-pub use status::{Counts, EndpointStatus};
+pub use status::{Counts, EndpointStatus, LocalEndpoint, LocalWorkload, Owner};

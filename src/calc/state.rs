@@ -12,8 +12,8 @@ use super::settings::SpoofedSources;
 use super::tracker::Tracker;
 use super::workloads::{Workloads, interface_of};
 use super::{
-    Changes, Counts, EndpointId, EndpointStatus, LinkUpdate, Member, SetChange, SetId, SetMembers,
-    SetSize, WorkloadInterface,
+    AdminState, Changes, Counts, EndpointId, EndpointStatus, LinkUpdate, LocalEndpoint,
+    LocalWorkload, Member, Owner, SetChange, SetId, SetMembers, SetSize, WorkloadInterface,
 };
 use crate::model::{
     HostInterface, Kind, Place, Problem, ProfileId, Resource, ResourceKey, Severity, TierName,
@@ -39,6 +39,8 @@ pub struct Calc {
     pools: Pools,
     interfaces: Tracker<HostInterface, EndpointId>,
     workload_interfaces: Tracker<InterfaceName, Arc<WorkloadInterface>>,
+    /// Every endpoint of this host.
+    locals: Tracker<EndpointId, Arc<LocalEndpoint>>,
     /// Workload endpoints that ask for what the settings do not allow, and so count as absent.
     withheld: BTreeMap<ResourceKey, Arc<Resource>>,
 }
@@ -58,6 +60,7 @@ impl Calc {
             pools: Pools::default(),
             interfaces: Tracker::new(),
             workload_interfaces: Tracker::new(),
+            locals: Tracker::new(),
             withheld: BTreeMap::new(),
         }
     }
@@ -98,6 +101,15 @@ impl Calc {
             .into_iter()
             .map(|change| (change.key, change.new))
             .collect();
+        let bindings = &self.bindings;
+        let locals = self.locals.take(|key, _| {
+            let found = local(key, sets.resource(key)?, settings, bindings, workloads)?;
+            Some(Arc::new(found))
+        });
+        changes.locals = locals
+            .into_iter()
+            .map(|change| (change.key, change.new))
+            .collect();
         changes.pools = self.pools.take();
         changes.sets = self.sets.take();
         changes
@@ -115,6 +127,10 @@ impl Calc {
         changes
             .workloads
             .extend(workloads.map(|(name, interface)| (name.clone(), Some(Arc::clone(interface)))));
+        let locals = self.locals.told().iter();
+        changes
+            .locals
+            .extend(locals.map(|(key, found)| (key.clone(), Some(Arc::clone(found)))));
         changes.pools = Some(Arc::clone(self.pools.told()));
         changes
             .sets
@@ -241,10 +257,12 @@ impl Calc {
                 if let Some(endpoint) = resource.as_host_endpoint() {
                     let local = Some(endpoint).filter(|found| found.node == self.settings.node);
                     self.bindings.set_endpoint(key, local);
+                    self.locals.mark(key.clone());
                 }
                 if let Some(endpoint) = resource.as_workload_endpoint() {
                     let local = Some(endpoint).filter(|found| found.node == self.settings.node);
                     self.workloads.set_endpoint(key, local);
+                    self.locals.mark(key.clone());
                     if !endpoint.allow_spoofed_sources.is_empty() {
                         let again = self.incoming.entry(key.clone());
                         again.or_insert_with(|| Some(Arc::clone(resource)));
@@ -275,6 +293,7 @@ impl Calc {
             let bound = self.bindings.is_bound(&key) || self.workloads.is_in_force(&key);
             let resource = self.sets.resource(&key).filter(|_| bound);
             self.active.set_endpoint(&key, resource);
+            self.locals.mark(key);
         }
     }
 
@@ -367,6 +386,42 @@ impl SetMembers for Calc {
     fn members(&self, set: &SetId, family: Family) -> Vec<Member> {
         self.sets.members(set, family)
     }
+}
+
+/// Returns an endpoint and what it polices, if it is one of this host.
+fn local(
+    key: &EndpointId,
+    resource: &Resource,
+    settings: &Settings,
+    bindings: &Bindings,
+    workloads: &Workloads,
+) -> Option<LocalEndpoint> {
+    if let Some(endpoint) = resource.as_host_endpoint() {
+        return (endpoint.node == settings.node).then(|| LocalEndpoint::Host {
+            interfaces: bindings.owned(key),
+        });
+    }
+    let endpoint = resource
+        .as_workload_endpoint()
+        .filter(|endpoint| endpoint.node == settings.node)?;
+    Some(LocalEndpoint::Workload(LocalWorkload {
+        orchestrator: endpoint.orchestrator.clone(),
+        workload: endpoint.workload.clone(),
+        endpoint: endpoint.endpoint.clone(),
+        interface: endpoint.interface.clone(),
+        owner: if workloads.owner(&endpoint.interface) == Some(key) {
+            Owner::Itself
+        } else {
+            Owner::Other
+        },
+        state: if endpoint.active {
+            AdminState::Up
+        } else {
+            AdminState::Down
+        },
+        mac: endpoint.mac,
+        nets: endpoint.nets.clone(),
+    }))
 }
 
 /// Tells whether a resource is of the kind that its key says.

@@ -26,7 +26,9 @@ pub use decode::{Decoded, Located, Origin, Skipped, decode_documents, decode_fil
 pub use directory::{Batch, DirectorySource, Event, Snapshot, read_directory};
 pub use document::{DocumentError, Entry, MAX_FILE_SIZE, Node, Style, Value};
 pub use error::Error;
-pub use etcd::{EtcdContents, EtcdLogin, EtcdSession, EtcdSettings, EtcdSource, EtcdTls};
+pub use etcd::{
+    EtcdContents, EtcdLogin, EtcdSession, EtcdSettings, EtcdSource, EtcdTls, EtcdWriter, Page, Pair,
+};
 pub use source::Source;
 pub use store::{
     DirectorySession, DirectoryStore, Document, Session, Store, StoreError, Stored, Written,

@@ -359,10 +359,9 @@ fn run(times: &[Facts], takes: Takes, turn: usize) {
     for step in steps(&Facts::none(), &before) {
         apply(&mut calc, step);
     }
-    assert!(
-        calc.take_changes().is_empty(),
-        "the same again, nothing told"
-    );
+    let changes = calc.take_changes();
+    assert!(changes.is_empty(), "the same again, nothing told");
+    assert!(changes.locals.is_empty(), "the same again, nothing told");
 }
 
 fn from_scratch(facts: &Facts) -> State {

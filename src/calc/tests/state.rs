@@ -5,8 +5,9 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use crate::calc::{
-    ActivePolicy, ActiveProfile, AdminState, Calc, Changes, EndpointId, EndpointPolicies, Member,
-    NatPools, PolicyId, SetChange, SetId, SetMembers, SetSize, WorkloadInterface,
+    ActivePolicy, ActiveProfile, AdminState, Calc, Changes, EndpointId, EndpointPolicies,
+    LocalEndpoint, Member, NatPools, Owner, PolicyId, SetChange, SetId, SetMembers, SetSize,
+    WorkloadInterface,
 };
 use crate::model::{HostInterface, ProfileId};
 use crate::net::{Family, InterfaceName};
@@ -20,6 +21,7 @@ pub(super) struct State {
     pub(super) interfaces: BTreeMap<HostInterface, EndpointId>,
     pub(super) workloads: BTreeMap<InterfaceName, Arc<WorkloadInterface>>,
     pub(super) pools: Arc<NatPools>,
+    pub(super) locals: BTreeMap<EndpointId, Arc<LocalEndpoint>>,
     pub(super) sets: BTreeMap<SetId, BTreeSet<Member>>,
 }
 
@@ -38,6 +40,7 @@ impl State {
         fold_map(&mut self.endpoints, &changes.endpoints, told);
         fold_map(&mut self.interfaces, &changes.interfaces, told);
         fold_map(&mut self.workloads, &changes.workloads, told);
+        fold_map(&mut self.locals, &changes.locals, told);
         if let Some(pools) = &changes.pools {
             let old = std::mem::replace(&mut self.pools, Arc::clone(pools));
             assert!(
@@ -144,6 +147,29 @@ impl State {
             self.endpoints.keys().collect(),
             "endpoints with an interface"
         );
+        self.check_locals();
+    }
+
+    /// Checks that endpoints are told to police what is told to be policed by them.
+    fn check_locals(&self) {
+        let mut interfaces = BTreeMap::new();
+        let mut workloads = BTreeMap::new();
+        for (key, local) in &self.locals {
+            match local.as_ref() {
+                LocalEndpoint::Host { interfaces: owned } => {
+                    interfaces.extend(owned.iter().map(|name| (name.clone(), key.clone())));
+                }
+                LocalEndpoint::Workload(workload) => {
+                    if workload.owner == Owner::Itself {
+                        workloads.insert(workload.interface.clone(), (key, workload.state));
+                    }
+                }
+            }
+        }
+        assert_eq!(interfaces, self.interfaces, "interfaces of host endpoints");
+        let told = self.workloads.iter();
+        let told = told.map(|(name, it)| (name.clone(), (&it.endpoint, it.state)));
+        assert_eq!(workloads, told.collect(), "interfaces of workloads");
     }
 }
 

@@ -1,6 +1,6 @@
 //! Rows of reports, servers, the cluster's identity and diagnostics.
 
-use super::Status::{Accepted, Planned, Works};
+use super::Status::{Accepted, Works};
 use super::{Row, table};
 use crate::config::choices::ClientAuth;
 use crate::config::types::{
@@ -8,22 +8,22 @@ use crate::config::types::{
 };
 
 table! {
-    "ReportingIntervalSecs": Interval = "30", Status, NONE, Planned,
+    "ReportingIntervalSecs": Interval = "30", Status, NONE, Works,
         |c, v| c.status.interval = v,
-        "Time between two reports of the daemon's status.";
-    "ReportingTTLSecs": Seconds = "90", Status, NONE, Planned,
+        "Time between two reports of the daemon's status to etcd.";
+    "ReportingTTLSecs": Seconds = "90", Status, NONE, Works,
         |c, v| c.status.ttl = v,
-        "Time after which a status that is not renewed vanishes.";
-    "EndpointReportingEnabled": Bool = "false", Status, NONE, Planned,
+        "Time after which a reported status that is not renewed vanishes; 0 is never.";
+    "EndpointReportingEnabled": Bool = "false", Status, NONE, Works,
         |c, v| c.status.endpoints = v,
-        "Reports the state of endpoints to the datastore.";
-    "EndpointReportingDelaySecs": Seconds = "1", Status, NONE, Planned,
+        "Reports the status of each endpoint of this host to etcd.";
+    "EndpointReportingDelaySecs": Seconds = "1", Status, NONE, Works,
         |c, v| c.status.endpoint_delay = v,
-        "Least time between two such reports.";
-    "EndpointStatusPathPrefix": FilePath = "/var/run/calico", Status, NONE, Planned,
+        "Time between two such reports; each is about one endpoint.";
+    "EndpointStatusPathPrefix": FilePath = "/var/run/calico", Status, NONE, Works,
         |c, v| c.status.file_prefix = v,
-        "Directory in whose `endpoint-status` a file for each workload endpoint is kept; `none` \
-         keeps none.";
+        "Directory in whose `endpoint-status` a file for each workload endpoint that is up is kept, for \
+         the network plugin; `none` keeps none.";
     "HealthEnabled": Bool = "false", Servers, NONE, Works,
         |c, v| c.health.enabled = v,
         "Serves `/liveness` and `/readiness` over HTTP.";

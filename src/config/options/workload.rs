@@ -1,6 +1,6 @@
 //! Rows of workload endpoints, their routes and address translation.
 
-use super::Status::{Accepted, Planned, Works};
+use super::Status::{Accepted, Works};
 use super::{Row, table};
 use crate::config::choices::{FloatingIps, NatExclusions, ServiceLoopPrevention, SourceSpoofing};
 use crate::config::types::{
@@ -34,9 +34,9 @@ table! {
     "MetadataPort": Port = "8775", Workloads, DIE, Works,
         |c, v| c.workload.metadata_port = v,
         "Port of the OpenStack metadata service.";
-    "OpenstackRegion": Region = "", Workloads, DIE, Planned,
+    "OpenstackRegion": Region = "", Workloads, DIE, Works,
         |c, v| c.workload.openstack_region = v,
-        "Region that the keys of status reports carry.";
+        "Region that the keys of reported statuses carry.";
     "RouteRefreshInterval": Interval = "90", Workloads, NONE, Works,
         |c, v| c.route.refresh_interval = v,
         "Time between two comparisons of routes with the kernel's, and two looks at whether the host \

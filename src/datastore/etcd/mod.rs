@@ -17,6 +17,7 @@ mod source;
 mod stored;
 mod v1;
 mod values;
+mod writer;
 
 #[cfg(test)]
 mod tests;
@@ -25,3 +26,4 @@ pub use contents::EtcdContents;
 pub use session::EtcdSession;
 pub use settings::{EtcdLogin, EtcdSettings, EtcdTls};
 pub use source::EtcdSource;
+pub use writer::{EtcdWriter, Page, Pair};

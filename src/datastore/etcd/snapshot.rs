@@ -142,7 +142,7 @@ fn is_compacted(error: &EtcdError) -> bool {
 }
 
 /// Tells whether an answer was too large to be read; etcd uses one of the codes for what is compacted, too.
-fn is_too_large(error: &EtcdError) -> bool {
+pub(super) fn is_too_large(error: &EtcdError) -> bool {
     if let EtcdError::GRpcStatus(status) = error {
         [Code::OutOfRange, Code::ResourceExhausted].contains(&status.code())
     } else {

@@ -29,7 +29,7 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(250), Duration::fro
 /// How long a connection must have held for the next wait to be short again.
 const STEADY: Duration = Duration::from_secs(5);
 /// How often the files of TLS are looked at.
-const CERTIFICATES_INTERVAL: Duration = Duration::from_secs(2);
+pub(super) const CERTIFICATES_INTERVAL: Duration = Duration::from_secs(2);
 /// How many reasons for a failure are remembered, so that each is told once.
 const REASONS: usize = 32;
 
