@@ -153,3 +153,20 @@ fn other_keys_are_passed_over() {
     let long = format!("{V1}/host/h/endpoint/{}", "e".repeat(4096));
     assert_eq!(of(&long), None);
 }
+
+#[test]
+fn no_two_keys_are_one_resource() {
+    let workload = |rest: &str| of(&format!("{V1}/host/h1/workload/{rest}")).unwrap().key;
+    let keys = [
+        workload("o/a%2fb/endpoint/c"),
+        workload("o/a/endpoint/b%2fc"),
+        workload("o%2fa/b/endpoint/c"),
+        workload("o/a%252fb/endpoint/c"),
+    ];
+    let distinct: std::collections::BTreeSet<_> = keys.iter().collect();
+    assert_eq!(distinct.len(), keys.len(), "{keys:?}");
+    let pool = |family: &str, cidr: &str| of(&format!("{V1}/ipam/{family}/pool/{cidr}"));
+    assert!(pool("v4", "10.0.0.0-8").is_some() && pool("v6", "fd00::-64").is_some());
+    assert_eq!(pool("v6", "10.0.0.0-8"), None);
+    assert_eq!(pool("v4", "fd00::-64"), None);
+}

@@ -2,6 +2,7 @@
 
 mod fold;
 mod keys;
+mod stored;
 mod values;
 
 use std::collections::BTreeMap;
