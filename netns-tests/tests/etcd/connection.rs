@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use netns_tests::World;
 use netns_tests::agent::{Mark, Owner};
 use netns_tests::certificates::{Authority, Names, Pair};
-use netns_tests::etcd::{Denied, Member, eventually};
+use netns_tests::etcd::{Denied, ETH0, Member, endpoint_key, eventually, policy, policy_key};
 use nix::sys::signal::Signal;
 
 use crate::{SERVICES, allow, fill, only};
@@ -21,19 +21,31 @@ fn text(path: &Path) -> &str {
 
 /// Starts a server with TLS that asks for client certificates.
 fn secure<'a>(world: &'a World, authority: &Authority, server: &Pair, client: &Pair) -> Member<'a> {
+    secure_with(world, authority, server, client, &[])
+}
+
+/// Starts such a server with more arguments.
+fn secure_with<'a>(
+    world: &'a World,
+    authority: &Authority,
+    server: &Pair,
+    client: &Pair,
+    more: &[&str],
+) -> Member<'a> {
     let ca = text(authority.certificate());
+    let tls = [
+        "--cert-file",
+        text(&server.certificate),
+        "--key-file",
+        text(&server.key),
+        "--trusted-ca-file",
+        ca,
+        "--client-cert-auth",
+    ];
     Member::with(
         &world.host,
         "https",
-        &[
-            "--cert-file",
-            text(&server.certificate),
-            "--key-file",
-            text(&server.key),
-            "--trusted-ca-file",
-            ca,
-            "--client-cert-auth",
-        ],
+        &[&tls, more].concat(),
         &[
             "--cacert",
             ca,
@@ -64,15 +76,8 @@ fn certificates_are_used_and_changed_under_the_watch() {
     let client = authority.sign("client", Names::CommonAlone);
     let member = secure(&world, &authority, &server, &client);
     fill(&member);
-    let used = Pair {
-        certificate: place.path().join("used.pem"),
-        key: place.path().join("used-key.pem"),
-    };
-    let install = |pair: &Pair| {
-        std::fs::copy(&pair.key, &used.key).expect("copy the key");
-        std::fs::copy(&pair.certificate, &used.certificate).expect("copy the certificate");
-    };
-    install(&client);
+    let used = installed(place.path());
+    install(&client, &used);
     let settings = settings(authority.certificate(), &used);
     let mut agent = member.agent(Owner::Disabled, &settings);
     agent.started();
@@ -85,7 +90,7 @@ fn certificates_are_used_and_changed_under_the_watch() {
     allow(&world, &member, &[8056]);
     // A new pair is gone over to without losing the watch.
     let mark = agent.mark();
-    install(&authority.sign("second", Names::CommonAlone));
+    install(&authority.sign("second", Names::CommonAlone), &used);
     agent.signal(Signal::SIGHUP);
     agent.line(&mark, "connected anew", |line| {
         line.contains("connected anew")
@@ -93,6 +98,70 @@ fn certificates_are_used_and_changed_under_the_watch() {
     allow(&world, &member, &[8055]);
     denied.finish();
     member.agrees(&mut agent, &settings);
+}
+
+/// Returns where the daemon finds its certificate and key.
+fn installed(place: &Path) -> Pair {
+    Pair {
+        certificate: place.join("used.pem"),
+        key: place.join("used-key.pem"),
+    }
+}
+
+/// Puts a certificate and its key where the daemon finds them.
+fn install(pair: &Pair, used: &Pair) {
+    std::fs::copy(&pair.key, &used.key).expect("copy the key");
+    std::fs::copy(&pair.certificate, &used.certificate).expect("copy the certificate");
+}
+
+/// The address moves to another cluster while the watch of the old one lives; then the certificates change.
+#[test]
+fn new_certificates_that_lead_to_another_cluster_take_over_what_it_holds() {
+    let world = World::serving(SERVICES);
+    let place = tempfile::tempdir().expect("make a directory");
+    let authority = Authority::new(place.path(), "authority");
+    let server = authority.sign("server", LOCAL);
+    let client = authority.sign("client", Names::CommonAlone);
+    let first = secure(&world, &authority, &server, &client);
+    fill(&first);
+    for number in 0..20 {
+        first.put(&policy_key("filler"), &policy(&[9000 + number]));
+    }
+    let used = installed(place.path());
+    install(&client, &used);
+    let settings = settings(authority.certificate(), &used);
+    let mut agent = first.agent(Owner::Disabled, &settings);
+    agent.started();
+    world.expect("the first cluster", only(&[8055]));
+    let denied = Denied::watch(&world, 8057);
+    // From here on new connections, those of the test too, go to the second cluster.
+    let redirect = "add table ip moved
+        add chain ip moved output { type nat hook output priority -100; }
+        add rule ip moved output tcp dport 2379 redirect to :22390";
+    world.host.exec("nft", &["-f", "-"], redirect);
+    let elsewhere = [
+        "--listen-client-urls",
+        "https://127.0.0.1:22390",
+        "--listen-peer-urls",
+        "http://127.0.0.1:22391",
+    ];
+    let second = secure_with(&world, &authority, &server, &client, &elsewhere);
+    second.put(&endpoint_key("e0"), ETH0);
+    second.put(&policy_key("web"), &policy(&[8056]));
+    second.put("/calico/v1/Ready", "true");
+    assert!(
+        second.revision() < 20,
+        "the second is at an earlier revision"
+    );
+    world.expect("the watch of the first lives", only(&[8055]));
+    let mark = agent.mark();
+    install(&authority.sign("another", Names::CommonAlone), &used);
+    agent.signal(Signal::SIGHUP);
+    world.eventually("what the second cluster holds", only(&[8056]));
+    agent.warned(&mark, "has gone back in time");
+    allow(&world, &second, &[8055]);
+    denied.finish();
+    second.agrees(&mut agent, &settings);
 }
 
 #[test]

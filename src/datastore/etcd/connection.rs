@@ -1,5 +1,7 @@
 //! One connection to one member.
 
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -25,6 +27,9 @@ const CONNECTION_WINDOW: u32 = 4 << 20;
 /// The largest answer that is read, in bytes.
 pub(super) const MAX_MESSAGE: usize = 64 << 20;
 
+/// The largest file of certificates that is read, in bytes.
+const MAX_FILE: u64 = 4 << 20;
+
 /// What the files of TLS held when they were read.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Certificates {
@@ -40,7 +45,7 @@ impl Certificates {
     /// Fails where one cannot be read.
     pub(super) fn read(files: &EtcdTls) -> Result<Self, Error> {
         let read = |path: &PathBuf| {
-            std::fs::read(path).map_err(|source| Error::ReadFile {
+            contents(path).map_err(|source| Error::ReadFile {
                 path: path.clone(),
                 source,
             })
@@ -65,6 +70,19 @@ impl Certificates {
             None => tls,
         }
     }
+}
+
+/// Reads a file that is not larger than such a file can be.
+fn contents(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?
+        .take(MAX_FILE + 1)
+        .read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_FILE {
+        let reason = format!("larger than {MAX_FILE} bytes");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, reason));
+    }
+    Ok(bytes)
 }
 
 /// Connects to a member and logs in.
@@ -133,6 +151,11 @@ pub(super) fn refused(url: &str, error: &EtcdError) -> Error {
     } else {
         ErrorChain(error).to_string()
     };
+    refusal(url, reason)
+}
+
+/// Says why a member is of no use.
+pub(super) fn refusal(url: &str, reason: String) -> Error {
     Error::Refused {
         url: url.to_owned(),
         reason,

@@ -213,13 +213,6 @@ impl Revisions {
         }
         whole
     }
-
-    /// Takes in that everything up to a revision has been received.
-    pub(super) fn advance(&mut self, revision: i64) {
-        if self.held.is_empty() {
-            self.applied = self.applied.max(revision);
-        }
-    }
 }
 
 /// Whether a message is the last of its revisions.

@@ -6,6 +6,8 @@
 mod connection;
 mod fold;
 mod keys;
+mod line;
+mod point;
 mod settings;
 mod snapshot;
 mod source;

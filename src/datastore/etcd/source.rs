@@ -1,24 +1,23 @@
 //! The source: a thread that connects, reads, watches, and begins again whenever that ends.
 
+use std::collections::BTreeSet;
 use std::hash::{BuildHasher as _, RandomState};
 use std::io;
 use std::thread;
 use std::time::Duration;
 
-use etcd_client::{
-    Client, EventType, GetOptions, ResponseHeader, WatchOptions, WatchResponse, WatchStream,
-};
+use etcd_client::{EventType, WatchResponse};
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, timeout};
 use tracing::{debug, info, warn};
 
-use super::connection::{Certificates, MAX_MESSAGE, connect, refused, silent};
-use super::fold::Fold;
-use super::fold::{Change, Message, News, Revisions};
-use super::keys::{RANGE_END, V1_PREFIX, V3_PREFIX};
+use super::connection::Certificates;
+use super::fold::{Change, Fold, Message, News, Revisions};
+use super::line::{Approach, Line, PROBE_INTERVAL, approach};
+use super::point::Point;
 use super::settings::EtcdSettings;
-use super::snapshot::{self, Snapshot};
+use super::snapshot::{self, Read, Snapshot};
 use crate::datastore::directory::{Batch, Event};
 use crate::datastore::error::Error;
 use crate::telemetry::ErrorChain;
@@ -29,12 +28,10 @@ const QUEUE: usize = 16;
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(10));
 /// How long a connection must have held for the next wait to be short again.
 const STEADY: Duration = Duration::from_secs(5);
-/// How often a member is asked whether it still answers for its cluster.
-const PROBE_INTERVAL: Duration = Duration::from_secs(15);
-/// How long it may take to answer, and to begin a watch.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often the files of TLS are looked at.
 const CERTIFICATES_INTERVAL: Duration = Duration::from_secs(2);
+/// How many reasons for a failure are remembered, so that each is told once.
+const REASONS: usize = 32;
 
 /// What the source is asked to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,9 +66,11 @@ impl EtcdSource {
             fold: Fold::default(),
             known: None,
             standing: Standing::New,
-            member: 0,
+            // The hosts of a cluster begin with different members.
+            member: random(),
+            since: None,
             failures: 0,
-            told: None,
+            told: BTreeSet::new(),
         };
         thread::Builder::new()
             .name("etcd".to_owned())
@@ -119,25 +118,10 @@ enum Standing {
 enum Ended {
     /// Nobody wants to know any more.
     Unwanted,
-    /// What was to be watched is no longer kept: everything has to be read again.
+    /// What was to be read or watched is no longer kept: everything has to be read again.
     Compacted,
     /// The connection failed.
     Failed(Error),
-}
-
-/// A connection whose watch is followed.
-struct Line {
-    /// Dropping it would end the stream.
-    _client: Client,
-    watch: WatchStream,
-    probe: JoinHandle<Error>,
-    certificates: Certificates,
-}
-
-impl Drop for Line {
-    fn drop(&mut self) {
-        self.probe.abort();
-    }
 }
 
 /// What the thread holds.
@@ -146,38 +130,52 @@ struct Follower {
     events: mpsc::Sender<Event>,
     asked: mpsc::Receiver<Request>,
     fold: Fold,
-    /// The cluster and revision that were read last.
-    known: Option<(u64, i64)>,
+    /// How far has been read.
+    known: Option<Point>,
     standing: Standing,
     /// Which member is tried, counted on without end.
     member: usize,
+    /// Since when the present connection has been followed.
+    since: Option<Instant>,
     /// How many attempts in a row have failed.
     failures: usize,
-    /// The last reason that was logged.
-    told: Option<String>,
+    /// The reasons that were logged since a connection last stood.
+    told: BTreeSet<String>,
 }
 
 impl Follower {
     async fn run(mut self) {
         loop {
-            let begun = Instant::now();
             match self.follow().await {
                 Ended::Unwanted => return,
                 Ended::Compacted => {
-                    info!("resync: etcd no longer keeps what was to be watched; reading all again");
+                    self.count_failure();
+                    info!("resync: etcd no longer keeps what was to be read; reading all again");
                 }
                 Ended::Failed(error) => {
-                    if begun.elapsed() >= STEADY {
-                        self.failures = 0;
-                    }
-                    self.failures += 1;
+                    self.count_failure();
                     self.member = self.member.wrapping_add(1);
-                    if !self.lose(&error).await || !self.pause().await {
+                    if !self.lose(&error).await {
                         return;
                     }
                 }
             }
+            if !self.pause().await {
+                return;
+            }
         }
+    }
+
+    /// Counts an attempt that failed, as the first one where what came before it held.
+    fn count_failure(&mut self) {
+        if self
+            .since
+            .take()
+            .is_some_and(|since| since.elapsed() >= STEADY)
+        {
+            self.failures = 0;
+        }
+        self.failures += 1;
     }
 
     /// Returns the member that is to be tried.
@@ -190,21 +188,28 @@ impl Follower {
     /// Says that the connection is lost; tells whether anybody listens.
     async fn lose(&mut self, error: &Error) -> bool {
         let reason = ErrorChain(error).to_string();
-        let standing = std::mem::replace(&mut self.standing, Standing::Lost);
-        let again = self.told.replace(reason.clone());
-        match standing {
+        let is_new = self.is_new(&reason);
+        match std::mem::replace(&mut self.standing, Standing::Lost) {
             Standing::New | Standing::Connected => {
                 self.events.send(Event::Lost { reason }).await.is_ok()
             }
             Standing::Lost => {
-                if again.as_ref() == Some(&reason) {
-                    debug!(reason, "etcd is still away");
-                } else {
+                if is_new {
                     warn!(reason, "etcd is still away; what is in the kernel stays");
+                } else {
+                    debug!(reason, "etcd is still away");
                 }
                 !self.events.is_closed()
             }
         }
+    }
+
+    /// Tells whether a reason has not been told yet, and remembers it.
+    fn is_new(&mut self, reason: &str) -> bool {
+        if self.told.len() >= REASONS {
+            self.told.clear();
+        }
+        self.told.insert(reason.to_owned())
     }
 
     /// Waits before the next attempt; tells whether there is to be one.
@@ -214,7 +219,7 @@ impl Follower {
         let (shortest, longest) = BACKOFF;
         let wait = (shortest * 2_u32.pow(doubled)).min(longest);
         // A random half of it, so that the hosts of a cluster do not come back in step.
-        let share = u32::try_from(RandomState::new().hash_one(0) % 512).unwrap_or(0);
+        let share = u32::try_from(random() % 512).unwrap_or(0);
         let wait = wait / 2 + wait / 1024 * share;
         match timeout(wait, self.asked.recv()).await {
             Ok(None) => false,
@@ -232,89 +237,84 @@ impl Follower {
     async fn try_follow(&mut self) -> Result<Ended, Error> {
         let url = self.url().to_owned();
         let certificates = Certificates::read(&self.settings.tls)?;
-        let client = connect(&url, &self.settings, &certificates).await?;
-        let snapshot = snapshot::read(&client, &url).await?;
-        let revision = snapshot.revision;
-        // The watch is begun before what was read is told, so that a connection that cannot watch is no success.
-        let mut line = self.open(&url, client, certificates, revision).await?;
+        let first = approach(&url, &self.settings, certificates).await;
+        let Some((mut line, snapshot)) = Box::pin(begin(&url, first)).await? else {
+            return Ok(Ended::Compacted);
+        };
+        let mut revisions = Revisions::after(snapshot.point.revision);
         if !self.resynchronise(snapshot).await {
             return Ok(Ended::Unwanted);
         }
-        let mut revisions = Revisions::after(revision);
-        let mut look = interval(CERTIFICATES_INTERVAL);
-        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        self.since = Some(Instant::now());
+        let mut connecting: JoinSet<Approach> = JoinSet::new();
+        let mut look = every(CERTIFICATES_INTERVAL);
+        let mut ask = every(PROBE_INTERVAL);
         loop {
             tokio::select! {
-                message = line.watch.message() => {
-                    let message = message
-                        .map_err(|error| refused(&url, &error))?
-                        .ok_or_else(|| Error::Refused {
-                            url: url.clone(),
-                            reason: "the watch has ended".to_owned(),
-                        })?;
-                    if let Some(ended) = self.hear(&url, &message, &mut revisions).await {
+                message = line.next(&url) => {
+                    if let Some(ended) = self.hear(&url, &message?, &mut revisions).await {
                         return Ok(ended);
                     }
                 }
-                failed = &mut line.probe => {
-                    return Err(failed.unwrap_or_else(|_| silent(&url, ANSWER_TIMEOUT)));
-                }
+                _ = ask.tick() => line.ask(&url).await?,
                 asked = self.asked.recv() => match asked {
                     None => return Ok(Ended::Unwanted),
                     Some(Request::Reload) => look.reset_immediately(),
                 },
-                _ = look.tick() => Box::pin(self.renew(&url, &mut line, revisions.applied())).await,
+                _ = look.tick(), if connecting.is_empty() => {
+                    if let Some(changed) = self.changed_certificates(&line) {
+                        let (url, settings) = (url.clone(), self.settings.clone());
+                        connecting.spawn(async move { approach(&url, &settings, changed).await });
+                    }
+                }
+                Some(Ok(approached)) = connecting.join_next() => {
+                    // The old watch is not heard meanwhile, so that nothing goes back in time.
+                    match Box::pin(begin(&url, approached)).await {
+                        Ok(Some((renewed, snapshot))) => {
+                            line = renewed;
+                            revisions = Revisions::after(snapshot.point.revision);
+                            info!(url, "the certificates have changed: connected anew with them");
+                            if !self.resynchronise(snapshot).await {
+                                return Ok(Ended::Unwanted);
+                            }
+                        }
+                        Ok(None) => debug!("what was read with new certificates is no longer kept"),
+                        Err(error) => self.keep(&error),
+                    }
+                }
             }
         }
     }
 
-    /// Begins to watch on a connection, with what follows a revision.
-    async fn open(
-        &self,
-        url: &str,
-        client: Client,
-        certificates: Certificates,
-        after: i64,
-    ) -> Result<Line, Error> {
-        let options = WatchOptions::new()
-            .with_range(RANGE_END)
-            .with_start_revision(after + 1)
-            .with_progress_notify()
-            .with_fragment();
-        let mut watcher = client.watch_client().max_decoding_message_size(MAX_MESSAGE);
-        let watch = timeout(ANSWER_TIMEOUT, watcher.watch(V3_PREFIX, Some(options)))
-            .await
-            .map_err(|_| silent(url, ANSWER_TIMEOUT))?
-            .map_err(|error| refused(url, &error))?;
-        let probe = tokio::spawn(probe(client.clone(), url.to_owned()));
-        Ok(Line {
-            _client: client,
-            watch,
-            probe,
-            certificates,
-        })
+    /// Reads the files of TLS, and returns what they hold where that is not what a connection was made with.
+    fn changed_certificates(&mut self, line: &Line) -> Option<Certificates> {
+        match Certificates::read(&self.settings.tls) {
+            Ok(certificates) if line.was_made_with(&certificates) => None,
+            Ok(certificates) => Some(certificates),
+            Err(error) => {
+                self.keep(&error);
+                None
+            }
+        }
     }
 
     /// Goes over to what was read, and tells the difference; tells whether anybody listens.
     async fn resynchronise(&mut self, snapshot: Snapshot) -> bool {
-        if let Some((cluster, revision)) = self.known {
-            if cluster != snapshot.cluster {
-                warn!("this is another etcd cluster than before; going over to what it holds");
-            } else if revision > snapshot.revision {
-                warn!(
-                    before = revision,
-                    now = snapshot.revision,
-                    "etcd has gone back in time, as one restored from a copy; going over to what it holds"
-                );
-            }
+        let point = snapshot.point;
+        if let Some(broken) = self.known.and_then(|known| known.break_before(point)) {
+            warn!(
+                before = self.known.map(|known| known.revision),
+                now = point.revision,
+                "this etcd {broken}; going over to what it holds"
+            );
         }
-        self.known = Some((snapshot.cluster, snapshot.revision));
+        self.known = Some(point);
         let news = self.fold.replace(snapshot.fold);
         let standing = std::mem::replace(&mut self.standing, Standing::Connected);
-        self.told = None;
+        self.told.clear();
         info!(
             url = self.url(),
-            revision = snapshot.revision,
+            revision = point.revision,
             "following etcd"
         );
         let back = match standing {
@@ -350,10 +350,6 @@ impl Follower {
             }));
         }
         if response.events().is_empty() {
-            // Word of progress; what says that a watch has begun speaks of a revision that is still to come.
-            if let Some(header) = response.header().filter(|_| !response.created()) {
-                revisions.advance(header.revision());
-            }
             return None;
         }
         let message = if response.0.fragment {
@@ -374,9 +370,9 @@ impl Follower {
         for change in revisions.take(changes.collect(), message) {
             self.fold.apply(&change);
         }
-        self.known = self
-            .known
-            .map(|(cluster, _)| (cluster, revisions.applied()));
+        if let Some(known) = &mut self.known {
+            known.revision = revisions.applied();
+        }
         let news = self.fold.settle();
         if news == News::default() || self.tell(news).await {
             None
@@ -385,72 +381,39 @@ impl Follower {
         }
     }
 
-    /// Goes over to a new connection if the files of TLS have changed; the old one stays where that fails.
-    async fn renew(&mut self, url: &str, line: &mut Line, applied: i64) {
-        let certificates = match Certificates::read(&self.settings.tls) {
-            Ok(certificates) if certificates == line.certificates => return,
-            Ok(certificates) => certificates,
-            Err(error) => return self.keep(&error),
-        };
-        let renewed = match connect(url, &self.settings, &certificates).await {
-            Ok(client) => match once(&client, url).await {
-                Ok(_) => self.open(url, client, certificates, applied).await,
-                Err(error) => Err(error),
-            },
-            Err(error) => Err(error),
-        };
-        match renewed {
-            Ok(renewed) => {
-                *line = renewed;
-                self.told = None;
-                info!(
-                    url,
-                    "the certificates have changed: connected anew with them"
-                );
-            }
-            Err(error) => self.keep(&error),
-        }
-    }
-
     /// Says that changed files cannot be used, once for each reason.
     fn keep(&mut self, error: &Error) {
         let reason = ErrorChain(error).to_string();
-        if self.told.as_ref() != Some(&reason) {
+        if self.is_new(&reason) {
             warn!(
                 reason,
                 "the certificates have changed and cannot be used; the connection stays"
             );
-            self.told = Some(reason);
         }
     }
 }
 
-/// Asks a member something that it can only answer together with its cluster, and returns the cluster.
-async fn once(client: &Client, url: &str) -> Result<u64, Error> {
-    let mut kv = client.kv_client();
-    let options = GetOptions::new().with_count_only();
-    let key = format!("{V1_PREFIX}Ready");
-    let answer = timeout(ANSWER_TIMEOUT, kv.get(key, Some(options)))
-        .await
-        .map_err(|_| silent(url, ANSWER_TIMEOUT))?
-        .map_err(|error| refused(url, &error))?;
-    Ok(answer.header().map_or(0, ResponseHeader::cluster_id))
+/// Reads everything on a connection, and begins to watch what follows it; `None` where that is no longer kept.
+///
+/// The watch is begun before what was read is told, so that a connection that cannot watch is no success.
+async fn begin(url: &str, approached: Approach) -> Result<Option<(Line, Snapshot)>, Error> {
+    let (client, certificates) = approached?;
+    match snapshot::read(&client, url).await? {
+        Read::Compacted => Ok(None),
+        Read::All(snapshot) => {
+            let line = Line::open(url, client, certificates, snapshot.point).await?;
+            Ok(Some((line, snapshot)))
+        }
+    }
 }
 
-/// Asks a member again and again, and returns what was wrong when it did not answer as before.
-async fn probe(client: Client, url: String) -> Error {
-    let mut cluster = None;
-    loop {
-        match once(&client, &url).await {
-            Ok(now) if cluster.is_none_or(|before| before == now) => cluster = Some(now),
-            Ok(_) => {
-                return Error::Refused {
-                    url,
-                    reason: "it has become a member of another cluster".to_owned(),
-                };
-            }
-            Err(error) => return error,
-        }
-        tokio::time::sleep(PROBE_INTERVAL).await;
-    }
+fn every(period: Duration) -> Interval {
+    let mut interval = interval(period);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    interval
+}
+
+fn random() -> usize {
+    // Each state has keys of its own, from the system's source of randomness.
+    usize::try_from(RandomState::new().hash_one(0)).unwrap_or(0)
 }
