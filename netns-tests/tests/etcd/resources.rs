@@ -177,9 +177,13 @@ fn every_form_of_key_takes_effect() {
         "a policy by inherited labels and a named port",
         only(&[8056]),
     );
-    member.put(&format!("{V3}/globalnetworkpolicies/named"), by_name);
-    member.delete(&format!("{V3}/globalnetworkpolicies/default.named"));
-    agent.line(&agent.mark(), "a round", |line| line.contains("applied"));
+    let mark = agent.mark();
+    let spelling = |name: &str| format!("{V3}/globalnetworkpolicies/{name}");
+    member.transaction(&[
+        (&spelling("named"), Some(by_name)),
+        (&spelling("default.named"), None),
+    ]);
+    agent.line(&mark, "a round", |line| line.contains("applied"));
     world.expect("the other spelling is another policy", only(&[8056]));
     member.put(
         &format!("{V1}/policy/tier/first/metadata"),
