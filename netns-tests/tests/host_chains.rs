@@ -282,6 +282,27 @@ both_ways! {
         assert!(!witness::exists(&world.host));
     }
 
+    fn a_new_mark_is_accepted_before_packets_carry_it(owner) {
+        let (world, agent) = on_a_dropping_host(owner, &dropping(""), &[INSERT]);
+        world.expect("by the old mark", allowed(Open));
+        let mark = agent.mark();
+        agent.put("felix.yaml", "
+apiVersion: projectcalico.org/v3
+kind: FelixConfiguration
+metadata: {name: default}
+spec: {nftablesMarkMask: 0xff00}
+");
+        agent.line(&mark, "a rule beside the old one", |line| {
+            line.contains("was inserted at the head of chain `ip6 filter FORWARD`")
+        });
+        agent.line(&mark, "the old one goes", |line| {
+            line.contains("was put right at the head of chain `ip6 filter FORWARD`")
+        });
+        world.expect("by the new mark", allowed(Open));
+        let text = listed(&world, "ip", "INPUT");
+        assert_eq!(rules_with_a_mark(&text), 1, "{text}");
+    }
+
     fn a_container_engine_drops_what_is_not_its_own(owner) {
         {
             let (world, _agent) = on_a_dropping_host(owner, ENGINE, &[]);

@@ -23,6 +23,8 @@ const HOSTNAME: &str = "FelixHostname";
 pub struct Configuration {
     file: PathBuf,
     directory: Option<PathBuf>,
+    /// What kind of datastore is read, which a start alone settles.
+    kind: DatastoreKind,
     layers: Layers,
     resolution: Resolution,
     resources: BTreeMap<ResourceKey, Arc<Resource>>,
@@ -36,6 +38,7 @@ impl Configuration {
         Self {
             file: file.to_owned(),
             directory: directory.map(Path::to_owned),
+            kind: resolution.config.datastore.kind,
             layers,
             resolution,
             resources: BTreeMap::new(),
@@ -71,7 +74,7 @@ impl Configuration {
             }
         };
         let mut said = self.resources.values().filter_map(ready);
-        match self.config().datastore.kind {
+        match self.kind {
             DatastoreKind::Directory => said.any(|ready| !ready),
             DatastoreKind::Etcd | DatastoreKind::Kubernetes => {
                 let said: Vec<bool> = said.collect();
@@ -113,7 +116,8 @@ impl Configuration {
 
     /// Reads the file and the environment again, and returns what a person should know of it.
     ///
-    /// The host keeps its name: whose policy is enforced is settled by a start alone.
+    /// The host keeps its name, and the datastore its kind: whose policy is enforced, and when it may be, is
+    /// settled by a start alone.
     ///
     /// # Errors
     /// Fails with what is wrong where the daemon could not start with what they say now; then nothing changes.
@@ -322,6 +326,58 @@ mod tests {
             assert!(changed.changed.contains(&Room::Policy));
             std::fs::remove_file(&path).unwrap();
         }
+    }
+
+    fn stored(configuration: &mut Configuration, key: ResourceKey, value: Resource) {
+        let value = Some(Arc::new(value));
+        assert!(configuration.update(&Update { key, value }));
+    }
+
+    fn felix(configuration: &mut Configuration, name: &str, spec: &serde_json::Value) {
+        let felix = FelixConfiguration {
+            node_selector: None,
+            created: None,
+            annotations: BTreeMap::new(),
+            spec: spec.as_object().unwrap().clone(),
+        };
+        let key = ResourceKey::v3(Kind::FelixConfiguration, "", name);
+        stored(configuration, key, Resource::FelixConfiguration(felix));
+    }
+
+    #[test]
+    fn a_running_daemon_waits_for_the_datastore_that_it_reads() {
+        let etcd = "[global]\nEtcdEndpoints = http://127.0.0.1:1\n";
+        for (name, before, after, refuses) in [
+            ("to-directory", etcd, "[global]\n", true),
+            ("to-etcd", "[global]\n", etcd, false),
+        ] {
+            let (path, mut configuration) = configuration(name, before);
+            assert_eq!(configuration.datastore_refuses(), refuses, "{name}");
+            std::fs::write(&path, after).unwrap();
+            assert_eq!(configuration.reload(), Ok(Vec::new()));
+            let (changed, _) = configuration.renew();
+            assert!(changed.restart.contains(&Room::Datastore), "{name}");
+            assert_eq!(configuration.datastore_refuses(), refuses, "{name}");
+            std::fs::remove_file(&path).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_bad_value_at_the_start_leaves_the_decision_to_the_next_source() {
+        let (path, mut configuration) = configuration("start", "[global]\nFelixHostname = h1\n");
+        std::fs::remove_file(&path).unwrap();
+        let ports = |protocol: &str, port: u16| {
+            serde_json::json!({"failsafeInboundHostPorts": [{"protocol": protocol, "port": port}],
+                "defaultEndpointToHostAction": if port == 3333 { "Accept" } else { "Odd" }})
+        };
+        felix(&mut configuration, "default", &ports("TCP", 3333));
+        felix(&mut configuration, "node.h1", &ports("ICMP", 1));
+        configuration.renew();
+        let policy = &configuration.config().policy;
+        let open: Vec<u16> = policy.failsafe_in.iter().map(|open| open.port).collect();
+        assert_eq!(open, [3333]);
+        let action = crate::config::EndpointToHostAction::Accept;
+        assert_eq!(policy.endpoint_to_host_action, action);
     }
 
     #[test]

@@ -551,11 +551,20 @@ impl Agent {
         if waits || self.cause.is_none() || !self.is_in_sync() {
             return Ok(());
         }
+        let config = self.configuration.config();
+        if let Some(request) = self.firewall.ahead(config) {
+            return self.writer.firewall(request).map_err(|cause| {
+                error!("{}", ErrorChain(&cause));
+                ExitReason::Failed
+            });
+        }
         let begun = Instant::now();
         let step = self.enforcer.next_step();
         self.observer.calculated(begun);
         let asked = match step {
             Ok(Step::Nothing) => {
+                self.firewall.committing(config);
+                self.firewall.committed(TokioInstant::now());
                 self.retry.succeeded();
                 self.wire();
                 self.statuses.committed(self.enforcer.take_weighed());
@@ -565,6 +574,7 @@ impl Agent {
             }
             Ok(Step::Observe) => self.writer.observe(),
             Ok(Step::Commit(plans)) => {
+                self.firewall.committing(config);
                 self.committing = std::mem::take(&mut self.cause);
                 self.writer.commit(plans)
             }
@@ -611,6 +621,7 @@ impl Agent {
                 elapsed,
             } => {
                 self.enforcer.committed();
+                self.firewall.committed(TokioInstant::now());
                 self.retry.succeeded();
                 self.wire();
                 self.statuses.committed(self.enforcer.take_weighed());

@@ -218,6 +218,7 @@ fn failsafe(port: &config::FailsafePort) -> Failsafe {
         protocol: match port.protocol {
             config::FailsafeProtocol::Tcp => Protocol::TCP,
             config::FailsafeProtocol::Udp => Protocol::UDP,
+            config::FailsafeProtocol::Sctp => Protocol::SCTP,
         },
         net: port.net,
         port: port.port,

@@ -12,6 +12,8 @@ pub enum FailsafeProtocol {
     Tcp,
     /// UDP.
     Udp,
+    /// SCTP.
+    Sctp,
 }
 
 impl fmt::Display for FailsafeProtocol {
@@ -19,6 +21,7 @@ impl fmt::Display for FailsafeProtocol {
         f.write_str(match self {
             Self::Tcp => "tcp",
             Self::Udp => "udp",
+            Self::Sctp => "sctp",
         })
     }
 }
@@ -66,6 +69,14 @@ pub(super) fn parse_list(text: &str) -> Result<Vec<FailsafePort>, String> {
     Ok(ports)
 }
 
+/// Returns the items of a list that are good by themselves, in their canonical form.
+pub(super) fn good_items(text: &str) -> Vec<String> {
+    let items = text
+        .split(',')
+        .filter_map(|item| parse_item(item.trim()).ok());
+    items.map(|port| port.to_string()).collect()
+}
+
 const SYNTAX: &str = "expected PORT, PROTOCOL:PORT or PROTOCOL:NET:PORT, an IPv6 net in brackets";
 
 fn parse_item(item: &str) -> Result<FailsafePort, String> {
@@ -88,9 +99,11 @@ fn parse_item(item: &str) -> Result<FailsafePort, String> {
     let protocol = match protocol.map(str::to_ascii_lowercase).as_deref() {
         None | Some("tcp") => FailsafeProtocol::Tcp,
         Some("udp") => FailsafeProtocol::Udp,
+        // Calico lets it into a FelixConfiguration, and Felix then does not start.
+        Some("sctp") => FailsafeProtocol::Sctp,
         Some(other) => {
             return Err(format!(
-                "unknown protocol `{other}`, only tcp and udp are known"
+                "unknown protocol `{other}`, only tcp, udp and sctp are known"
             ));
         }
     };
@@ -145,6 +158,7 @@ mod tests {
             ("udp:[::1]:53", "udp:[::1/128]:53"),
             ("[::1]:22", "tcp:[::1/128]:22"),
             ("tcp:[10.0.0.0/8]:22", "tcp:10.0.0.0/8:22"),
+            ("sctp:3868,SCTP:[::1]:1", "sctp:3868 sctp:[::1/128]:1"),
             (",", ""),
         ] {
             assert_eq!(listed(text).as_deref(), Ok(expected), "{text}");
@@ -160,7 +174,6 @@ mod tests {
             ":22",
             "tcp:65536",
             "tcp:-1",
-            "sctp:22",
             "icmp:8",
             "tcp:10.0.0.0/33:22",
             "tcp:nonsense:22",

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use super::options;
 use super::problem::quoted;
 
 /// Largest file that is read, in bytes.
@@ -54,7 +55,7 @@ pub(super) fn parse(bytes: &[u8]) -> Parsed {
         }
         if text.starts_with('[') {
             if !text.contains(']') {
-                let reason = format!("section {} has no closing bracket", quoted(&text));
+                let reason = "a section without a closing bracket".to_owned();
                 parsed.errors.push((number, reason));
             }
             continue;
@@ -86,15 +87,25 @@ fn decode(line: &[u8]) -> Result<&str, &'static str> {
 fn entry(line: &str) -> Result<(String, String), String> {
     let (name, rest) = line
         .split_once(['=', ':'])
-        .ok_or_else(|| format!("{} is not of the form NAME = VALUE", quoted(line)))?;
+        .ok_or_else(|| format!("{} is not of the form NAME = VALUE", subject(line)))?;
     let name = name.trim().trim_matches(['"', '`']);
     if name.is_empty() {
-        return Err(format!("{} has no name", quoted(line)));
+        return Err("a value without a name".to_owned());
     }
     let rest = rest.trim();
     let value = quoted_value(rest)
         .unwrap_or_else(|| rest.split(['#', ';']).next().unwrap_or(rest).trim_end());
     Ok((name.to_owned(), value.to_owned()))
+}
+
+/// Says what a line is about that cannot be read: any word of it may be part of a password, but not the name of an
+/// option.
+fn subject(line: &str) -> String {
+    let first = line.split_whitespace().next().unwrap_or_default();
+    match options::find(first) {
+        Some(_) => format!("the line that begins with {}", quoted(first)),
+        None => "the line".to_owned(),
+    }
 }
 
 /// Returns what is in quotes, if nothing but a comment follows.

@@ -32,7 +32,7 @@ pub struct Layers {
     pub datastore_global: BTreeMap<String, String>,
     /// The host's own idea of its name.
     pub hostname: DetectedHostname,
-    /// Files that options name and that cannot be had, with the reason.
+    /// Files that are waited for and that are not there yet, with the reason.
     pub missing_files: BTreeMap<String, String>,
     /// What went wrong while the sources were read.
     pub problems: Vec<ConfigProblem>,
@@ -133,7 +133,7 @@ impl Layers {
         self.command_line.insert("DatastorePath".to_owned(), path);
     }
 
-    /// Returns the paths of files that have to exist, as the local sources name them.
+    /// Returns the paths of files that are waited for, as the local sources name them.
     pub(super) fn required_files(&self) -> Vec<String> {
         let named = [
             &self.command_line,

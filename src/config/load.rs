@@ -65,7 +65,8 @@ fn read_file(path: &Path, layers: &mut Layers) {
         report(Severity::Fatal, Some(line), reason);
     }
     for (line, name) in parsed.duplicates {
-        let reason = format!("{} is set again; the last value counts", quoted(&name));
+        let first = name.split_whitespace().next().unwrap_or_default();
+        let reason = format!("{} is set again; the last value counts", quoted(first));
         report(Severity::Warning, Some(line), reason);
     }
     layers.file = parsed.values;
@@ -156,10 +157,28 @@ mod tests {
         assert_eq!(
             file_problems(&layers),
             [
-                "fatal line 3: `nonsense` is not of the form NAME = VALUE",
+                "fatal line 3: the line is not of the form NAME = VALUE",
                 "warning line 4: `logprefix` is set again; the last value counts",
             ]
         );
+    }
+
+    #[test]
+    fn a_password_is_never_told() {
+        let text = b"EtcdPassword hunter2\n= hunter2\nhunter2\n[hunter2\nEtcdPassword hunter2=x\n";
+        let layers = loaded("password", text);
+        assert_eq!(
+            file_problems(&layers),
+            [
+                "fatal line 1: the line that begins with `EtcdPassword` is not of the form NAME = VALUE",
+                "fatal line 2: a value without a name",
+                "fatal line 3: the line is not of the form NAME = VALUE",
+                "fatal line 4: a section without a closing bracket",
+            ]
+        );
+        let told = crate::config::resolve(&layers, None).problems;
+        let told: Vec<String> = told.iter().map(ToString::to_string).collect();
+        assert!(!told.join("\n").contains("hunter2"), "{told:?}");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::choices::DatastoreKind;
+use super::failsafe;
 use super::layers::{DetectedHostname, HostnameSource, Layers, client_option};
 use super::options::{
     self, DATASTORE_TYPE, FELIX_HOSTNAME, OnFail, Row, Scope, Status, Topic, Zero,
@@ -80,6 +81,21 @@ impl Provenance {
     fn input(&self) -> Input<'_> {
         input(self.raw.reveal())
     }
+
+    /// Adds items to a list, those that it does not have.
+    fn extended(self, row: &Row, items: &[String]) -> Self {
+        let mut raw = match self.input() {
+            Input::Zero => String::new(),
+            Input::Text(text) => text.to_owned(),
+        };
+        for item in items {
+            if !raw.split(',').any(|known| known.trim() == item) {
+                raw.push_str(if raw.is_empty() { "" } else { "," });
+                raw.push_str(item);
+            }
+        }
+        Self::new(row, &raw, self.origin)
+    }
 }
 
 /// A configuration, and how it came about.
@@ -139,17 +155,22 @@ enum Verdict {
 ///
 /// A value that cannot be parsed is replaced by the option's default, which then hides lower
 /// sources, as in Felix. An option that is marked as not to be defaulted is fatal if a local source
-/// is at fault. If the datastore is, the value in force is kept: that of `previous`, or at the
-/// start that of the next lower source, so that a bad object in the datastore never takes
-/// enforcement away.
+/// is at fault. If the datastore is, the value in force is kept: that of `previous` where it came from
+/// the datastore, and otherwise that of the next lower source, so that a bad object in the datastore
+/// never takes enforcement away. Of a bad list of failsafe ports the good ones stay open beside these, so
+/// that it does not close the way to the host either.
 pub fn resolve(layers: &Layers, previous: Option<&Resolution>) -> Resolution {
     let mut problems = layers.problems.clone();
     let candidates = collect(layers, &mut problems);
     let mut winners: BTreeMap<&'static str, Provenance> = BTreeMap::new();
+    let mut salvaged: BTreeMap<&'static str, Vec<String>> = BTreeMap::new();
     let mut scratch = Config::default();
     for row in options::all() {
+        // What came from elsewhere, the default above all, would hide the sources below.
+        let kept = previous
+            .and_then(|previous| previous.provenance.get(row.name))
+            .filter(|kept| kept.origin.is_datastore());
         for candidate in candidates.get(row.name).into_iter().flatten() {
-            let kept = previous.and_then(|previous| previous.provenance.get(row.name));
             let verdict = judge(row, candidate, layers, kept, &mut scratch, &mut problems);
             if winners.contains_key(row.name) {
                 continue;
@@ -164,7 +185,11 @@ pub fn resolve(layers: &Layers, previous: Option<&Resolution>) -> Resolution {
                     let (raw, _) = default_of(row, layers, &winners);
                     Some(Provenance::new(row, &raw, candidate.origin.clone()))
                 }
-                Verdict::Refused => kept.cloned(),
+                Verdict::Refused => {
+                    let good = good_items(row, candidate.raw);
+                    salvaged.entry(row.name).or_default().extend(good);
+                    kept.cloned()
+                }
             };
             if let Some(winner) = winner {
                 note_effect(row, &winner, &mut problems);
@@ -175,10 +200,13 @@ pub fn resolve(layers: &Layers, previous: Option<&Resolution>) -> Resolution {
     let mut provenance = BTreeMap::new();
     let mut config = Config::default();
     for row in options::all() {
-        let value = winners.get(row.name).cloned().unwrap_or_else(|| {
+        let mut value = winners.get(row.name).cloned().unwrap_or_else(|| {
             let (raw, origin) = default_of(row, layers, &winners);
             Provenance::new(row, &raw, origin)
         });
+        if let Some(items) = salvaged.get(row.name).filter(|items| !items.is_empty()) {
+            value = value.extended(row, items);
+        }
         if row.name == FELIX_HOSTNAME && value.origin.is_detected() {
             // The system's word for it, which Felix does not judge either.
             config.hostname.clone_from(&layers.hostname.name);
@@ -215,6 +243,18 @@ impl Config {
 }
 
 impl Origin {
+    /// Tells whether the value is from the datastore.
+    fn is_datastore(&self) -> bool {
+        match self {
+            Self::DatastorePerHost | Self::DatastoreSelector | Self::DatastoreGlobal => true,
+            Self::CommandLine
+            | Self::Environment(_)
+            | Self::File(_)
+            | Self::KernelHostname
+            | Self::Default => false,
+        }
+    }
+
     /// Tells whether the value is the host's own idea of its name.
     fn is_detected(&self) -> bool {
         match self {
@@ -290,8 +330,10 @@ fn collect_layer<'a>(
     for (name, raw) in map.iter().rev() {
         let origin = origin(name);
         let Some(row) = options::find(name).or_else(|| options::find(client_option(name)?)) else {
+            // Where its `=` is forgotten, a name has the value in it, which may be a password.
+            let first = name.split_whitespace().next().unwrap_or_default();
             let reason = "there is no option of this name; ignored";
-            problems.push(problem(Severity::Warning, name, &origin, reason));
+            problems.push(problem(Severity::Warning, first, &origin, reason));
             continue;
         };
         if row.flags.scope == Scope::Local && reach == Reach::Datastore {
@@ -346,15 +388,21 @@ fn judge(
     let refused_zero = input == Input::Zero && row.flags.zero == Zero::Refused;
     let reason = if refused_zero {
         "it cannot be turned off".to_owned()
-    } else if let Some(missing) = layers
-        .missing_files
-        .get(candidate.raw)
-        .filter(|_| row.names_required_file())
-    {
-        missing.clone()
     } else {
         match (row.set)(scratch, input) {
-            Ok(()) => return Verdict::Good,
+            Ok(()) => {
+                let missing = layers.missing_files.get(candidate.raw);
+                if let Some(missing) = missing.filter(|_| row.names_required_file()) {
+                    let reason = format!("{}: {missing}; it is waited for", quoted(candidate.raw));
+                    problems.push(problem(
+                        Severity::Warning,
+                        row.name,
+                        &candidate.origin,
+                        reason,
+                    ));
+                }
+                return Verdict::Good;
+            }
             Err(reason) => reason,
         }
     };
@@ -377,7 +425,12 @@ fn judge(
                 Some(_) => "the value in force stays",
                 None => "it is passed over",
             };
-            (Severity::Error, consequence.to_owned(), Verdict::Refused)
+            let beside = match good_items(row, candidate.raw).as_slice() {
+                [] => "",
+                [_, ..] => ", and its good items count beside what decides in its place",
+            };
+            let consequence = format!("{consequence}{beside}");
+            (Severity::Error, consequence, Verdict::Refused)
         }
     };
     let shown = if row.is_secret() {
@@ -388,6 +441,15 @@ fn judge(
     let reason = format!("{shown}: {reason}; {consequence}");
     problems.push(problem(severity, row.name, &candidate.origin, reason));
     verdict
+}
+
+/// Returns the good items of a bad list of failsafe ports, and none of any other option.
+fn good_items(row: &Row, raw: &str) -> Vec<String> {
+    if row.lists_failsafe_ports() {
+        failsafe::good_items(raw)
+    } else {
+        Vec::new()
+    }
 }
 
 /// Returns the default of an option, which for some depends on the host or on other options.

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Number, Value as Json};
 
+use super::decode::Origin;
 use super::document::{Entry, Node, Style, Value};
 use crate::model::Severity;
 
@@ -32,11 +33,20 @@ pub(super) struct Found {
 /// The problems found in one resource.
 #[derive(Debug, Default)]
 pub(super) struct Report {
+    origin: Origin,
     found: RefCell<Vec<Found>>,
     rejected: Cell<bool>,
 }
 
 impl Report {
+    /// Begins without problems, for a resource that was written so.
+    pub(super) fn new(origin: Origin) -> Self {
+        Self {
+            origin,
+            ..Self::default()
+        }
+    }
+
     fn add(&self, found: Found) {
         let first_rejection = found.severity == Severity::Rejected && !self.rejected.get();
         if first_rejection {
@@ -150,6 +160,20 @@ impl<'a> Field<'a> {
     /// Reports that the resource is spoilt by this field.
     pub(super) fn reject(&self, reason: impl Into<String>) {
         self.found(Severity::Rejected, reason);
+    }
+
+    /// Reports what calicoctl refuses to write and Felix reads all the same: it spoils what a person has written,
+    /// and not what is stored.
+    pub(super) fn refuse(&self, reason: impl Into<String>) {
+        match self.origin() {
+            Origin::File => self.reject(reason),
+            Origin::Datastore => self.warn(reason),
+        }
+    }
+
+    /// Returns who wrote the resource.
+    pub(super) fn origin(&self) -> Origin {
+        self.report.origin
     }
 
     /// Reports something about this field that does not spoil the resource.
@@ -412,9 +436,18 @@ impl<'a> Object<'a> {
 
     /// Reports a field by name, whether it is present or not.
     pub(super) fn reject_field(&self, name: &str, reason: impl Into<String>) {
+        self.at(name, |field| field.reject(reason));
+    }
+
+    /// Reports a field by name, whether it is present or not, as [`Field::refuse`] does.
+    pub(super) fn refuse_field(&self, name: &str, reason: impl Into<String>) {
+        self.at(name, |field| field.refuse(reason));
+    }
+
+    fn at(&self, name: &str, report: impl FnOnce(Field<'_>)) {
         match self.get(name) {
-            Some(field) => field.reject(reason),
-            None => self.field.child(&EMPTY, Step::Key(name)).reject(reason),
+            Some(field) => report(field),
+            None => report(self.field.child(&EMPTY, Step::Key(name))),
         }
     }
 

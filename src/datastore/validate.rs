@@ -12,7 +12,9 @@ const MAX_V1_NAME: usize = 128;
 const MAX_V1_LABEL_KEY: usize = 512;
 /// The longest label value.
 const MAX_LABEL_VALUE: usize = 63;
-/// The longest selector.
+/// The longest name of what is stored, in bytes.
+pub(super) const MAX_STORED_NAME: usize = 512;
+/// The longest selector that calicoctl writes.
 pub(super) const MAX_SELECTOR: usize = 1024;
 
 /// The outcome of a check: what is asked, where it is not met.
@@ -22,7 +24,8 @@ const DNS_LABEL: &str = "must be a DNS-1123 label: at most 63 of a-z, 0-9 and `-
      or digit";
 const DNS_NAME: &str = "must be a DNS-1123 name: at most 253 of a-z, 0-9, `-` and `.`, every part beginning and \
      ending with a letter or digit";
-const POLICY_NAME: &str = "must be one DNS-1123 label, or two joined by `.`";
+const POLICY_NAME: &str = "must be at most 253 of a-z, 0-9 and `-`, beginning and ending with a letter or digit, or two \
+     such joined by `.`";
 
 fn is_name_char(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-')
@@ -66,7 +69,9 @@ pub(super) fn namespace(text: &str) -> Check {
     ensure(is_dns_label(text), DNS_LABEL)
 }
 
-/// Checks the name of a v3 resource.
+/// Checks the name of a v3 resource as calicoctl does.
+///
+/// Calico bounds a name as a whole and not its parts, except that of a tier, which has to fit into a label.
 pub(super) fn resource_name(kind: Kind, text: &str) -> Check {
     match kind {
         Kind::GlobalNetworkPolicy | Kind::StagedGlobalNetworkPolicy => policy_name(text),
@@ -94,7 +99,7 @@ pub(super) fn resource_name(kind: Kind, text: &str) -> Check {
 
 fn policy_name(text: &str) -> Check {
     let parts = text.split('.').count();
-    ensure(parts <= 2 && text.split('.').all(is_dns_label), POLICY_NAME)
+    ensure(parts <= 2 && is_dns_name(text), POLICY_NAME)
 }
 
 /// Checks a name of the v1 form.
@@ -111,6 +116,14 @@ pub(super) fn v1_workload_name(text: &str) -> Check {
     ensure(
         parts <= 2 && text.split('/').all(|part| v1_name(part).is_ok()),
         "must be 1 to 128 of a-z, A-Z, 0-9, `_`, `.` and `-`, or two such joined by `/`",
+    )
+}
+
+/// Checks a name that is stored, which may be anything that can be told in one line.
+pub(super) fn stored_name(text: &str) -> Check {
+    ensure(
+        text.len() <= MAX_STORED_NAME && !text.contains(char::is_control),
+        "must be at most 512 bytes without control characters",
     )
 }
 
@@ -166,6 +179,22 @@ pub(super) fn label_key(form: Form, key: &str) -> Check {
     }
 }
 
+/// Checks the value of a label that is stored: it may begin with any of its characters.
+pub(super) fn stored_label_value(value: &str) -> Check {
+    let first = value.chars().next();
+    let longest = match first {
+        Some(first) if first.is_ascii_alphanumeric() => MAX_LABEL_VALUE,
+        Some(_) | None => MAX_LABEL_VALUE - 1,
+    };
+    let last = value.chars().next_back();
+    ensure(
+        value.len() <= longest
+            && value.chars().all(is_name_char)
+            && last.is_none_or(|c| c.is_ascii_alphanumeric()),
+        "the value must be at most 63 of a-z, A-Z, 0-9, `_`, `.` and `-`, ending with a letter or digit",
+    )
+}
+
 /// Checks a label's value; both forms ask the same of it.
 pub(super) fn label_value(value: &str) -> Check {
     ensure(
@@ -181,7 +210,7 @@ mod tests {
 
     #[test]
     fn names_of_v3_resources_are_dns_names() {
-        let long = "a".repeat(64);
+        let long = "a".repeat(254);
         for good in ["a", "gw1", "gw-1.example.com", "1"] {
             assert_eq!(resource_name(Kind::HostEndpoint, good), Ok(()), "{good}");
         }
@@ -198,7 +227,7 @@ mod tests {
         ] {
             assert!(resource_name(Kind::HostEndpoint, bad).is_err(), "{bad}");
         }
-        for (good, bad) in [("allow", "a.b.c"), ("tier.allow", long.as_str())] {
+        for (good, bad) in [("allow", "a.b.c"), (&long[1..], long.as_str())] {
             assert_eq!(
                 resource_name(Kind::GlobalNetworkPolicy, good),
                 Ok(()),

@@ -170,6 +170,36 @@ fn new_certificates_that_lead_to_another_cluster_take_over_what_it_holds() {
 }
 
 #[test]
+fn files_that_come_late_are_waited_for() {
+    let world = World::serving(SERVICES);
+    let place = tempfile::tempdir().expect("make a directory");
+    let authority = Authority::new(place.path(), "authority");
+    let server = authority.sign("server", LOCAL);
+    let client = authority.sign("client", Names::CommonAlone);
+    let member = secure(&world, &authority, &server, &client);
+    fill(&member);
+    let late = |name: &str| place.path().join("late").join(name);
+    let used = Pair {
+        certificate: client.certificate.clone(),
+        key: late("key.pem"),
+    };
+    let ca = late("ca.pem");
+    let agent = member.agent(Owner::Disabled, &settings(&ca, &used));
+    let line = agent.warned(&Mark::beginning(), "the datastore is lost");
+    assert!(line.contains("read `"), "{line}");
+    std::fs::create_dir(place.path().join("late")).expect("make the directory");
+    let mark = agent.mark();
+    std::fs::copy(authority.certificate(), &ca).expect("copy the certificate");
+    let still = agent.line(&mark, "the key is missed", |line| {
+        line.contains("etcd is still away")
+    });
+    assert!(still.contains("key.pem"), "{still}");
+    std::fs::copy(&client.key, &used.key).expect("copy the key");
+    agent.started();
+    world.expect("over TLS", only(&[8055]));
+}
+
+#[test]
 fn servers_that_are_somebody_else_are_refused() {
     let world = World::serving(SERVICES);
     let place = tempfile::tempdir().expect("make a directory");

@@ -73,6 +73,78 @@ fn either_form_can_say_ready_and_either_can_refuse() {
     world.eventually("no longer refused", only(&[8056]));
 }
 
+/// What Calico's writers let through and Felix does not look at when it reads must not be left out: what denies
+/// would no longer deny.
+#[test]
+fn what_is_stored_is_enforced_whatever_it_looks_like() {
+    let world = World::serving(SERVICES);
+    let member = Member::start(&world.host);
+    member.put("/calico/v1/Ready", "true");
+    member.put(
+        &endpoint_key("e0"),
+        r#"{"name":"eth0","labels":{"role":"host","kind":"_internal"}}"#,
+    );
+    member.put(&policy_key("web"), &policy(&[8055, 8056, 8057]));
+    let agent = member.agent(Owner::Disabled, &[]);
+    agent.started();
+    world.expect("before", only(&[8055, 8056, 8057]));
+    let values: Vec<String> = (0..200).map(|n| format!("'value{n:03}'")).collect();
+    let selector = format!("kind in {{'_internal',{}}}", values.join(","));
+    let deny = |rules: &str| {
+        format!(
+            r#"{{"spec":{{"order":1,"selector":"{selector}","types":["Ingress"],"ingress":[{rules}]}}}}"#
+        )
+    };
+    let named = format!(
+        "{V3}/globalnetworkpolicies/block-traffic-from-the-legacy-datacentre-to-the-payment-processing-hosts"
+    );
+    member.put(
+        &named,
+        &deny(r#"{"action":"Deny","protocol":"TCP","destination":{"ports":[8056]}}"#),
+    );
+    world.eventually("a long name and a long selector", only(&[8055, 8057]));
+    member.put(
+        &format!("{V3}/globalnetworkpolicies/rules"),
+        &deny(
+            r#"{"action":"Allow","source":{"nets":["0.0.0.0/0"]},"destination":{"nets":["::/0"]}},
+            {"action":"Allow","source":{"notNets":["0.0.0.0/0"]}},
+            {"action":"Allow","protocol":"TCP","notICMP":{"type":8}},
+            {"action":"Deny","protocol":"TCP","destination":{"ports":[8057]}}"#,
+        ),
+    );
+    world.eventually(
+        "rules that match nothing, and the one behind",
+        only(&[8055]),
+    );
+}
+
+#[test]
+fn a_bad_configuration_does_not_close_the_way_in() {
+    let world = World::serving(SERVICES);
+    let member = Member::start(&world.host);
+    member.put("/calico/v1/Ready", "true");
+    member.put(&endpoint_key("e0"), ETH0);
+    member.put(
+        &format!("{V3}/felixconfigurations/default"),
+        r#"{"spec":{"failsafeInboundHostPorts":[{"protocol":"TCP","port":8055},{"protocol":"SCTP","port":3868}]}}"#,
+    );
+    member.put(
+        &format!("{V3}/felixconfigurations/node.host1"),
+        r#"{"metadata":{"annotations":{"config.projectcalico.org/FailsafeInboundHostPorts":"tcp:8056,ssh"}},"spec":{}}"#,
+    );
+    let agent = member.agent(Owner::Disabled, &[]);
+    agent.started();
+    world.expect(
+        "the list for all hosts, and what is good of this one's",
+        [
+            tcp(EXT, HOST0, 8055, Open),
+            tcp(EXT, HOST0, 8056, Open),
+            tcp(EXT, HOST0, 8057, Dropped),
+            tcp(EXT, HOST0, 22, Dropped),
+        ],
+    );
+}
+
 #[test]
 fn every_form_of_key_takes_effect() {
     let world = World::serving(SERVICES);
@@ -105,9 +177,12 @@ fn every_form_of_key_takes_effect() {
         "a policy by inherited labels and a named port",
         only(&[8056]),
     );
-    member.put(&format!("{V3}/globalnetworkpolicies/named"), by_name);
     let mark = agent.mark();
-    member.delete(&format!("{V3}/globalnetworkpolicies/default.named"));
+    let spelling = |name: &str| format!("{V3}/globalnetworkpolicies/{name}");
+    member.transaction(&[
+        (&spelling("named"), Some(by_name)),
+        (&spelling("default.named"), None),
+    ]);
     agent.line(&mark, "a round", |line| line.contains("applied"));
     world.expect("the other spelling is another policy", only(&[8056]));
     member.put(

@@ -183,9 +183,14 @@ pub(super) struct Row {
 }
 
 impl Row {
-    /// Tells whether the value is a file that has to exist.
+    /// Tells whether the value is a file that is waited for.
     pub(super) fn names_required_file(&self) -> bool {
         self.file == FileNeed::MustExist
+    }
+
+    /// Tells whether the value is a list of ports that no policy closes.
+    pub(super) fn lists_failsafe_ports(&self) -> bool {
+        FAILSAFE_PORTS.contains(&self.name)
     }
 
     /// Tells whether the value must not be printed.
@@ -198,6 +203,9 @@ impl Row {
 pub(super) const FELIX_HOSTNAME: &str = "FelixHostname";
 pub(super) const DATASTORE_TYPE: &str = "DatastoreType";
 pub(super) const ETCD_PASSWORD: &str = "EtcdPassword";
+
+/// The lists of ports that no policy closes.
+const FAILSAFE_PORTS: [&str; 2] = ["FailsafeInboundHostPorts", "FailsafeOutboundHostPorts"];
 
 /// Makes a row from its parts.
 macro_rules! row {

@@ -12,7 +12,7 @@ table! {
         |c, v| c.policy.failsafe_in = v,
         "Ports of this host that no policy on a host endpoint closes. Items are `PORT` (TCP), \
          `PROTOCOL:PORT` or `PROTOCOL:NET:PORT`, an IPv6 net in brackets, as \
-         `tcp:[2001:db8::/32]:22`; the protocol is tcp or udp. `none` opens nothing.";
+         `tcp:[2001:db8::/32]:22`; the protocol is tcp, udp or sctp. `none` opens nothing.";
     "FailsafeOutboundHostPorts": FailsafePorts =
         "udp:53,udp:67,tcp:179,tcp:2379,tcp:2380,tcp:4001,tcp:5473,tcp:6443,tcp:6666,tcp:6667,tcp:7001",
         Policy, DIE, Works,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::{clean, host1, map, problems};
+use super::{clean, host1, map};
 use crate::config::felix_configuration::felix_configuration;
 use crate::config::layers::Layers;
 use crate::config::resolve::resolve;
@@ -185,24 +185,16 @@ fn fields_of_a_wrong_type_are_left_out() {
 }
 
 #[test]
-fn sctp_failsafe_ports_pass_conversion_and_are_refused_later() {
+fn sctp_failsafe_ports_count_as_calico_lets_them_be_written() {
     let spec = json!({ "failsafeInboundHostPorts": [{ "protocol": "SCTP", "port": 22 }] });
     let (raw, _) = converted(&spec, &[]);
-    let resolution = resolve(
-        &Layers {
-            datastore_global: raw,
-            ..host1()
-        },
-        None,
-    );
-    assert_eq!(
-        problems(&resolution),
-        [
-            "error: FailsafeInboundHostPorts in datastore (global): `sctp:22`: unknown \
-          protocol `sctp`, only tcp and udp are known; it is passed over"
-        ]
-    );
-    assert_eq!(resolution.config.policy.failsafe_in.len(), 9);
+    let resolution = clean(&Layers {
+        datastore_global: raw,
+        ..host1()
+    });
+    let open = &resolution.config.policy.failsafe_in;
+    assert_eq!(open.len(), 1);
+    assert_eq!(open[0].to_string(), "sctp:22");
 }
 
 #[test]
@@ -233,7 +225,9 @@ fn a_failsafe_port_that_is_none_leaves_the_option_to_refuse_it() {
         let in_force = clean(&layers);
         layers.datastore_global = raw;
         let found = resolve(&layers, Some(&in_force));
-        assert_eq!(found.config.policy.failsafe_in, [], "{spec}");
+        let open = &found.config.policy.failsafe_in;
+        assert_eq!(open.len(), 1, "{spec}");
+        assert_eq!(open[0].port, 80, "{spec}");
         assert_eq!(found.problems.len(), 1, "{spec}");
     }
 }

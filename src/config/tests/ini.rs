@@ -46,16 +46,12 @@ fn bad_lines_are_numbered_and_the_others_count() {
         (
             &b"ok=1\nnonsense"[..],
             2,
-            "`nonsense` is not of the form NAME = VALUE",
+            "the line is not of the form NAME = VALUE",
         ),
-        (b"ok=1\n= 1", 2, "`= 1` has no name"),
+        (b"ok=1\n= 1", 2, "a value without a name"),
         (b"ok=1\n\na=\xff", 3, "not UTF-8"),
         (b"a=\0\nok=1", 1, "a control character"),
-        (
-            b"[global\nok=1",
-            1,
-            "section `[global` has no closing bracket",
-        ),
+        (b"[global\nok=1", 1, "a section without a closing bracket"),
         (b"a=x\\\n\xff\nok=1", 2, "not UTF-8"),
     ] {
         let parsed = parse(text);

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use super::{clean, file, host1, map, problems};
-use crate::config::choices::{DatastoreKind, DenyAction, TableOwner};
+use crate::config::choices::{DatastoreKind, DenyAction, EndpointToHostAction, TableOwner};
 use crate::config::layers::{DetectedHostname, HostnameSource, Layers};
-use crate::config::resolve::{Origin, resolve};
+use crate::config::resolve::{Origin, Resolution, resolve};
 use crate::config::schema::Config;
 use crate::config::{Room, changes};
 
@@ -181,6 +181,52 @@ fn a_bad_value_from_the_datastore_keeps_the_value_in_force() {
 }
 
 #[test]
+fn a_bad_value_hides_no_lower_source_at_the_start() {
+    let local = clean(&host1());
+    let mut layers = host1();
+    layers.datastore_per_host = map(&[
+        ("FailsafeInboundHostPorts", "ssh"),
+        ("DefaultEndpointToHostAction", "odd"),
+    ]);
+    layers.datastore_global = map(&[
+        ("FailsafeInboundHostPorts", "tcp:3333"),
+        ("DefaultEndpointToHostAction", "ACCEPT"),
+    ]);
+    let resolution = resolve(&layers, Some(&local));
+    assert!(!resolution.fatal);
+    let policy = &resolution.config.policy;
+    assert_eq!(policy.failsafe_in.len(), 1);
+    assert_eq!(policy.failsafe_in[0].port, 3333);
+    assert_eq!(policy.endpoint_to_host_action, EndpointToHostAction::Accept);
+}
+
+#[test]
+fn the_good_ones_of_a_bad_list_of_failsafe_ports_stay_open() {
+    let ports = |resolution: &Resolution| {
+        let open = &resolution.config.policy.failsafe_in;
+        open.iter().map(|open| open.port).collect::<Vec<_>>()
+    };
+    let local = clean(&host1());
+    let bad = map(&[("FailsafeInboundHostPorts", "tcp:3333,ssh,udp:4444")]);
+    let mut layers = host1();
+    layers.datastore_global = bad.clone();
+    let at_start = resolve(&layers, Some(&local));
+    assert_eq!(ports(&at_start)[..2], [22, 68]);
+    assert_eq!(ports(&at_start)[9..], [3333, 4444]);
+    assert_eq!(ports(&resolve(&layers, Some(&at_start))), ports(&at_start));
+    layers.datastore_global = map(&[("FailsafeInboundHostPorts", "none")]);
+    let closed = resolve(&layers, Some(&local));
+    assert_eq!(ports(&closed), [0; 0]);
+    layers.datastore_per_host = bad;
+    let running = resolve(&layers, Some(&closed));
+    assert_eq!(ports(&running), [3333, 4444]);
+    assert_eq!(ports(&resolve(&layers, Some(&running))), [3333, 4444]);
+    // What a stronger source says stands as it is.
+    layers.file = map(&[("FailsafeInboundHostPorts", "tcp:5")]);
+    assert_eq!(ports(&resolve(&layers, Some(&running))), [5]);
+}
+
+#[test]
 fn local_options_are_ignored_in_the_datastore() {
     let mut layers = host1();
     layers.datastore_per_host = map(&[("FelixHostname", "other"), ("EtcdAddr", "nonsense")]);
@@ -304,11 +350,13 @@ fn the_environment_of_calicoctl_is_weaker_than_the_file() {
 }
 
 #[test]
-fn a_file_that_is_missing_is_not_used() {
+fn a_file_that_is_missing_is_waited_for() {
     let mut layers = file(&[("EtcdCaFile", "/missing"), ("LogFilePath", "/missing")]);
     layers.missing_files = map(&[("/missing", "no such file")]);
     let resolution = resolve(&layers, None);
-    assert_eq!(resolution.config.datastore.etcd.ca_file, None);
+    // No others stand in for the authorities that are named.
+    let authorities = resolution.config.datastore.etcd.ca_file.as_deref();
+    assert_eq!(authorities, Some(Path::new("/missing")));
     assert_eq!(
         resolution.config.log.file_path.as_deref(),
         Some(Path::new("/missing"))
@@ -316,10 +364,26 @@ fn a_file_that_is_missing_is_not_used() {
     assert_eq!(
         problems(&resolution),
         [
-            "warning: EtcdCaFile in configuration file felix.cfg: `/missing`: no such file; the \
-          default takes its place"
+            "warning: EtcdCaFile in configuration file felix.cfg: `/missing`: no such file; it is \
+             waited for"
         ]
     );
+}
+
+#[test]
+fn a_key_may_come_before_its_certificate() {
+    let mut layers = file(&[
+        ("EtcdEndpoints", "https://a:1"),
+        ("EtcdKeyFile", "/missing"),
+        ("EtcdCertFile", "/cert"),
+    ]);
+    layers.missing_files = map(&[("/missing", "no such file")]);
+    let resolution = resolve(&layers, None);
+    assert!(!resolution.fatal, "{:?}", problems(&resolution));
+    let etcd = &resolution.config.datastore.etcd;
+    assert!(etcd.key_file.is_some() && etcd.cert_file.is_some());
+    let alone = file(&[("EtcdEndpoints", "https://a:1"), ("EtcdCertFile", "/cert")]);
+    assert!(resolve(&alone, None).fatal);
 }
 
 #[test]

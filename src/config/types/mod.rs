@@ -34,12 +34,12 @@ pub(super) enum Unit {
     Milliseconds,
 }
 
-/// Whether an option names a file that has to be there.
+/// Whether an option names a file that is waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum FileNeed {
     /// It names no file, or one that may be missing.
     None,
-    /// The file has to exist.
+    /// Nothing goes on without the file, which may come later.
     MustExist,
 }
 

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::value::{Unnamed, address, checked, endpoint_ports, interface, list, profiles};
+use super::value::{Unnamed, address, endpoint_ports, interface, list, profiles, written};
 use super::{Context, Origin};
 use crate::datastore::field::{Field, Object, quoted};
 use crate::datastore::validate;
@@ -17,7 +17,7 @@ pub(super) fn host_endpoint_v3(
     spec.required_text("node");
     let node = spec
         .text("node")
-        .and_then(|_| checked(&spec.get("node")?, validate::node_name).map(NodeName::new));
+        .and_then(|_| written(&spec.get("node")?, validate::node_name).map(NodeName::new));
     let ports = endpoint_ports(spec, Unnamed::Rejected);
     let endpoint = host_endpoint(spec, labels, context);
     Some(HostEndpoint {

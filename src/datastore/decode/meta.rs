@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use super::value::{LabelRule, labels, written};
 use super::{Context, Origin};
-use crate::datastore::field::{Field, Object, quoted};
+use crate::datastore::field::{Field, Object};
 use crate::datastore::validate;
-use crate::model::{Form, Kind, LabelMap};
+use crate::model::{Kind, LabelMap};
 
 /// The namespace of namespaced resources that name none.
 const DEFAULT_NAMESPACE: &str = "default";
@@ -44,15 +45,15 @@ pub(super) fn meta_v3(resource: &Object<'_>, kind: Kind, context: Context) -> Me
         if kind != Kind::WorkloadEndpoint || context.origin == Origin::Datastore {
             object.missing("name");
         }
-    } else if let Err(reason) = validate::resource_name(kind, &name) {
-        object.reject_field("name", format!("{} {reason}", quoted(&name)));
+    } else if let Some(field) = object.get("name") {
+        written(&field, |text| validate::resource_name(kind, text));
     }
     let namespace = object.text("namespace").unwrap_or_default();
     let namespace = if kind.is_namespaced() {
-        if let Err(reason) = validate::namespace(namespace)
-            && !namespace.is_empty()
+        if !namespace.is_empty()
+            && let Some(field) = object.get("namespace")
         {
-            object.reject_field("namespace", format!("{} {reason}", quoted(namespace)));
+            written(&field, validate::namespace);
         }
         if namespace.is_empty() {
             DEFAULT_NAMESPACE
@@ -68,7 +69,7 @@ pub(super) fn meta_v3(resource: &Object<'_>, kind: Kind, context: Context) -> Me
     let meta = Meta {
         name,
         namespace: namespace.to_owned(),
-        labels: super::value::labels(&object, "labels", Form::V3),
+        labels: labels(&object, "labels", LabelRule::of(kind, context)),
         annotations: object
             .get("annotations")
             .map(|field| texts(&field))

@@ -3,7 +3,7 @@
 use super::rule::{
     NAMESPACE_LABEL, NAMESPACE_PREFIX, SERVICE_ACCOUNT_LABEL, SERVICE_ACCOUNT_PREFIX, Scope, rules,
 };
-use super::value::{checked, selector_of};
+use super::value::{selector_of, written};
 use super::{Context, Origin};
 use crate::datastore::field::{Object, quoted};
 use crate::datastore::validate;
@@ -77,7 +77,7 @@ fn tier_name(spec: &Object<'_>) -> Option<TierName> {
     let Some(text) = spec.text("tier") else {
         return Some(TierName::new(DEFAULT_TIER));
     };
-    checked(&spec.get("tier")?, |text| {
+    written(&spec.get("tier")?, |text| {
         validate::resource_name(Kind::Tier, text)
     })?;
     Some(TierName::new(text))
@@ -103,8 +103,11 @@ fn types(spec: &Object<'_>) -> Option<PolicyTypes> {
         } else if text.eq_ignore_ascii_case("egress") {
             types.egress = true;
         } else {
-            item.reject(format!("{} is neither Ingress nor Egress", quoted(text)));
+            item.refuse(format!("{} is neither Ingress nor Egress", quoted(text)));
         }
+    }
+    if field.origin() == Origin::Datastore && !(field.is_empty() || types.ingress || types.egress) {
+        field.reject("names no direction");
     }
     // An empty list is left out when Go writes it, and therefore absent.
     (types.ingress || types.egress).then_some(types)
@@ -126,14 +129,14 @@ fn policy_kind(spec: &Object<'_>, form: Form) -> PolicyKind {
     let untracked = spec.flag("doNotTrack");
     let pre_dnat = spec.flag("preDNAT");
     if untracked && pre_dnat {
-        spec.reject_field("preDNAT", "cannot be combined with doNotTrack");
+        spec.refuse_field("preDNAT", "cannot be combined with doNotTrack");
     }
     let forward = match form {
         Form::V3 => spec.flag("applyOnForward"),
         Form::V1 => false,
     };
     if form == Form::V3 && (untracked || pre_dnat) && !forward {
-        spec.reject_field("applyOnForward", "must be true with doNotTrack or preDNAT");
+        spec.refuse_field("applyOnForward", "must be true with doNotTrack or preDNAT");
     }
     if untracked {
         PolicyKind::Untracked
@@ -152,10 +155,10 @@ fn check_pre_dnat(spec: &Object<'_>, kind: PolicyKind, types: PolicyTypes) {
         PolicyKind::PreDnat => {}
     }
     if spec.get("egress").is_some_and(|egress| !egress.is_empty()) {
-        spec.reject_field("egress", "a preDNAT policy has no egress rules");
+        spec.refuse_field("egress", "a preDNAT policy has no egress rules");
     }
     if spec.get("types").is_some() && types.egress {
-        spec.reject_field("types", "a preDNAT policy governs ingress only");
+        spec.refuse_field("types", "a preDNAT policy governs ingress only");
     }
 }
 

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use super::Context;
 use super::rule::{Scope, rules};
-use super::value::{checked, labels, list};
+use super::value::{LabelRule, labels, list, written};
 use crate::datastore::field::Object;
 use crate::datastore::validate;
-use crate::model::{DEFAULT_ALLOW_PROFILE, Direction, Form, LabelMap, Profile};
+use crate::model::{DEFAULT_ALLOW_PROFILE, Direction, Kind, LabelMap, Profile};
 
 /// Reads the spec of a v3 profile.
 pub(super) fn profile_v3(
@@ -21,7 +21,7 @@ pub(super) fn profile_v3(
     }
     profile(
         spec,
-        labels(spec, "labelsToApply", Form::V3),
+        labels(spec, "labelsToApply", LabelRule::of(Kind::Profile, context)),
         BTreeSet::new(),
         context,
     )
@@ -30,9 +30,9 @@ pub(super) fn profile_v3(
 /// Reads the metadata and spec of a v1 profile.
 pub(super) fn profile_v1(metadata: &Object<'_>, spec: &Object<'_>, context: Context) -> Profile {
     let tags = list(metadata, "tags", |field| {
-        checked(field, validate::v1_name).map(str::to_owned)
+        written(field, validate::v1_name).map(str::to_owned)
     });
-    let labels = labels(metadata, "labels", Form::V1);
+    let labels = labels(metadata, "labels", LabelRule::of(Kind::Profile, context));
     profile(spec, labels, tags.into_iter().collect(), context)
 }
 

@@ -12,22 +12,21 @@ use super::meta::{Meta, meta_v3};
 use super::policy::{policy_v1, policy_v3, tier};
 use super::profile::{profile_v1, profile_v3};
 use super::set::network_set;
-use super::value::{checked, labels};
+use super::value::{LabelRule, labels, written};
 use super::workload::{workload_endpoint_v1, workload_endpoint_v3};
 use crate::datastore::document::{DocumentError, Entry, Node, Value, parse};
 use crate::datastore::field::{Field, Object, Report, quoted};
 use crate::datastore::validate;
 use crate::model::{self, Form, Kind, LabelMap, Place, Problem, Resource, ResourceKey};
 
-/// The longest name that a problem shows as the resource's own.
-const MAX_SHOWN_NAME: usize = 512;
-
 /// Who wrote a resource, which decides what it may leave out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Origin {
     /// A person, as for calicoctl: the defaults and checks of calicoctl apply.
+    #[default]
     File,
-    /// A datastore that calicoctl or a server has written: nothing is filled in.
+    /// A datastore that calicoctl or a server has written: nothing is filled in, and nothing is checked that
+    /// Felix does not check when it reads.
     Datastore,
 }
 
@@ -150,7 +149,7 @@ impl Decoder<'_> {
     }
 
     fn resource(&mut self, node: &Node) {
-        let report = Report::default();
+        let report = Report::new(self.origin);
         let field = Field::root(node, &report);
         let object = field.object();
         let kind = object.required_text("kind").unwrap_or_default();
@@ -234,7 +233,7 @@ fn known(object: &Object<'_>, kind: Kind, context: Context) -> Outcome {
 
 /// Tells whether a name can be shown in a line of log.
 fn presentable(name: &str) -> bool {
-    !name.is_empty() && name.len() <= MAX_SHOWN_NAME && !name.contains(char::is_control)
+    !name.is_empty() && validate::stored_name(name).is_ok()
 }
 
 fn known_v3(object: &Object<'_>, kind: Kind, context: Context) -> Outcome {
@@ -311,14 +310,14 @@ fn known_v1(object: &Object<'_>, kind: Kind, context: Context) -> Outcome {
     let (key, resource) = match kind {
         Kind::HostEndpoint => {
             let (name, node) = (v1_name(&metadata, "name"), v1_node(&metadata));
-            let labels = v1_labels(&metadata);
+            let labels = v1_labels(&metadata, kind, context);
             let endpoint = host_endpoint_v1(&spec, node.unwrap_or_default(), labels, context);
             let key = name
                 .zip(node)
                 .map(|(name, node)| ResourceKey::v1(kind, node, name));
             (key, Some(Resource::HostEndpoint(endpoint)))
         }
-        Kind::WorkloadEndpoint => workload_v1(&metadata, &spec),
+        Kind::WorkloadEndpoint => workload_v1(&metadata, &spec, context),
         Kind::GlobalNetworkPolicy => {
             let key = v1_name(&metadata, "name").map(|name| ResourceKey::v1(kind, "", name));
             metadata.ignore(&["annotations"]);
@@ -333,7 +332,7 @@ fn known_v1(object: &Object<'_>, kind: Kind, context: Context) -> Outcome {
         }
         Kind::Node => {
             let key = v1_name(&metadata, "name").map(|name| ResourceKey::v1(kind, "", name));
-            let labels = v1_labels(&metadata);
+            let labels = v1_labels(&metadata, kind, context);
             let addresses = node_addresses(&spec);
             (key, Some(Resource::Node(model::Node { labels, addresses })))
         }
@@ -362,16 +361,16 @@ fn known_v1(object: &Object<'_>, kind: Kind, context: Context) -> Outcome {
     (key, resource)
 }
 
-fn workload_v1(metadata: &Object<'_>, spec: &Object<'_>) -> Outcome {
+fn workload_v1(metadata: &Object<'_>, spec: &Object<'_>, context: Context) -> Outcome {
     metadata.ignore(&["activeInstanceID"]);
     let name = v1_name(metadata, "name");
     let node = v1_node(metadata);
     let orchestrator = v1_name(metadata, "orchestrator");
     let workload = metadata.required_text("workload").and_then(|text| {
-        checked(&metadata.get("workload")?, validate::v1_workload_name)?;
+        written(&metadata.get("workload")?, validate::v1_workload_name)?;
         Some(text)
     });
-    let labels = v1_labels(metadata);
+    let labels = v1_labels(metadata, Kind::WorkloadEndpoint, context);
     let parts = [
         node.unwrap_or_default(),
         orchestrator.unwrap_or_default(),
@@ -389,16 +388,16 @@ fn workload_v1(metadata: &Object<'_>, spec: &Object<'_>) -> Outcome {
 
 fn v1_name<'s>(metadata: &'s Object<'_>, name: &'s str) -> Option<&'s str> {
     let text = metadata.required_text(name)?;
-    checked(&metadata.get(name)?, validate::v1_name)?;
+    written(&metadata.get(name)?, validate::v1_name)?;
     Some(text)
 }
 
 fn v1_node<'s>(metadata: &'s Object<'_>) -> Option<&'s str> {
     let text = metadata.required_text("node")?;
-    checked(&metadata.get("node")?, validate::node_name)?;
+    written(&metadata.get("node")?, validate::node_name)?;
     Some(text)
 }
 
-fn v1_labels(metadata: &Object<'_>) -> LabelMap {
-    labels(metadata, "labels", Form::V1)
+fn v1_labels(metadata: &Object<'_>, kind: Kind, context: Context) -> LabelMap {
+    labels(metadata, "labels", LabelRule::of(kind, context))
 }

@@ -2,7 +2,9 @@
 
 use ipnet::IpNet;
 
-use super::value::{checked, list, net, port_match, protocol, says_global, selector, selector_of};
+use super::value::{
+    checked, list, net, port_match, protocol, says_global, selector, selector_of, written,
+};
 use super::{Context, Origin};
 use crate::datastore::field::{Field, Object, quoted};
 use crate::datastore::validate;
@@ -71,8 +73,8 @@ fn rule(field: &Field<'_>, scope: Scope<'_>) -> Option<Rule> {
     let (protocol, named_family) = protocol_of(&object, "protocol");
     let (not_protocol, _) = protocol_of(&object, "notProtocol");
     let ip_version = ip_version(&object);
-    let icmp = icmp_match(&object, "icmp", protocol, scope.context);
-    let not_icmp = icmp_match(&object, "notICMP", protocol, scope.context);
+    let icmp = icmp_match(&object, Sense::Asked, protocol, scope.context);
+    let not_icmp = icmp_match(&object, Sense::Excluded, protocol, scope.context);
     let source = entity(&object, End::Source, scope);
     let destination = entity(&object, End::Destination, scope);
     for (end, entity) in [("source", &source), ("destination", &destination)] {
@@ -103,6 +105,10 @@ fn rule(field: &Field<'_>, scope: Scope<'_>) -> Option<Rule> {
 }
 
 fn action(object: &Object<'_>, context: Context) -> Option<Action> {
+    if object.text("action").is_none() && context.origin == Origin::Datastore {
+        object.refuse_field("action", "is missing and counts as Allow");
+        return Some(Action::Allow);
+    }
     let text = object.required_text("action")?;
     let known: &[(&str, Action)] = match context.form {
         Form::V3 => &[
@@ -166,13 +172,23 @@ fn ip_version(object: &Object<'_>) -> Option<Family> {
     }
 }
 
+/// Whether a criterion asks for something or excludes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sense {
+    Asked,
+    Excluded,
+}
+
 fn icmp_match(
     object: &Object<'_>,
-    name: &str,
+    sense: Sense,
     protocol: Option<Protocol>,
     context: Context,
 ) -> Option<IcmpMatch> {
-    let field = object.get(name)?;
+    let field = object.get(match sense {
+        Sense::Asked => "icmp",
+        Sense::Excluded => "notICMP",
+    })?;
     let icmp = field.object();
     let part = |name: &str, max: i64| {
         let field = icmp.get(name)?;
@@ -186,10 +202,16 @@ fn icmp_match(
     let kind = part("type", MAX_ICMP_TYPE);
     let code = part("code", MAX_ICMP_CODE);
     if icmp.get("code").is_some() && icmp.get("type").is_none() {
-        field.reject("an ICMP code needs an ICMP type");
+        field.refuse("an ICMP code needs an ICMP type");
     }
     if protocol != Some(Protocol::ICMP) && protocol != Some(Protocol::ICMPV6) {
-        field.reject("an ICMP match needs the protocol icmp or icmpv6");
+        match sense {
+            Sense::Asked => field.refuse("an ICMP match needs the protocol icmp or icmpv6"),
+            // calicoctl lets it pass.
+            Sense::Excluded => {
+                field.warn("only ICMP messages meet it: name the protocol icmp or icmpv6");
+            }
+        }
     }
     finish(icmp, context);
     Some(IcmpMatch { kind: kind?, code })
@@ -268,7 +290,7 @@ fn check_families(rule: &Object<'_>, entities: [&EntityMatch; 2]) {
     };
     if !Family::BOTH.into_iter().any(possible) {
         rule.field()
-            .reject("its IPv4 and IPv6 nets together leave no packet to match");
+            .refuse("its IPv4 and IPv6 nets together leave no packet to match");
     }
 }
 
@@ -296,7 +318,7 @@ fn entity(rule: &Object<'_>, end: End, scope: Scope<'_>) -> EntityMatch {
 fn not_net(field: &Field<'_>) -> Option<IpNet> {
     let net = net(field)?;
     if net.prefix_len() == 0 {
-        field.reject("a negated net cannot be the whole address space");
+        field.refuse("a negated net that is the whole address space leaves no packet to match");
     }
     Some(net)
 }
@@ -405,7 +427,7 @@ fn service_accounts(object: &Object<'_>, context: Context) -> Option<Selector> {
 }
 
 fn checked_account(field: &Field<'_>) -> Option<String> {
-    checked(field, |text| {
+    written(field, |text| {
         validate::resource_name(crate::model::Kind::Node, text)
     })
     .map(str::to_owned)
@@ -429,7 +451,7 @@ fn check_services(entity: &Object<'_>, services: &Field<'_>, end: End) {
     };
     for name in excluded {
         if entity.get(name).is_some() {
-            entity.reject_field(name, "cannot be combined with services");
+            entity.refuse_field(name, "cannot be combined with services");
         }
     }
     services.warn("services are not known to this datastore: the rule never matches");

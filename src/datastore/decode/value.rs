@@ -4,9 +4,10 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use super::{Context, Origin};
 use crate::datastore::field::{Field, Object, quoted};
 use crate::datastore::validate::{self, Check};
-use crate::model::{EndpointPort, Form, LabelMap, PortMatch, PortName, ProfileId};
+use crate::model::{EndpointPort, Form, Kind, LabelMap, PortMatch, PortName, ProfileId};
 use crate::net::{Family, InterfaceName, PortRange, Protocol, parse_net};
 use crate::selector::Selector;
 
@@ -22,14 +23,25 @@ pub(super) fn checked<'a>(field: &Field<'a>, check: impl Fn(&str) -> Check) -> O
     }
 }
 
+/// Reads a name that a check must accept if a person has written it. Felix does not look at stored ones, which are
+/// refused only where nothing could hold or show them.
+pub(super) fn written<'a>(field: &Field<'a>, check: impl Fn(&str) -> Check) -> Option<&'a str> {
+    checked(field, |text| match field.origin() {
+        Origin::File => check(text),
+        Origin::Datastore => validate::stored_name(text),
+    })
+}
+
 /// Reads a selector; `None` where it is bad, and reported.
 pub(super) fn selector(field: &Field<'_>) -> Option<Selector> {
     let text = field.text()?;
-    if text.len() > validate::MAX_SELECTOR {
-        field.reject(format!(
-            "a selector has at most {} bytes",
-            validate::MAX_SELECTOR
-        ));
+    let longest = match field.origin() {
+        Origin::File => validate::MAX_SELECTOR,
+        // Felix has no limit; what remains is that of the parser.
+        Origin::Datastore => usize::MAX,
+    };
+    if text.len() > longest {
+        field.reject(format!("a selector has at most {longest} bytes"));
         return None;
     }
     match Selector::parse(text) {
@@ -62,12 +74,12 @@ pub(super) fn selector_of(object: &Object<'_>, name: &str) -> Option<Selector> {
     local_selector(&object.get(name)?)
 }
 
-/// Reads an address.
+/// Reads an address; Felix passes over a stored one that is none.
 pub(super) fn address(field: &Field<'_>) -> Option<IpAddr> {
     let text = field.text()?;
     let address = text.parse().ok();
     if address.is_none() {
-        field.reject(format!("{} is not an IP address", quoted(text)));
+        field.refuse(format!("{} is not an IP address", quoted(text)));
     }
     address
 }
@@ -88,7 +100,7 @@ pub(super) fn address_of(object: &Object<'_>, name: &str, family: Family) {
         return;
     };
     if address(&field).is_some_and(|address| Family::of_address(address) != family) {
-        field.reject(format!("must be an {family} address"));
+        field.refuse(format!("must be an {family} address"));
     }
 }
 
@@ -171,7 +183,7 @@ pub(super) fn list<T>(
 /// Reads the names of an endpoint's profiles.
 pub(super) fn profiles(spec: &Object<'_>, form: Form) -> Vec<ProfileId> {
     list(spec, "profiles", |field| {
-        checked(field, |text| validate::profile_name(form, text)).map(ProfileId::new)
+        written(field, |text| validate::profile_name(form, text)).map(ProfileId::new)
     })
 }
 
@@ -187,16 +199,65 @@ pub(super) fn interface(field: &Field<'_>) -> Option<InterfaceName> {
     }
 }
 
+/// What is asked of labels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LabelRule {
+    /// What calicoctl asks of one who writes a form.
+    Written(Form),
+    /// What Felix asks when it reads.
+    Stored,
+    /// Nothing.
+    Any,
+}
+
+impl LabelRule {
+    /// Returns the rule for the labels of a kind: of what is stored Felix looks at those alone that belong to what
+    /// it binds to interfaces or fills sets with by itself.
+    pub(super) fn of(kind: Kind, context: Context) -> Self {
+        match (context.origin, kind) {
+            (Origin::File, _) => Self::Written(context.form),
+            (Origin::Datastore, Kind::HostEndpoint | Kind::GlobalNetworkSet | Kind::NetworkSet) => {
+                Self::Stored
+            }
+            (
+                Origin::Datastore,
+                Kind::ClusterInformation
+                | Kind::FelixConfiguration
+                | Kind::Node
+                | Kind::IpPool
+                | Kind::Tier
+                | Kind::Profile
+                | Kind::GlobalNetworkPolicy
+                | Kind::NetworkPolicy
+                | Kind::StagedGlobalNetworkPolicy
+                | Kind::StagedNetworkPolicy
+                | Kind::StagedKubernetesNetworkPolicy
+                | Kind::WorkloadEndpoint,
+            ) => Self::Any,
+        }
+    }
+
+    fn check(self, key: &str, value: &str) -> Check {
+        match self {
+            Self::Written(form) => {
+                validate::label_key(form, key).and_then(|()| validate::label_value(value))
+            }
+            Self::Stored => validate::label_key(Form::V1, key)
+                .and_then(|()| validate::stored_label_value(value)),
+            Self::Any => Ok(()),
+        }
+    }
+}
+
 /// Reads labels.
-pub(super) fn labels(object: &Object<'_>, name: &str, form: Form) -> LabelMap {
+pub(super) fn labels(object: &Object<'_>, name: &str, rule: LabelRule) -> LabelMap {
     let Some(field) = object.get(name) else {
         return LabelMap::new();
     };
     let mut labels = LabelMap::new();
     for (key, value) in field.entries() {
         let Some(text) = value.text() else { continue };
-        let checked = validate::label_key(form, key).and_then(|()| validate::label_value(text));
-        match checked {
+        match rule.check(key, text) {
             Ok(()) => {
                 labels.insert(key.to_owned(), text.to_owned());
             }

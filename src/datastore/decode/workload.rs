@@ -7,13 +7,13 @@ use super::rule::{
     NAMESPACE_LABEL, NAMESPACE_PREFIX, SERVICE_ACCOUNT_LABEL, SERVICE_ACCOUNT_PREFIX,
 };
 use super::value::{
-    Unnamed, address, address_of, checked, endpoint_ports, interface, list, net, profiles,
+    Unnamed, address, address_of, endpoint_ports, interface, list, net, profiles, written,
 };
 use super::{Context, Origin};
 use crate::datastore::field::{Field, Object, quoted};
 use crate::datastore::validate;
 use crate::model::{Form, LabelMap, NatMapping, NodeName, WorkloadEndpoint};
-use crate::net::{Family, host_net};
+use crate::net::Family;
 
 /// The label that holds what started a workload.
 const ORCHESTRATOR_LABEL: &str = "projectcalico.org/orchestrator";
@@ -97,7 +97,9 @@ fn workload_endpoint(spec: &Object<'_>, form: Form) -> Option<WorkloadEndpoint> 
     let nets: Vec<IpNet> = list(spec, "ipNetworks", |field| {
         let net = net(field)?;
         if net.prefix_len() != net.max_prefix_len() {
-            field.reject("a workload's network holds one address: /32 or /128");
+            field.refuse(
+                "a workload's network holds one address, /32 or /128: only its first one is routed",
+            );
         }
         Some(net)
     });
@@ -133,20 +135,24 @@ fn state(spec: &Object<'_>, form: Form) -> bool {
 fn nat(field: &Field<'_>, nets: &[IpNet]) -> Option<NatMapping> {
     let object = field.object();
     let part = |name: &str| {
-        object.required_text(name)?;
+        if object.text(name).is_none() {
+            object.refuse_field(name, "must be present");
+            return None;
+        }
         object.get(name).and_then(|field| address(&field))
     };
     let internal = part("internalIP");
     let external = part("externalIP");
     if let Some(internal) = internal
-        && !nets.contains(&host_net(internal))
+        && !nets.iter().any(|net| net.contains(&internal))
     {
-        object.reject_field("internalIP", "is none of the endpoint's own addresses");
+        object.refuse_field("internalIP", "is none of the endpoint's own addresses");
     }
     if let (Some(internal), Some(external)) = (internal, external)
         && internal.is_ipv4() != external.is_ipv4()
     {
-        field.reject("the two addresses must be of one family");
+        field.refuse("the two addresses must be of one family");
+        return None;
     }
     object.finish();
     Some(NatMapping {
@@ -157,6 +163,15 @@ fn nat(field: &Field<'_>, nets: &[IpNet]) -> Option<NatMapping> {
 
 fn mac(field: &Field<'_>) -> Option<[u8; 6]> {
     let text = field.text()?;
+    // Three groups of four digits as well, as Go reads them.
+    let grouped = text.split('.').map(|group| group.split_at_checked(2));
+    let grouped: Option<Vec<_>> = grouped.collect();
+    let grouped = grouped.filter(|groups| groups.len() == 3);
+    let grouped = grouped.map(|groups| {
+        let pairs = groups.iter().flat_map(|(a, b)| [*a, *b]);
+        pairs.collect::<Vec<_>>().join(":")
+    });
+    let text = grouped.as_deref().unwrap_or(text);
     let separator = if text.contains('-') { '-' } else { ':' };
     let mut mac = [0; 6];
     let mut parts = text.split(separator);
@@ -220,7 +235,7 @@ fn given_parts<'s>(spec: &'s Object<'_>) -> [(&'s str, Option<String>); 4] {
         if spec.text(name).is_some()
             && let Some(field) = spec.get(name)
         {
-            checked(&field, validate::node_name);
+            written(&field, validate::node_name);
         }
     }
     let text = |name: &'s str| spec.text(name).map(str::to_owned);

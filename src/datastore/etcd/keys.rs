@@ -158,8 +158,8 @@ fn v1(rest: &str) -> Option<Target> {
             "endpoint",
             name,
         ] => {
-            let parts = [orchestrator, workload, name].map(|part| unescaped(part));
-            let name = parts.join("/");
+            // A workload may have a slash in its name; the others keep theirs escaped, so that no two keys meet.
+            let name = format!("{orchestrator}/{}/{name}", unescaped(workload));
             Some(Target::whole(ResourceKey::v1(
                 Kind::WorkloadEndpoint,
                 host,
@@ -187,13 +187,27 @@ fn v1(rest: &str) -> Option<Target> {
             let key = ResourceKey::v1(Kind::Profile, "", &unescaped(name));
             Some(Target::piece(key, piece))
         }
-        ["ipam", "v4" | "v6", "pool", cidr] => Some(Target::whole(ResourceKey::v1(
-            Kind::IpPool,
-            "",
-            &cidr.replacen('-', "/", 1),
-        ))),
+        ["ipam", family @ ("v4" | "v6"), "pool", cidr] => {
+            // A pool that stands with those of the other family would share the place of its like in its own.
+            let of_key = if cidr.contains(':') { "v6" } else { "v4" };
+            (*family == of_key).then(|| {
+                let cidr = cidr.replacen('-', "/", 1);
+                Target::whole(ResourceKey::v1(Kind::IpPool, "", &cidr))
+            })
+        }
         _ => None,
     }
+}
+
+/// Takes the name of a workload endpoint's resource apart: orchestrator, workload and endpoint.
+pub(super) fn workload_parts(name: &str) -> Option<[String; 3]> {
+    let (orchestrator, rest) = name.split_once('/')?;
+    let (workload, name) = rest.rsplit_once('/')?;
+    Some([
+        unescaped(orchestrator),
+        workload.to_owned(),
+        unescaped(name),
+    ])
 }
 
 fn option_of(name: &str, option: &str) -> Option<Target> {
@@ -232,9 +246,9 @@ pub(super) fn paths(key: &ResourceKey) -> Vec<String> {
                     let parts = name.split_once('/').and_then(|(orchestrator, rest)| {
                         Some((orchestrator, rest.rsplit_once('/')?))
                     });
+                    // The others are kept as they are escaped.
                     let path = |(orchestrator, (workload, endpoint))| {
-                        let [orchestrator, workload, endpoint] =
-                            [orchestrator, workload, endpoint].map(escaped);
+                        let workload = escaped(workload);
                         format!(
                             "host/{scope}/workload/{orchestrator}/{workload}/endpoint/{endpoint}"
                         )

@@ -68,7 +68,11 @@ pub(super) fn host_endpoint(value: &Json, node: &str, name: &str) -> Result<Json
 }
 
 /// Returns a workload endpoint's document; `name` is orchestrator, workload and endpoint.
-pub(super) fn workload_endpoint(value: &Json, node: &str, name: [&str; 3]) -> Result<Json, String> {
+pub(super) fn workload_endpoint(
+    value: &Json,
+    node: &str,
+    name: &[String; 3],
+) -> Result<Json, String> {
     let fields = Fields::of(value)?;
     let [orchestrator, workload, name] = name;
     let mut nats = Vec::new();

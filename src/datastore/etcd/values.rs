@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value as Json};
 
 use super::contents::Values;
-use super::keys::Piece;
+use super::keys::{Piece, workload_parts};
 use super::v1;
 use crate::datastore::decode::{Origin, decode_documents};
 use crate::datastore::document::Node as Document;
@@ -162,7 +162,7 @@ fn whole_v1(key: &ResourceKey, at: &Arc<str>, value: &Json) -> Result<Outcome, S
     };
     let mut outcome = documents(key, at, &document)?;
     if key.kind == Kind::GlobalNetworkPolicy && !key.scope.is_empty() {
-        validate::v1_name(&key.scope).map_err(|reason| format!("the tier's name {reason}"))?;
+        validate::stored_name(&key.scope).map_err(|reason| format!("the tier's name {reason}"))?;
         outcome.value = outcome.value.map(|value| in_tier(&value, &key.scope));
     }
     Ok(outcome)
@@ -173,12 +173,8 @@ fn whole_v1_document(key: &ResourceKey, value: &Json) -> Result<Option<Json>, St
     let document = match key.kind {
         Kind::HostEndpoint => v1::host_endpoint(value, &key.scope, &key.name)?,
         Kind::WorkloadEndpoint => {
-            let parts = key.name.split_once('/').and_then(|(orchestrator, rest)| {
-                let (workload, name) = rest.rsplit_once('/')?;
-                Some([orchestrator, workload, name])
-            });
-            let parts = parts.ok_or("the key names no workload")?;
-            v1::workload_endpoint(value, &key.scope, parts)?
+            let parts = workload_parts(&key.name).ok_or("the key names no workload")?;
+            v1::workload_endpoint(value, &key.scope, &parts)?
         }
         Kind::GlobalNetworkPolicy => v1::policy(value, &key.name)?,
         Kind::IpPool => v1::pool(value, &key.name)?,
@@ -210,7 +206,7 @@ fn in_tier(value: &Arc<Resource>, tier: &str) -> Arc<Resource> {
 }
 
 fn tier(key: &ResourceKey, value: &Json) -> Result<Resource, String> {
-    validate::v1_name(&key.name).map_err(|reason| format!("the tier's name {reason}"))?;
+    validate::stored_name(&key.name).map_err(|reason| format!("the tier's name {reason}"))?;
     let order = match v1::tier_order(value)? {
         None => Order::LAST,
         Some(order) => Order::new(order).ok_or("order: expected a number")?,

@@ -306,7 +306,7 @@ fn bad_policies_are_rejected() {
     );
     bad(
         &gnp("").replace("name: n", "name: a.b.c"),
-        "3 metadata.name: \"a.b.c\" must be one DNS-1123 label",
+        "3 metadata.name: \"a.b.c\" must be at most 253 of",
     );
     bad(
         &v1("policy", "name: \"a/b\"", ""),

@@ -151,7 +151,7 @@ const BAD_RULES: [(&str, &str); 29] = [
     ),
     (
         "{action: Allow, source: {notNets: [0.0.0.0/0]}}",
-        "5 spec.ingress[0].source.notNets[0]: a negated net cannot be the whole",
+        "5 spec.ingress[0].source.notNets[0]: a negated net that is the whole",
     ),
     (
         "{action: Allow, source: {nets: [10.0.0.0/8]}, destination: {nets: [\"::1\"]}}",

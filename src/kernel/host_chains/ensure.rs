@@ -27,6 +27,12 @@ pub enum Wanted {
         /// The bit of the packet mark.
         mark: u32,
     },
+    /// The same beside a rule of ours for another mark, which stays: for the time in which packets carry the other
+    /// mark still. Nothing where no rule is ours.
+    Added {
+        /// The bit of the packet mark.
+        mark: u32,
+    },
     /// Nothing of ours.
     Absent,
 }
@@ -136,11 +142,7 @@ impl HostChains {
         Err(unsettled(place))
     }
 
-    fn ensure_at(
-        &mut self,
-        place: Place,
-        mark: Option<u32>,
-    ) -> Result<Option<Change>, KernelError> {
+    fn ensure_at(&mut self, place: Place, wanted: Wanted) -> Result<Option<Change>, KernelError> {
         for _ in 0..ATTEMPTS {
             let generation = observe::generation(&mut self.socket)?;
             let Some(seen) = self.rules(place)? else {
@@ -149,16 +151,22 @@ impl HostChains {
             let Reading::Whole(seen) = seen else {
                 continue;
             };
-            let steps = seen.steps(mark);
+            let steps = match wanted {
+                Wanted::Inserted { mark } => seen.steps(Some(mark)),
+                Wanted::Added { mark } => seen.additions(mark),
+                Wanted::Absent => seen.steps(None),
+            };
             if steps.is_empty() {
                 return Ok(None);
             }
             match self.commit(place, &steps, generation)? {
                 Outcome::Done => {
-                    return Ok(Some(match (mark, seen.has_ours()) {
-                        (Some(_), false) => Change::Inserted,
-                        (Some(_), true) => Change::Corrected,
-                        (None, _) => Change::Removed,
+                    return Ok(Some(match (wanted, seen.has_ours()) {
+                        (Wanted::Added { .. }, _) | (Wanted::Inserted { .. }, false) => {
+                            Change::Inserted
+                        }
+                        (Wanted::Inserted { .. }, true) => Change::Corrected,
+                        (Wanted::Absent, _) => Change::Removed,
                     }));
                 }
                 Outcome::Again => {}
@@ -250,13 +258,9 @@ impl HostFirewall for HostChains {
     }
 
     fn ensure(&mut self, wanted: Wanted) -> Result<Report, KernelError> {
-        let mark = match wanted {
-            Wanted::Inserted { mark } => Some(mark),
-            Wanted::Absent => None,
-        };
         let mut report = Report::default();
         for place in PLACES {
-            match self.ensure_at(place, mark) {
+            match self.ensure_at(place, wanted) {
                 Ok(None) => {}
                 Ok(Some(change)) => report.changed.push((place, change)),
                 Err(

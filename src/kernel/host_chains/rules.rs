@@ -45,6 +45,16 @@ impl Seen {
         !self.ours.is_empty()
     }
 
+    /// Returns what makes a rule accept a mark beside those that are there; nothing where no rule is ours.
+    pub(super) fn additions(&self, mark: u32) -> Steps {
+        let wanted = Some(fingerprint(mark));
+        let is_there = self.ours.iter().any(|rule| rule.content == wanted);
+        Steps {
+            delete: Vec::new(),
+            insert: (self.has_ours() && !is_there).then_some(mark),
+        }
+    }
+
     /// Returns what makes one rule at the head accept a mark, or leaves none where there is no mark.
     pub(super) fn steps(&self, mark: Option<u32>) -> Steps {
         let keep = mark.and_then(|mark| {
@@ -180,6 +190,22 @@ mod tests {
         assert_eq!(seen.steps(None), steps(&[5], None));
         ours(&mut seen, 6, current);
         assert_eq!(seen.steps(Some(MARK)), steps(&[6], None));
+    }
+
+    #[test]
+    fn a_rule_for_another_mark_is_added_beside_ours_until_that_goes() {
+        let mut seen = Seen::default();
+        assert_eq!(seen.additions(0x20000), steps(&[], None));
+        foreign(&mut seen, 1);
+        assert_eq!(seen.additions(0x20000), steps(&[], None));
+        ours(&mut seen, 5, Some(fingerprint(MARK)));
+        assert_eq!(seen.additions(MARK), steps(&[], None));
+        assert_eq!(seen.additions(0x20000), steps(&[], Some(0x20000)));
+        let mut both = Seen::default();
+        ours(&mut both, 6, Some(fingerprint(0x20000)));
+        ours(&mut both, 5, Some(fingerprint(MARK)));
+        assert_eq!(both.additions(0x20000), steps(&[], None));
+        assert_eq!(both.steps(Some(0x20000)), steps(&[5], None));
     }
 
     #[test]

@@ -185,3 +185,20 @@ fn keys_that_are_written_are_those_that_are_read() {
     let node = paths(&ResourceKey::v1(Kind::Node, "", "n"));
     assert_eq!(node[0], format!("{V1}/host/n/bird_ip"));
 }
+
+#[test]
+fn no_two_keys_are_one_resource() {
+    let workload = |rest: &str| of(&format!("{V1}/host/h1/workload/{rest}")).unwrap().key;
+    let keys = [
+        workload("o/a%2fb/endpoint/c"),
+        workload("o/a/endpoint/b%2fc"),
+        workload("o%2fa/b/endpoint/c"),
+        workload("o/a%252fb/endpoint/c"),
+    ];
+    let distinct: std::collections::BTreeSet<_> = keys.iter().collect();
+    assert_eq!(distinct.len(), keys.len(), "{keys:?}");
+    let pool = |family: &str, cidr: &str| of(&format!("{V1}/ipam/{family}/pool/{cidr}"));
+    assert!(pool("v4", "10.0.0.0-8").is_some() && pool("v6", "fd00::-64").is_some());
+    assert_eq!(pool("v6", "10.0.0.0-8"), None);
+    assert_eq!(pool("v4", "fd00::-64"), None);
+}

@@ -3,6 +3,7 @@
 mod fold;
 mod keys;
 mod stored;
+mod tolerance;
 mod values;
 
 use std::collections::BTreeMap;

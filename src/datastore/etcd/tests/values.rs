@@ -241,7 +241,7 @@ fn three_keys_are_one_profile() {
     assert_eq!((rest.tags.len(), rest.labels.len()), (2, 1));
     assert_eq!(rest.ingress[0].action, Action::Deny);
     assert_eq!(rest.egress[0].action, Action::Deny);
-    let (rest, problems) = profile(&[rules, (tags.0, "{}"), (labels.0, r#"{"bad key":"x"}"#)]);
+    let (rest, problems) = profile(&[rules, (tags.0, "{}"), (labels.0, r#"{"k":[]}"#)]);
     let rest = rest.unwrap();
     assert_eq!(problems.len(), 2, "{problems:?}");
     assert!(rest.tags.is_empty() && rest.labels.is_empty());
@@ -283,4 +283,19 @@ fn options_addresses_and_pools_are_read() {
     };
     assert!(pool.nat_outgoing && !pool.disabled);
     assert!(refused("/calico/v1/ipam/v4/pool/10.0.0.0-99", "{}").contains("CIDR"));
+}
+
+#[test]
+fn the_parts_of_a_workload_are_kept_apart() {
+    let key = format!("{V1}/host/h1/workload/o%2fx/a%2fb/endpoint/c%2fd");
+    let Resource::WorkloadEndpoint(endpoint) = one(&key, r#"{"state":"active","name":"cali1"}"#)
+    else {
+        panic!("an endpoint");
+    };
+    let parts = [
+        &endpoint.orchestrator,
+        &endpoint.workload,
+        &endpoint.endpoint,
+    ];
+    assert_eq!(parts, ["o/x", "a/b", "c/d"]);
 }
