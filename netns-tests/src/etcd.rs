@@ -332,8 +332,7 @@ impl<'a> Member<'a> {
         self.namespace
             .exec("nft", &["delete", "table", "inet", witness::TABLE], "");
         *agent = self.agent(Owner::Disabled, settings);
-        // A large cluster takes its time.
-        eventually("all is made from scratch", || {
+        patiently("all is made from scratch", || {
             agent.has_said(&Mark::beginning(), "in-sync")
         });
         let from_scratch = witness::contents(self.namespace);
@@ -377,8 +376,17 @@ pub fn policy(ports: &[u16]) -> String {
 pub const ETH0: &str = r#"{"name":"eth0","labels":{"role":"host"}}"#;
 
 /// Waits for what a test has no other sign of.
-pub fn eventually(what: &str, mut done: impl FnMut() -> bool) {
-    let deadline = Instant::now() + DEADLINE * 6;
+pub fn eventually(what: &str, done: impl FnMut() -> bool) {
+    within(DEADLINE * 6, what, done);
+}
+
+/// Waits for what takes its time where a cluster is large.
+pub fn patiently(what: &str, done: impl FnMut() -> bool) {
+    within(DEADLINE * 30, what, done);
+}
+
+fn within(limit: Duration, what: &str, mut done: impl FnMut() -> bool) {
+    let deadline = Instant::now() + limit;
     while !done() {
         assert!(Instant::now() < deadline, "{what}: the deadline passed");
         std::thread::park_timeout(ASKING);

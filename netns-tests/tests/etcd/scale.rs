@@ -4,12 +4,12 @@ use std::time::Instant;
 
 use netns_tests::World;
 use netns_tests::agent::{Agent, Mark, Owner};
-use netns_tests::etcd::{Member, V1, V3, eventually, policy, policy_key};
+use netns_tests::etcd::{Member, V1, V3, patiently, policy, policy_key};
 use netns_tests::vigil::Vigil;
 use netns_tests::writer::{Change, Writer};
 use nix::sys::signal::Signal;
 
-use crate::{ALWAYS, NEVER, SERVICES, allow, back, fill, lost, only};
+use crate::{ALWAYS, NEVER, SERVICES, allow, fill, lost, only};
 
 /// How many groups the endpoints are in, each of which some policies name.
 const GROUPS: usize = 100;
@@ -76,7 +76,7 @@ fn a_large_cluster_is_read_and_found_again() {
     fill(&member);
     let begun = Instant::now();
     let mut agent = member.agent(Owner::Disabled, &[]);
-    eventually("the cluster is enforced", || {
+    patiently("the cluster is enforced", || {
         agent.has_said(&Mark::beginning(), "in-sync")
     });
     println!(
@@ -94,7 +94,9 @@ fn a_large_cluster_is_read_and_found_again() {
     member.serving();
     let begun = Instant::now();
     write(&world, &member, std::iter::once(group_policy(policies)));
-    back(&agent, &mark);
+    patiently("all is read again", || {
+        agent.has_said(&mark, "the datastore is back")
+    });
     let line = agent.line(&mark, "the change alone", |line| line.contains("applied"));
     println!(
         "read again after {:?}, {} MiB at most: {line}",
@@ -128,7 +130,7 @@ fn values_as_large_as_etcd_takes_them_are_read_in_small_pages() {
     }
     let begun = Instant::now();
     let mut agent = member.agent(Owner::Disabled, &[]);
-    eventually("what is small is enforced", || {
+    patiently("what is small is enforced", || {
         agent.has_said(&Mark::beginning(), "in-sync")
     });
     let peak = peak(&agent);
