@@ -1,12 +1,13 @@
-# Everyday commands; each is one line that can be typed by hand.
+# Everyday commands; their lines can be typed by hand.
 
 # build the program for release
 build:
     cargo build --release
 
-# check format, lints and licences
+# check format, lints, licences and scripts
 lint:
     cargo fmt --all --check && cargo clippy --workspace --all-targets -- -D warnings && ./scripts/licences
+    shellcheck -x .ci/run scripts/* vagrant/scenario vagrant/provision vagrant/validate vagrant/*.sh
 
 # run every test that needs no privileges
 test:
@@ -23,6 +24,10 @@ netns:
 # compare the daemon with the evaluator for ten minutes; as root
 compare:
     ./scripts/differential 600
+
+# live through an installation with two hosts and an etcd, in network namespaces; as root
+scenario:
+    cargo build && TORTIE_BIN=target/debug/tortie ./vagrant/scenario namespaces
 
 # measure the release build; as root
 bench:

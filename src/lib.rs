@@ -8,8 +8,8 @@
 //! ```
 //!
 //! Pure rooms (no I/O, no clock, no async): [`selector`], [`model`], [`calc`], [`explain`], [`nft`], [`render`] and
-//! [`config`] save its `load` file. Edges: [`datastore`], [`links`], [`routes`], [`kernel`], [`telemetry`],
-//! [`monitor`], [`agent`], [`cli`].
+//! [`config`] save its `load` file. Edges: [`datastore`], [`links`], [`routes`], [`netlink`], [`kernel`],
+//! [`telemetry`], [`monitor`], [`agent`], [`cli`].
 
 pub mod agent;
 pub mod calc;
@@ -22,6 +22,7 @@ pub mod links;
 pub mod model;
 pub mod monitor;
 pub mod net;
+pub mod netlink;
 pub mod nft;
 pub mod render;
 pub mod routes;

@@ -235,6 +235,71 @@ fn replace_heeds_the_version_that_a_change_was_made_from() {
 }
 
 #[test]
+fn a_version_is_asked_of_what_is_removed_and_refused_of_what_is_created() {
+    let resources = Resources::new("versions");
+    resources.done("create -f -", &policy("p", "order: 1"));
+    let first = resources.done("get gnp p -o yaml", "");
+    resources.done("apply -f -", &policy("p", "order: 2"));
+    let late = resources.run("delete -f -", &first);
+    assert_eq!(late.code, Some(1));
+    assert!(
+        late.stderr
+            .starts_with("update conflict: GlobalNetworkPolicy(p)")
+    );
+    let second = resources.done("get gnp p -o yaml", "");
+    resources.done("delete -f -", &second);
+    let again = resources.run("create -f -", &second);
+    assert_eq!(again.code, Some(1));
+    assert!(
+        again
+            .stderr
+            .starts_with("GlobalNetworkPolicy(p): metadata.resourceVersion: must not")
+    );
+    resources.done("apply -f -", &second);
+}
+
+#[test]
+fn a_namespace_is_put_where_there_is_none_and_looked_for() {
+    let resources = Resources::new("namespaces");
+    let set = "{apiVersion: projectcalico.org/v3, kind: NetworkSet, metadata: {name: s}, spec: {nets: [10.0.0.0/8]}}";
+    resources.done("create -n prod -f -", set);
+    resources.done("create -f -", set);
+    assert_eq!(
+        resources.names(),
+        ["networkset_default_s.yaml", "networkset_prod_s.yaml"]
+    );
+    let shown = resources.done("get ns -n prod -o yaml", "");
+    assert!(
+        shown.contains("namespace: prod") && !shown.contains("namespace: default"),
+        "{shown}"
+    );
+    assert_eq!(resources.done("get ns -A", "").lines().count(), 3);
+    for (arguments, reason) in [
+        (
+            "get gnp -n prod",
+            "tortie: a GlobalNetworkPolicy has no namespace\n",
+        ),
+        (
+            "delete gnp p -n prod",
+            "tortie: a GlobalNetworkPolicy has no namespace\n",
+        ),
+    ] {
+        let found = resources.run(arguments, "");
+        assert_eq!((found.code, found.stderr.as_str()), (Some(1), reason));
+    }
+    let other = resources.run("apply -n test -f -", &shown);
+    assert!(
+        other
+            .stderr
+            .contains("metadata.namespace: is `prod`, and --namespace is `test`"),
+        "{}",
+        other.stderr
+    );
+    resources.done("delete ns s -n prod", "");
+    assert_eq!(resources.names(), ["networkset_default_s.yaml"]);
+}
+
+#[test]
 fn other_resources_of_a_file_stay_as_they_are() {
     let resources = Resources::new("beside");
     let [a, b] = ["a", "b"].map(|name| format!("# about {name}\n{}", policy(name, "order:   7")));
@@ -347,6 +412,23 @@ fn convert_puts_v1_into_v3_and_says_what_differs() {
     insta::assert_snapshot!("convert", format!("{}--\n{}", found.stdout, found.stderr));
     let resources = Resources::new("converted");
     resources.done("create -f -", &found.stdout);
+}
+
+#[test]
+fn what_is_converted_in_several_steps_fits_together() {
+    let profile = "- {apiVersion: v1, kind: profile, metadata: {name: Web_1}, spec: {ingress: [{action: allow}]}}\n";
+    let endpoint = "- {apiVersion: v1, kind: hostEndpoint, metadata: {name: E0, node: n}, spec: {interfaceName: eth0, profiles: [Web_1]}}\n";
+    let apart = [profile, endpoint].map(|text| tortie("convert -f -", text));
+    let together = tortie("convert -f -", &[profile, endpoint].concat());
+    let steps: Vec<&str> = apart.iter().map(|found| found.stdout.as_str()).collect();
+    assert_eq!(steps.join("---\n"), together.stdout);
+    assert!(
+        apart[1]
+            .stderr
+            .contains("its profile `Web_1` is named `web-1`"),
+        "{}",
+        apart[1].stderr
+    );
 }
 
 #[test]

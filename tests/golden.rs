@@ -38,7 +38,7 @@ fn check(case: &str) {
     let mut configuration = Configuration::load(&directory.join("felix.cfg"), None);
     configuration.set_hostname("host");
     let interfaces = Interfaces::AndNamed(links(&directory));
-    let offline = Offline::compute(&directory, configuration, interfaces).expect("a ruleset");
+    let offline = Offline::of_directory(&directory, configuration, interfaces).expect("a ruleset");
     let prefix = format!("{}/", directory.display());
     let resolution = offline.configuration.resolution();
     let problems = offline.problems.iter().map(ToString::to_string);

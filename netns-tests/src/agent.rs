@@ -439,13 +439,22 @@ impl Drop for Agent {
 
 /// Runs the program's command line inside a namespace to its end.
 pub fn command_line(namespace: &Namespace, owner: Owner, arguments: &[&str]) -> Output {
+    command_line_with(namespace, owner, arguments, &[], "")
+}
+
+/// Runs the program's command line with more settings and an input.
+pub fn command_line_with(
+    namespace: &Namespace,
+    owner: Owner,
+    arguments: &[&str],
+    settings: &[(&str, &str)],
+    input: &str,
+) -> Output {
     let mut command = Command::new(binary());
     environment(&mut command, owner)
         .args(arguments)
-        .stdin(Stdio::null());
-    namespace
-        .run(|| command.output())
-        .unwrap_or_else(|error| panic!("{command:?}: {error}"))
+        .envs(settings.iter().copied());
+    namespace.run(|| crate::ns::output(&mut command, input))
 }
 
 /// Clears the environment but for what the daemon needs in a test.

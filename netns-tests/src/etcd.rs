@@ -12,8 +12,9 @@ use nix::unistd::Pid;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::agent::{Agent, DEADLINE, HOSTNAME, Mark, Owner};
+use crate::agent::{Agent, DEADLINE, HOSTNAME, Mark, Owner, command_line_with};
 use crate::ns::Namespace;
+use crate::topology::{EXT, World};
 use crate::witness;
 
 /// Where resources in v3 form are kept.
@@ -25,10 +26,15 @@ const SERVING: Duration = Duration::from_secs(30);
 /// How often it is asked.
 const ASKING: Duration = Duration::from_millis(50);
 
+/// Where a member serves that only its own namespace reaches.
+const LOCAL: &str = "127.0.0.1";
+
 /// Is one etcd member in a namespace, killed when dropped.
 #[derive(Debug)]
 pub struct Member<'a> {
     namespace: &'a Namespace,
+    /// Where the daemon and its commands run.
+    host: &'a Namespace,
     directory: Arc<TempDir>,
     name: String,
     arguments: Vec<String>,
@@ -45,8 +51,19 @@ impl<'a> Member<'a> {
 
     /// Starts a single member with more arguments, and has `etcdctl` use more of its own.
     pub fn with(namespace: &'a Namespace, scheme: &str, more: &[&str], client: &[&str]) -> Self {
-        let mut member = Self::of(namespace, Arc::new(directory()), "one", 2379, scheme, more);
+        let url = format!("{scheme}://{LOCAL}:2379");
+        let mut member = Self::of(namespace, Arc::new(directory()), "one", url, more);
         member.client = client.iter().map(|text| (*text).to_owned()).collect();
+        member.restart();
+        member.serving();
+        member
+    }
+
+    /// Starts a single member on the peer of the host's `eth0`, for a daemon on the host.
+    pub fn elsewhere(world: &'a World) -> Self {
+        let url = format!("http://{}:2379", EXT.v4);
+        let mut member = Self::of(&world.ext, Arc::new(directory()), "one", url, &[]);
+        member.host = &world.host;
         member.restart();
         member.serving();
         member
@@ -84,7 +101,8 @@ impl<'a> Member<'a> {
                 &peers,
             ];
             let all = [all.as_slice(), more].concat();
-            let mut member = Self::of(namespace, directory.clone(), name, port, scheme, &all);
+            let url = format!("{scheme}://{LOCAL}:{port}");
+            let mut member = Self::of(namespace, directory.clone(), name, url, &all);
             member.client = client.iter().map(|text| (*text).to_owned()).collect();
             member
         });
@@ -97,11 +115,9 @@ impl<'a> Member<'a> {
         namespace: &'a Namespace,
         directory: Arc<TempDir>,
         name: &str,
-        port: u16,
-        scheme: &str,
+        url: String,
         more: &[&str],
     ) -> Self {
-        let url = format!("{scheme}://127.0.0.1:{port}");
         let mut arguments: Vec<String> = ["--name", name, "--listen-client-urls", &url]
             .map(str::to_owned)
             .into();
@@ -109,6 +125,7 @@ impl<'a> Member<'a> {
         arguments.extend(more.iter().map(|text| (*text).to_owned()));
         Self {
             namespace,
+            host: namespace,
             directory,
             name: name.to_owned(),
             arguments,
@@ -320,22 +337,30 @@ impl<'a> Member<'a> {
     pub fn agent(&self, owner: Owner, settings: &[(&str, &str)]) -> Agent {
         let mut all = vec![("ETCD_ENDPOINTS", self.url.as_str())];
         all.extend(settings);
-        Agent::without_directory(self.namespace, owner, &all)
+        Agent::without_directory(self.host, owner, &all)
+    }
+
+    /// Runs a command of the program on this member, with more settings and an input.
+    pub fn tortie(&self, arguments: &str, settings: &[(&str, &str)], input: &str) -> Output {
+        let arguments: Vec<&str> = arguments.split_whitespace().collect();
+        let mut all = vec![("ETCD_ENDPOINTS", self.url.as_str())];
+        all.extend(settings);
+        command_line_with(self.host, Owner::Disabled, &arguments, &all, input)
     }
 
     /// Demands that the kernel holds what a daemon makes from scratch of what is stored now: it takes the place of
     /// the one that was changed step by step.
     #[track_caller]
     pub fn agrees(&self, agent: &mut Agent, settings: &[(&str, &str)]) {
-        let by_steps = witness::contents(self.namespace);
+        let by_steps = witness::contents(self.host);
         agent.terminate();
-        self.namespace
+        self.host
             .exec("nft", &["delete", "table", "inet", witness::TABLE], "");
         *agent = self.agent(Owner::Disabled, settings);
         patiently("all is made from scratch", || {
             agent.has_said(&Mark::beginning(), "in-sync")
         });
-        let from_scratch = witness::contents(self.namespace);
+        let from_scratch = witness::contents(self.host);
         assert_eq!(by_steps, from_scratch, "by steps, and from scratch");
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Rules are given as YAML in flow style, so that a test shows the very fields it is about.
 
-use crate::topology::Place;
+use crate::topology::{Place, WL0, WL1};
 use crate::workloads;
 
 /// Selects the host endpoints that [`host_endpoint`] makes.
@@ -40,6 +40,11 @@ pub fn host_endpoint_of(node: &str, name: &str, labels: &str, spec: &str) -> Str
 /// Returns the host endpoint of the host's `eth0`.
 pub fn eth0() -> String {
     host_endpoint("eth0", "interfaceName: eth0")
+}
+
+/// Returns the host endpoint of all of the host's interfaces.
+pub fn star() -> String {
+    host_endpoint("star", "interfaceName: \"*\"")
 }
 
 /// Returns a policy for the host endpoints with these fields of its spec, in flow style.
@@ -143,6 +148,16 @@ pub fn workload(place: Place, labels: &str, ports: &str) -> String {
 /// place, and these further fields of its spec.
 pub fn local(place: Place, spec: &str) -> String {
     local_of("k8s", place, &format!("name: {}", place.name), spec)
+}
+
+/// Returns the first two workloads of `host1`, which may do everything.
+pub fn two() -> Vec<String> {
+    vec![local(WL0, ALLOW_ALL), local(WL1, ALLOW_ALL)]
+}
+
+/// Returns one file of [`two`] and more resources.
+pub fn two_and(more: &[String]) -> String {
+    documents(&[two(), more.to_vec()].concat())
 }
 
 /// Returns a workload of `host1` with these labels beside `role: workload`.

@@ -5,8 +5,8 @@
 use netns_tests::Outcome::{Dropped, Open, Reset};
 use netns_tests::nat::{translate, translate_from};
 use netns_tests::resources::{
-    ALLOW_ALL, documents, egress, eth0, forward, host_endpoint, host_endpoint_of, host_endpoint_v1,
-    ingress, local, policy_for, policy_v1, profile, profile_v1, workload,
+    egress, eth0, forward, host_endpoint, host_endpoint_of, host_endpoint_v1, ingress, policy_for,
+    policy_v1, profile, profile_v1, star, two, two_and, workload,
 };
 use netns_tests::server::Services;
 use netns_tests::{
@@ -41,19 +41,6 @@ fn labelled(name: &str, spec: &str) -> String {
 
 fn eth1() -> String {
     labelled("eth1", "interfaceName: eth1")
-}
-
-fn star() -> String {
-    host_endpoint("star", "interfaceName: \"*\"")
-}
-
-/// Two workloads that may do everything.
-fn two() -> Vec<String> {
-    vec![local(WL0, ALLOW_ALL), local(WL1, ALLOW_ALL)]
-}
-
-fn two_and(more: &[String]) -> String {
-    documents(&[two(), more.to_vec()].concat())
 }
 
 /// A host with two workloads that forwards.

@@ -8,8 +8,8 @@ use netns_tests::agent::{Mark, command_line};
 use netns_tests::nat::translate_from;
 use netns_tests::probe::icmpv6_type;
 use netns_tests::resources::{
-    ALLOW_ALL, documents, egress, eth0, forward, host_endpoint, host_endpoint_v1, ingress, local,
-    policy_for, pre_dnat, untracked,
+    egress, eth0, forward, host_endpoint_v1, ingress, policy_for, pre_dnat, star, two, two_and,
+    untracked,
 };
 use netns_tests::server::Services;
 use netns_tests::{
@@ -84,14 +84,6 @@ table ip filter {
     }
 }
 ";
-
-fn two() -> Vec<String> {
-    vec![local(WL0, ALLOW_ALL), local(WL1, ALLOW_ALL)]
-}
-
-fn two_and(more: &[String]) -> String {
-    documents(&[two(), more.to_vec()].concat())
-}
 
 /// An endpoint and policies that allow port 8055 in, out and through `eth0`.
 fn one_port() -> Vec<String> {
@@ -445,7 +437,7 @@ both_ways! {
             tcp(EXT, HOST0, 8056, Open),
             tcp(EXT, WL0, 8056, Open),
         ]);
-        let star = host_endpoint("star", "interfaceName: \"*\"");
+        let star = star();
         agent.apply(&two_and(&[star, ingress("in", 10, deny), egress("out", 10, deny)]));
         world.expect("all interfaces", [
             tcp(EXT, HOST0, 8055, Unreachable),

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use netns_tests::Outcome::{Dropped, Open};
 use netns_tests::resources::{
-    ALLOW_ALL, documents, ip_pool, ip_pool_v1, local, local_of, policy_for,
+    ALLOW_ALL, documents, ip_pool, ip_pool_v1, local, local_of, policy_for, two,
 };
 use netns_tests::server::Services;
 use netns_tests::stage::until;
@@ -63,10 +63,6 @@ fn by_the_floating_address(expected: netns_tests::Outcome) -> [Row; 6] {
         tcp(WL0, FLOATING, 8055, expected),
     ]
     .map(|row| row.lands_at(WL0.site))
-}
-
-fn two() -> Vec<String> {
-    vec![local(WL0, ALLOW_ALL), local(WL1, ALLOW_ALL)]
 }
 
 /// Pools of both families in which all workloads are, of which the host's are to be translated.

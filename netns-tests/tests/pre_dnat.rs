@@ -5,8 +5,8 @@
 use netns_tests::Outcome::{Dropped, Open, Reset};
 use netns_tests::nat::translate;
 use netns_tests::resources::{
-    ALLOW_ALL, documents, eth0, forward, host_endpoint, host_endpoint_of, host_endpoint_v1, local,
-    policy_for, pre_dnat,
+    eth0, forward, host_endpoint, host_endpoint_of, host_endpoint_v1, policy_for, pre_dnat, star,
+    two, two_and,
 };
 use netns_tests::server::Services;
 use netns_tests::{
@@ -19,19 +19,6 @@ const SERVICES: Services = Services {
     udp: &[68, 8055],
     protocols: &[],
 };
-
-fn star() -> String {
-    host_endpoint("star", "interfaceName: \"*\"")
-}
-
-/// Two workloads that may do everything.
-fn two() -> Vec<String> {
-    vec![local(WL0, ALLOW_ALL), local(WL1, ALLOW_ALL)]
-}
-
-fn two_and(more: &[String]) -> String {
-    documents(&[two(), more.to_vec()].concat())
-}
 
 /// A host whose ports 32010 and 32011 are those of a workload.
 fn gateway(owner: Owner) -> (World, Agent) {

@@ -4,8 +4,8 @@
 
 use netns_tests::Outcome::{Dropped, Open};
 use netns_tests::resources::{
-    ALLOW_ALL, documents, egress, eth0, forward, host_endpoint, host_endpoint_of, host_endpoint_v1,
-    ingress, local, policy_for, policy_v1, pre_dnat, untracked,
+    documents, egress, eth0, forward, host_endpoint_of, host_endpoint_v1, ingress, policy_for,
+    policy_v1, pre_dnat, star, two, two_and, untracked,
 };
 use netns_tests::server::Services;
 use netns_tests::{
@@ -19,15 +19,6 @@ const SERVICES: Services = Services {
     protocols: &[253],
 };
 
-/// Two workloads that may do everything.
-fn two() -> Vec<String> {
-    vec![local(WL0, ALLOW_ALL), local(WL1, ALLOW_ALL)]
-}
-
-fn two_and(more: &[String]) -> String {
-    documents(&[two(), more.to_vec()].concat())
-}
-
 fn start(owner: Owner) -> (World, Agent) {
     stage(owner, SERVICES, 2, &[], &two())
 }
@@ -37,7 +28,7 @@ fn endpoints() -> [String; 3] {
     [
         eth0(),
         host_endpoint_v1("eth0", "interfaceName: eth0"),
-        host_endpoint("star", "interfaceName: \"*\""),
+        star(),
     ]
 }
 

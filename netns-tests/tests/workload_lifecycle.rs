@@ -11,7 +11,9 @@ use netns_tests::Outcome::{Dropped, Open};
 use netns_tests::agent::DEADLINE;
 use netns_tests::flood::{Fate, Flood, Kind};
 use netns_tests::nat::translate;
-use netns_tests::resources::{ALLOW_ALL, documents, local, local_v1, policy_for, workload_policy};
+use netns_tests::resources::{
+    ALLOW_ALL, documents, local, local_v1, policy_for, two, workload_policy,
+};
 use netns_tests::server::Services;
 use netns_tests::stage::until;
 use netns_tests::workloads::{Routed, hardware_address};
@@ -25,10 +27,6 @@ const SERVICES: Services = Services {
     udp: &[8055],
     protocols: &[],
 };
-
-fn two() -> Vec<String> {
-    vec![local(WL0, ALLOW_ALL), local(WL1, ALLOW_ALL)]
-}
 
 fn start(owner: Owner) -> (World, Agent) {
     stage(owner, SERVICES, 2, &[], &two())

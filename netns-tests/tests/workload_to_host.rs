@@ -7,7 +7,7 @@ use std::net::Ipv4Addr;
 use netns_tests::Outcome::{Dropped, Open};
 use netns_tests::probe::icmpv6_type;
 use netns_tests::resources::{
-    ALLOW_ALL, documents, host_endpoint, ingress, local, policy_for, workload_policy,
+    ALLOW_ALL, documents, ingress, local, policy_for, star, two, two_and, workload_policy,
 };
 use netns_tests::server::Services;
 use netns_tests::workloads::Routed;
@@ -25,15 +25,6 @@ const SERVICES: Services = Services {
 const DROP: (&str, &str) = ("FELIX_DEFAULTENDPOINTTOHOSTACTION", "drop");
 const ACCEPT: (&str, &str) = ("FELIX_DEFAULTENDPOINTTOHOSTACTION", "Accept");
 const RETURN: (&str, &str) = ("FELIX_DEFAULTENDPOINTTOHOSTACTION", "RETURN");
-
-/// Two workloads that may do everything.
-fn two() -> Vec<String> {
-    vec![local(WL0, ALLOW_ALL), local(WL1, ALLOW_ALL)]
-}
-
-fn two_and(more: &[String]) -> String {
-    documents(&[two(), more.to_vec()].concat())
-}
 
 /// Denies everything that the first workload sends.
 fn deny_egress() -> String {
@@ -98,7 +89,7 @@ both_ways! {
     }
 
     fn scenario_29_endpoints_of_the_host_do_not_judge_workloads(owner) {
-        let star = host_endpoint("star", "interfaceName: \"*\"");
+        let star = star();
         let deny = ingress("deny", 10, "{action: Deny}");
         let (world, _agent) = stage(owner, SERVICES, 2, &[ACCEPT], &[two(), vec![star, deny]].concat());
         world.expect("the workload's own interface", [
@@ -127,7 +118,7 @@ both_ways! {
 
     fn scenario_32_and_33_the_host_reaches_its_own_workloads(owner) {
         let quiet = policy_for("name == 'wl0'", "none", 10, "types: [Ingress, Egress]");
-        let endpoint = host_endpoint("star", "interfaceName: \"*\"");
+        let endpoint = star();
         let (world, agent) = stage(owner, SERVICES, 2, &[DROP], &[two(), vec![quiet.clone()]].concat());
         let rows = [
             tcp(HOST0, WL0, 8055, Open),

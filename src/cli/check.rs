@@ -40,7 +40,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if let Some(hostname) = &args.hostname {
         configuration.set_hostname(hostname);
     }
-    let offline = Offline::compute(&args.directory, configuration, Interfaces::Expected)?;
+    let offline = Offline::of_directory(&args.directory, configuration, Interfaces::Expected)?;
     let values = || {
         let resources = offline.problems.iter().map(value);
         resources

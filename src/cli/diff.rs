@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 
+use super::datastore::{Datastore, warn_unready};
 use super::offline::{Interfaces, Offline};
 use super::output;
 use super::render::warn;
@@ -15,17 +16,18 @@ use crate::kernel::{Kernel as _, Netfilter, Settings, TableOwner};
 use crate::links;
 use crate::nft::{Elements, Extent, plan, plan_text};
 
-/// Print what a run on the resources in a directory would change in this kernel, changing nothing.
+/// Print what a run would change in this kernel, changing nothing.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Example:
+Examples:
+  sudo tortie diff
   sudo tortie diff ./resources
 
 Exit codes: 0 where nothing would change, 1 where something would, 2 in case of trouble.")]
 pub(super) struct Args {
-    /// The directory of resources
+    /// The directory of resources, whatever the configuration says
     #[arg(value_name = "DIR")]
-    directory: PathBuf,
+    directory: Option<PathBuf>,
     /// The name of the host, where the configuration has another one
     #[arg(long, value_name = "HOST")]
     hostname: Option<String>,
@@ -35,13 +37,15 @@ pub(super) struct Args {
 
 /// Prints the difference.
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let mut configuration = args.configuration.load(None);
+    let mut configuration = args.configuration.load(args.directory.as_deref());
     if let Some(hostname) = &args.hostname {
         configuration.set_hostname(hostname);
     }
     let interfaces = Interfaces::Exactly(local_links()?);
-    let offline = Offline::compute(&args.directory, configuration, interfaces)?;
+    let snapshot = Datastore::of(&configuration)?.snapshot()?;
+    let offline = Offline::compute(snapshot, configuration, interfaces)?;
     warn(&offline);
+    warn_unready(&offline.configuration);
     let mut kernel = reader(&offline.configuration)?;
     let observed = kernel.observe().context("read what the kernel holds")?;
     let (plans, _) = plan(&observed.catalog, &offline.objects, Extent::Whole)

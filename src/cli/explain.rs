@@ -2,22 +2,23 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::ValueEnum;
 
 use super::check::{counts, line};
+use super::datastore::{Datastore, warn_unready};
 use super::diff::local_links;
 use super::explain_show::Answer;
 use super::offline::{Interfaces, OfflineError, links};
 use super::output::{self, Format};
 use super::render::interface;
-use super::run::{ConfigArgs, directory_of};
+use super::run::ConfigArgs;
 use crate::agent::{Configuration, explain_settings};
 use crate::calc::LinkUpdate;
-use crate::datastore::read_directory;
+use crate::datastore::Snapshot;
 use crate::explain::{ConntrackState, Content, Host, Packet};
 use crate::model::{Resource, ResourceKey, Update};
 use crate::net::{InterfaceName, Protocol};
@@ -130,8 +131,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if let Some(hostname) = &args.hostname {
         configuration.set_hostname(hostname);
     }
-    let directory = directory_of(&configuration)?.to_owned();
-    let resources = read(&directory, &mut configuration)?;
+    let snapshot = Datastore::of(&configuration)?.snapshot()?;
+    let resources = take(snapshot, &mut configuration)?;
     let interfaces = args.interfaces(&configuration, &resources)?;
     let host = Host::new(
         explain_settings(configuration.config()),
@@ -157,12 +158,11 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// Reads the resources in a directory, lets them bear on the configuration, and says what is wrong.
-fn read(
-    directory: &Path,
+/// Lets resources bear on the configuration, and says what is wrong.
+fn take(
+    snapshot: Snapshot,
     configuration: &mut Configuration,
 ) -> anyhow::Result<BTreeMap<ResourceKey, Arc<Resource>>> {
-    let snapshot = read_directory(directory).map_err(OfflineError::Read)?;
     let resources: BTreeMap<_, _> = snapshot.objects.into_iter().collect();
     for (key, value) in &resources {
         configuration.update(&Update {
@@ -181,6 +181,7 @@ fn read(
     for problem in resolution.problems.iter().filter(|problem| counts(problem)) {
         output::note(format_args!("{}: {problem}", problem.severity));
     }
+    warn_unready(configuration);
     Ok(resources)
 }
 

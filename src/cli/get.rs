@@ -7,13 +7,15 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::columns::{row, table};
+use super::datastore::Datastore;
 use super::diff::local_links;
+use super::namespace::NamespaceArgs;
 use super::offline::{Interfaces, Offline};
 use super::output::{self, Format};
-use super::run::{ConfigArgs, directory_of};
+use super::run::ConfigArgs;
 use super::status::Statuses;
 use super::{kinds, show};
-use crate::datastore::{Store, Stored};
+use crate::datastore::{Document, Store};
 use crate::model::{Form, Kind, Resource, ResourceKey};
 
 /// Print resources, v1 and v3 together.
@@ -22,6 +24,7 @@ use crate::model::{Form, Kind, Resource, ResourceKey};
 Examples:
   tortie get hostendpoints
   tortie get gnp allow-ssh -o yaml --directory ./resources
+  tortie get np -n prod
 
 Tables show resources as they were understood; JSON and YAML as they were written, ready to be applied again.
 Kinds are written in any case, singular or plural, or in short: hep, gnp, np, wep, gns, ns.
@@ -33,6 +36,8 @@ pub(super) struct Args {
     /// The only resource wanted, as NAME or NAMESPACE/NAME
     #[arg(value_name = "NAME")]
     name: Option<String>,
+    #[command(flatten)]
+    namespaces: NamespaceArgs,
     /// The directory of resources, whatever the configuration says
     #[arg(long, value_name = "DIR")]
     directory: Option<PathBuf>,
@@ -45,40 +50,43 @@ pub(super) struct Args {
 
 /// Prints the resources.
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    args.namespaces.check(args.kind)?;
     let configuration = args.configuration.load(args.directory.as_deref());
-    let directory = directory_of(&configuration)?.to_owned();
+    let datastore = Datastore::of(&configuration)?;
     let interfaces = if args.kind == Kind::HostEndpoint {
         local_links()?
     } else {
         Vec::new()
     };
-    let offline = Offline::compute(&directory, configuration, Interfaces::Exactly(interfaces))?;
+    let (snapshot, store) = datastore.contents()?;
+    let offline = Offline::compute(snapshot, configuration, Interfaces::Exactly(interfaces))?;
     let found: Vec<(&ResourceKey, &Arc<Resource>)> = offline
         .resources
         .iter()
         .filter(|(key, _)| {
             let named = |name: &String| kinds::is_named(key, name);
-            key.kind == args.kind && args.name.as_ref().is_none_or(named)
+            key.kind == args.kind
+                && args.namespaces.contain(key)
+                && args.name.as_ref().is_none_or(named)
         })
         .collect();
     if let (Some(name), true) = (&args.name, found.is_empty()) {
-        anyhow::bail!("no {} `{name}` in {}", args.kind, directory.display());
+        anyhow::bail!("no {} `{name}` in {datastore}", args.kind);
     }
     let statuses = Statuses::of(&offline);
-    let values = || -> anyhow::Result<Value> {
-        let store = Store::read(&directory)?;
-        let value = |(key, _): &(&ResourceKey, &Arc<Resource>)| {
+    let values = || {
+        let value = |(key, resource): &(&ResourceKey, &Arc<Resource>)| {
             let status = statuses.value(key);
-            Some(document(store.get(key)?, key.form, status.as_ref()))
+            document(&store, key, resource, status.as_ref())
         };
-        let mut values: Vec<Value> = found.iter().filter_map(value).collect();
-        Ok(match (&args.name, values.pop()) {
+        let mut values: Vec<Value> = found.iter().map(value).collect();
+        match (&args.name, values.pop()) {
             (Some(_), Some(last)) if values.is_empty() => last,
             (_, last) => {
                 values.extend(last);
                 show::list(args.kind, &values)
             }
-        })
+        }
     };
     output::data(&match args.output {
         Format::Table => {
@@ -88,20 +96,31 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
             }
             table.to_string()
         }
-        Format::Json => output::json(&values()?),
-        Format::Yaml => output::yaml(&values()?),
+        Format::Json => output::json(&values()),
+        Format::Yaml => output::yaml(&values()),
     })?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// Returns a resource as it was written, with its version and what has become of it.
-fn document(stored: Stored<'_>, form: Form, status: Option<&Value>) -> Value {
-    let mut fields = stored.document.clone();
-    match form {
+fn document(
+    store: &Store,
+    key: &ResourceKey,
+    resource: &Resource,
+    status: Option<&Value>,
+) -> Value {
+    let Some(Document {
+        mut fields,
+        version,
+    }) = store.document(key)
+    else {
+        // What keys hold of the v1 form that calicoctl had no form for.
+        return Value::Object(show::resource(key, resource));
+    };
+    match key.form {
         Form::V3 => {
             if let Some(Value::Object(metadata)) = fields.get_mut("metadata") {
-                let version = Value::String(stored.version());
-                metadata.insert("resourceVersion".to_owned(), version);
+                metadata.insert("resourceVersion".to_owned(), Value::String(version));
             }
             show::put(&mut fields, "status", status);
         }

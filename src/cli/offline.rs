@@ -1,4 +1,4 @@
-//! What the daemon would enforce, worked out from a directory of resources without asking the kernel.
+//! What the daemon would enforce, worked out from the resources of a datastore without asking the kernel.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::agent::{Configuration, calc_settings, render_settings};
 use crate::calc::{Calc, LinkUpdate};
 use crate::config::ConfigProblem;
-use crate::datastore::{self, read_directory};
+use crate::datastore::{self, Snapshot, read_directory};
 use crate::model::{HostInterface, Problem, Resource, ResourceKey, Update};
 use crate::net::InterfaceName;
 use crate::nft::{Elements, Extent, ObjectChanges, PlanError, Ruleset, ruleset_text};
@@ -68,12 +68,24 @@ impl Offline {
     ///
     /// # Errors
     /// Fails where the directory cannot be read, or the daemon would not start with the configuration.
-    pub fn compute(
+    pub fn of_directory(
         directory: &Path,
-        mut configuration: Configuration,
+        configuration: Configuration,
         interfaces: Interfaces,
     ) -> Result<Self, OfflineError> {
         let snapshot = read_directory(directory).map_err(OfflineError::Read)?;
+        Self::compute(snapshot, configuration, interfaces)
+    }
+
+    /// Works it out from the resources of a datastore.
+    ///
+    /// # Errors
+    /// Fails where the daemon would not start with the configuration.
+    pub fn compute(
+        snapshot: Snapshot,
+        mut configuration: Configuration,
+        interfaces: Interfaces,
+    ) -> Result<Self, OfflineError> {
         let resources: BTreeMap<_, _> = snapshot.objects.into_iter().collect();
         let updates = || {
             resources.iter().map(|(key, value)| Update {
@@ -148,7 +160,7 @@ pub fn render(
     mut configuration: Configuration,
 ) -> Result<String, OfflineError> {
     configuration.set_hostname(hostname);
-    Offline::compute(directory, configuration, Interfaces::AndNamed(links))?.text()
+    Offline::of_directory(directory, configuration, Interfaces::AndNamed(links))?.text()
 }
 
 /// Returns the interfaces that the host is taken to have.

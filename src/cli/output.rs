@@ -12,7 +12,8 @@ use crate::datastore::write_yaml;
 /// The form in which data is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Format {
-    /// Lines for people.
+    /// Lines for people; also `ps` and `wide`, as calicoctl has it.
+    #[value(aliases = ["ps", "wide"])]
     Table,
     /// JSON.
     Json,

@@ -39,7 +39,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let mut configuration = args.configuration.load(None);
     configuration.set_hostname(&args.hostname);
     let interfaces = Interfaces::AndNamed(args.interfaces.clone());
-    let offline = Offline::compute(&args.directory, configuration, interfaces)?;
+    let offline = Offline::of_directory(&args.directory, configuration, interfaces)?;
     warn(&offline);
     output::data(&offline.text()?)?;
     Ok(ExitCode::SUCCESS)

@@ -7,7 +7,7 @@ use anyhow::Context as _;
 
 use super::offline::OfflineError;
 use crate::agent::{self, Configuration};
-use crate::config::{DEFAULT_CONFIG_FILE, DatastoreKind};
+use crate::config::DEFAULT_CONFIG_FILE;
 use crate::telemetry;
 
 /// Enforce policy on this host until a signal ends it; the rules stay.
@@ -32,21 +32,6 @@ pub(super) struct ConfigArgs {
     /// The configuration file
     #[arg(short, long, value_name = "FILE", default_value = DEFAULT_CONFIG_FILE)]
     config_file: PathBuf,
-}
-
-/// Returns the directory whose resources a command works on.
-///
-/// # Errors
-/// Fails where the configuration says that resources are elsewhere, since what a directory holds then means nothing.
-pub(super) fn directory_of(configuration: &Configuration) -> anyhow::Result<&Path> {
-    let datastore = &configuration.config().datastore;
-    match datastore.kind {
-        DatastoreKind::Directory => Ok(&datastore.path),
-        DatastoreKind::Etcd | DatastoreKind::Kubernetes => anyhow::bail!(
-            "this command works on a directory of resources, and DatastoreType is {}: name one with --directory",
-            datastore.kind
-        ),
-    }
 }
 
 impl ConfigArgs {

@@ -1,4 +1,4 @@
-//! Resources as they were understood, in Calico's v3 form.
+//! Resources of the v1 form as they were understood, in Calico's v3 form.
 
 use std::collections::BTreeMap;
 
@@ -6,43 +6,37 @@ use serde_json::{Map, Value, json};
 
 use super::show_rule::rules;
 use crate::model::{
-    ClusterInformation, DEFAULT_TIER, EndOfTier, EndpointPort, FelixConfiguration, Form,
-    HostEndpoint, HostInterface, IpPool, Kind, LabelMap, NetworkSet, Node, Order, Policy,
-    PolicyKind, Profile, ProfileId, Resource, ResourceKey, Tier, WorkloadEndpoint,
+    ClusterInformation, DEFAULT_TIER, EndOfTier, HostEndpoint, HostInterface, IpPool, Kind,
+    LabelMap, Node, Order, Policy, PolicyKind, Profile, ProfileId, Resource, ResourceKey, Tier,
+    WorkloadEndpoint,
 };
 use crate::net::Protocol;
 
 /// The fields of a map that are there.
 pub(super) type Fields = Map<String, Value>;
 
-/// Returns a resource in the form in which v3 resources are written.
+/// Returns a resource of the v1 form as v3 resources are written.
+///
+/// Of a workload endpoint, what its name consists of is absent.
 pub(super) fn resource(key: &ResourceKey, resource: &Resource) -> Fields {
     let mut metadata = Fields::new();
-    metadata.insert("name".to_owned(), json!(name(key)));
-    match key.form {
-        Form::V3 if key.kind.is_namespaced() => {
-            metadata.insert("namespace".to_owned(), json!(&*key.scope));
-        }
-        // The scope of the v1 form is a node.
-        Form::V3 | Form::V1 => {}
-    }
+    metadata.insert("name".to_owned(), json!(&*key.name));
     let no_labels = LabelMap::new();
     let (labels, spec) = match resource {
         Resource::HostEndpoint(endpoint) => (&endpoint.labels, host_endpoint(endpoint)),
         Resource::WorkloadEndpoint(endpoint) => (&endpoint.labels, workload_endpoint(endpoint)),
         Resource::Policy(policy) => (&no_labels, self::policy(policy)),
-        Resource::StagedPolicy => (&no_labels, Fields::new()),
         Resource::Tier(tier) => (&no_labels, self::tier(tier)),
         Resource::Profile(profile) => (&no_labels, self::profile(profile)),
-        Resource::NetworkSet(set) => (&set.labels, network_set(set)),
         Resource::Node(node) => (&node.labels, self::node(node)),
         Resource::IpPool(pool) => (&no_labels, ip_pool(pool)),
         Resource::FelixConfiguration(felix) => {
             put_texts(&mut metadata, "annotations", &felix.annotations);
-            put(&mut metadata, "creationTimestamp", felix.created.as_ref());
-            (&no_labels, felix_configuration(felix))
+            (&no_labels, Fields::new())
         }
         Resource::ClusterInformation(cluster) => (&no_labels, cluster_information(cluster)),
+        // They have no v1 form.
+        Resource::StagedPolicy | Resource::NetworkSet(_) => (&no_labels, Fields::new()),
     };
     put_texts(&mut metadata, "labels", labels);
     let mut fields = Fields::new();
@@ -51,17 +45,6 @@ pub(super) fn resource(key: &ResourceKey, resource: &Resource) -> Fields {
     fields.insert("metadata".to_owned(), Value::Object(metadata));
     fields.insert("spec".to_owned(), Value::Object(spec));
     fields
-}
-
-/// Returns the name that a resource has in v3 form.
-fn name(key: &ResourceKey) -> String {
-    if key.form == Form::V1 && key.kind == Kind::WorkloadEndpoint {
-        let parts = std::iter::once(&*key.scope).chain(key.name.split('/'));
-        let parts: Vec<String> = parts.map(|part| part.replace('-', "--")).collect();
-        parts.join("-")
-    } else {
-        key.name.to_string()
-    }
 }
 
 /// Returns resources of a kind as a list of them.
@@ -98,19 +81,6 @@ fn put_profiles(fields: &mut Fields, profiles: &[ProfileId]) {
     put_list(fields, "profiles", profiles);
 }
 
-fn put_ports(fields: &mut Fields, ports: &[EndpointPort]) {
-    if !ports.is_empty() {
-        let port = |port: &EndpointPort| {
-            json!({
-                "name": port.name.as_str(),
-                "protocol": protocol_name(port.protocol),
-                "port": port.port,
-            })
-        };
-        fields.insert("ports".to_owned(), ports.iter().map(port).collect());
-    }
-}
-
 /// Returns a protocol as v3 resources write it.
 pub(super) fn protocol_name(protocol: Protocol) -> Value {
     match protocol {
@@ -142,7 +112,6 @@ fn host_endpoint(endpoint: &HostEndpoint) -> Fields {
     put(&mut spec, "interfaceName", interface.as_ref());
     put_list(&mut spec, "expectedIPs", &endpoint.expected_ips);
     put_profiles(&mut spec, &endpoint.profiles);
-    put_ports(&mut spec, &endpoint.ports);
     spec
 }
 
@@ -156,18 +125,6 @@ pub(super) fn interface(interface: &HostInterface) -> String {
 
 fn workload_endpoint(endpoint: &WorkloadEndpoint) -> Fields {
     let mut spec = Fields::new();
-    spec.insert("node".to_owned(), json!(endpoint.node.as_str()));
-    spec.insert("orchestrator".to_owned(), json!(endpoint.orchestrator));
-    // In v3 form the namespace stands in front, and the field is named after the orchestrator.
-    let workload = endpoint.workload.split_once('/');
-    let workload = workload.map_or(endpoint.workload.as_str(), |(_, name)| name);
-    let field = match endpoint.orchestrator.as_str() {
-        "k8s" => "pod",
-        "cni" => "containerID",
-        _ => "workload",
-    };
-    spec.insert(field.to_owned(), json!(workload));
-    spec.insert("endpoint".to_owned(), json!(endpoint.endpoint));
     spec.insert(
         "interfaceName".to_owned(),
         json!(endpoint.interface.as_str()),
@@ -188,12 +145,6 @@ fn workload_endpoint(endpoint: &WorkloadEndpoint) -> Fields {
         spec.insert("ipNATs".to_owned(), nat.collect());
     }
     put_profiles(&mut spec, &endpoint.profiles);
-    put_ports(&mut spec, &endpoint.ports);
-    put_list(
-        &mut spec,
-        "allowSpoofedSourcePrefixes",
-        &endpoint.allow_spoofed_sources,
-    );
     spec
 }
 
@@ -206,8 +157,8 @@ fn policy(policy: &Policy) -> Fields {
     spec.insert("selector".to_owned(), json!(policy.selector.as_str()));
     spec.insert("types".to_owned(), json!(types(policy)));
     let flags: &[&str] = match policy.kind {
-        PolicyKind::Normal => &[],
-        PolicyKind::ApplyOnForward => &["applyOnForward"],
+        // In v1 form, policy counts for forwarded traffic without saying so.
+        PolicyKind::Normal | PolicyKind::ApplyOnForward => &["applyOnForward"],
         PolicyKind::Untracked => &["applyOnForward", "doNotTrack"],
         PolicyKind::PreDnat => &["applyOnForward", "preDNAT"],
     };
@@ -269,12 +220,6 @@ fn profile(profile: &Profile) -> Fields {
     spec
 }
 
-fn network_set(set: &NetworkSet) -> Fields {
-    let mut spec = Fields::new();
-    put_list(&mut spec, "nets", &set.nets);
-    spec
-}
-
 fn node(node: &Node) -> Fields {
     let mut spec = Fields::new();
     let mut bgp = Fields::new();
@@ -300,24 +245,8 @@ fn ip_pool(pool: &IpPool) -> Fields {
     spec
 }
 
-fn felix_configuration(felix: &FelixConfiguration) -> Fields {
-    let mut spec = felix.spec.clone();
-    let selector = felix.node_selector.as_ref();
-    put(
-        &mut spec,
-        "nodeSelector",
-        selector
-            .map(|selector| selector.as_str().to_owned())
-            .as_ref(),
-    );
-    spec
-}
-
 fn cluster_information(cluster: &ClusterInformation) -> Fields {
     let mut spec = Fields::new();
-    put(&mut spec, "clusterGUID", cluster.cluster_guid.as_ref());
-    put(&mut spec, "clusterType", cluster.cluster_type.as_ref());
-    put(&mut spec, "calicoVersion", cluster.calico_version.as_ref());
     put(
         &mut spec,
         "datastoreReady",

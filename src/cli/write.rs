@@ -5,8 +5,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::check::line;
+use super::convert::into_v3;
+use super::datastore::Datastore;
 use super::input::{FileArgs, complain, documents, read_all};
-use super::run::{ConfigArgs, directory_of};
+use super::namespace::{check, is_within, put_into};
+use super::run::ConfigArgs;
 use super::{kinds, output};
 use crate::datastore::{Session, StoreError, Written};
 use crate::model::{Kind, ResourceKey};
@@ -88,6 +91,9 @@ pub(super) struct DeleteArgs {
 /// Where resources are written.
 #[derive(Debug, clap::Args)]
 struct Target {
+    /// The namespace of resources that name none; `default` without it
+    #[arg(short, long, value_name = "NAMESPACE")]
+    namespace: Option<String>,
     /// The directory of resources, whatever the configuration says
     #[arg(long, value_name = "DIR")]
     directory: Option<PathBuf>,
@@ -96,9 +102,21 @@ struct Target {
 }
 
 impl Target {
-    fn open(&self) -> anyhow::Result<Session> {
-        let configuration = self.configuration.load(self.directory.as_deref());
-        let session = Session::open(directory_of(&configuration)?)?;
+    fn datastore(&self) -> anyhow::Result<Datastore> {
+        Datastore::of(&self.configuration.load(self.directory.as_deref()))
+    }
+
+    /// Puts documents into the namespace that is wanted.
+    fn place(&self, written: Vec<Written>) -> anyhow::Result<Vec<Written>> {
+        match &self.namespace {
+            Some(namespace) => put_into(written, namespace),
+            None => Ok(written),
+        }
+    }
+
+    /// Opens the datastore for changes.
+    fn open(datastore: &Datastore) -> anyhow::Result<Session> {
+        let session = datastore.session()?;
         for problem in session.problems() {
             let text = line(problem);
             let text = text.trim_end();
@@ -110,30 +128,17 @@ impl Target {
 
 /// Writes what is not there.
 pub(super) fn create(args: &CreateArgs) -> anyhow::Result<ExitCode> {
-    let now = now();
-    write(
-        &args.files,
-        &args.target,
-        "create",
-        |session, written| match session.create(written, &now) {
+    let create =
+        |session: &mut Session, written: &Written, now: &str| match session.create(written, now) {
             Err(StoreError::Exists { .. }) if args.skip_exists => Ok(()),
             result => result,
-        },
-    )
+        };
+    write(&args.files, &args.target, "create", create)
 }
 
 /// Writes whether it is there or not.
 pub(super) fn apply(args: &ApplyArgs) -> anyhow::Result<ExitCode> {
-    let now = now();
-    write(
-        &args.files,
-        &args.target,
-        "apply",
-        |session, written| match session.replace(written) {
-            Err(StoreError::Absent(_)) => session.create(written, &now),
-            result => result,
-        },
-    )
+    write(&args.files, &args.target, "apply", Session::apply)
 }
 
 /// Writes what is there.
@@ -152,9 +157,9 @@ fn write(
     files: &FileArgs,
     target: &Target,
     action: &str,
-    mut write: impl FnMut(&mut Session, &Written) -> Result<(), StoreError>,
+    mut write: impl FnMut(&mut Session, &Written, &str) -> Result<(), StoreError>,
 ) -> anyhow::Result<ExitCode> {
-    let wanted = documents(&files.read()?)?;
+    let wanted = target.place(documents(&files.read()?)?)?;
     let rejected = complain(&wanted);
     if rejected > 0 {
         anyhow::bail!(
@@ -162,61 +167,140 @@ fn write(
             wanted.len()
         );
     }
-    let mut session = target.open()?;
+    let datastore = target.datastore()?;
+    let wanted = match &datastore {
+        Datastore::Directory(_) => wanted,
+        Datastore::Etcd(_) => into_v3(wanted)?,
+    };
+    let mut session = Target::open(&datastore)?;
+    let now = now();
+    if let Err(error) = session.prepare(&now) {
+        // Who may not write that may be allowed to write the rest.
+        let error = chain(&error);
+        output::note(format_args!(
+            "warning: it cannot be made sure that the datastore is ready: {error}"
+        ));
+    }
     let mut tally = Tally::new(
         action,
         wanted.iter().map(|written| written.kind().to_owned()),
     );
     for written in &wanted {
-        tally.count(write(&mut session, written));
+        tally.count(write(&mut session, written, &now));
+        if tally.is_lost() {
+            break;
+        }
     }
     tally.tell()
+}
+
+/// What is to be removed.
+struct Doomed {
+    key: ResourceKey,
+    /// The resource of the v1 form that counts where there is none of the v3 form.
+    v1: Option<ResourceKey>,
+    /// The version that it must have; empty where any will do.
+    version: String,
+}
+
+impl Doomed {
+    fn of(key: ResourceKey) -> Self {
+        Self {
+            key,
+            v1: None,
+            version: String::new(),
+        }
+    }
+
+    fn remove(&self, session: &mut Session) -> Result<(), StoreError> {
+        match (session.delete(&self.key, &self.version), &self.v1) {
+            (Err(StoreError::Absent(_)), Some(v1)) => session.delete(v1, ""),
+            (result, _) => result,
+        }
+    }
 }
 
 /// Removes resources.
 pub(super) fn delete(args: &DeleteArgs) -> anyhow::Result<ExitCode> {
-    let (keys, mut session) = if let Some(kind) = args.kind {
-        let session = args.target.open()?;
+    let namespace = args.target.namespace.as_deref();
+    let datastore = args.target.datastore()?;
+    let (doomed, mut session) = if let Some(kind) = args.kind {
+        check(kind, namespace)?;
+        let session = Target::open(&datastore)?;
+        let there = session.keys()?;
         let names = args.names.iter();
-        let keys: Vec<_> = names.map(|name| named(&session, kind, name)).collect();
-        (
-            keys.into_iter().collect::<anyhow::Result<Vec<_>>>()?,
-            session,
-        )
+        let keys = names.map(|name| named(&there, kind, name, namespace).map(Doomed::of));
+        (keys.collect::<anyhow::Result<Vec<_>>>()?, session)
     } else {
-        let written = documents(&read_all(&args.filename)?)?;
-        // Nothing but the name matters, so that what is wrong can be removed as well.
-        let unnamed: Vec<_> = written
-            .iter()
-            .filter(|written| written.key.is_none())
-            .collect();
-        if complain(unnamed.iter().copied()) > 0 {
-            anyhow::bail!("nothing was removed: {} cannot be named", unnamed.len());
-        }
-        let keys = written.into_iter().filter_map(|written| written.key);
-        (keys.collect(), args.target.open()?)
+        let doomed = doomed(args, &datastore)?;
+        (doomed, Target::open(&datastore)?)
     };
-    let mut tally = Tally::new("delete", keys.iter().map(|key| key.kind.to_string()));
-    for key in &keys {
-        tally.count(match session.delete(key) {
+    let kinds = doomed.iter().map(|doomed| doomed.key.kind.to_string());
+    let mut tally = Tally::new("delete", kinds);
+    for doomed in &doomed {
+        tally.count(match doomed.remove(&mut session) {
             Err(StoreError::Absent(_)) if args.skip_not_exists => Ok(()),
             result => result,
         });
+        if tally.is_lost() {
+            break;
+        }
     }
     tally.tell()
 }
 
-/// Returns the key of the resource that a name stands for.
-fn named(session: &Session, kind: Kind, name: &str) -> anyhow::Result<ResourceKey> {
-    let found: Vec<&ResourceKey> = session
-        .keys()
-        .filter(|key| key.kind == kind && kinds::is_named(key, name))
+/// Returns what files name.
+fn doomed(args: &DeleteArgs, datastore: &Datastore) -> anyhow::Result<Vec<Doomed>> {
+    let written = args.target.place(documents(&read_all(&args.filename)?)?)?;
+    // Nothing but the name matters, so that what is wrong can be removed as well.
+    let unnamed: Vec<_> = written
+        .iter()
+        .filter(|written| written.key.is_none())
         .collect();
+    if complain(unnamed.iter().copied()) > 0 {
+        anyhow::bail!("nothing was removed: {} cannot be named", unnamed.len());
+    }
+    let written = match datastore {
+        Datastore::Directory(_) => written,
+        Datastore::Etcd(_) => in_v3(written)?,
+    };
+    let doomed = written.into_iter().filter_map(|written| {
+        Some(Doomed {
+            version: written.version().to_owned(),
+            v1: written.converted,
+            key: written.key?,
+        })
+    });
+    Ok(doomed.collect())
+}
+
+/// Puts what is to be removed into v3 form; only what is of the v1 form has to be all right for that.
+fn in_v3(written: Vec<Written>) -> anyhow::Result<Vec<Written>> {
+    let (v1, mut v3): (Vec<_>, Vec<_>) = written.into_iter().partition(Written::is_v1);
+    let rejected = complain(&v1);
+    if rejected > 0 {
+        anyhow::bail!("nothing was removed: {rejected} cannot be put into v3 form");
+    }
+    v3.extend(into_v3(v1)?);
+    Ok(v3)
+}
+
+/// Returns the key of the resource that a name stands for.
+fn named(
+    there: &[ResourceKey],
+    kind: Kind,
+    name: &str,
+    namespace: Option<&str>,
+) -> anyhow::Result<ResourceKey> {
+    let is_it = |key: &&ResourceKey| {
+        key.kind == kind && is_within(key, namespace) && kinds::is_named(key, name)
+    };
+    let found: Vec<&ResourceKey> = there.iter().filter(is_it).collect();
     match found.as_slice() {
         [] => {
             let (namespace, name) = match name.split_once('/') {
                 Some((namespace, name)) if kind.is_namespaced() => (namespace, name),
-                Some(_) | None => ("", name),
+                Some(_) | None => (namespace.unwrap_or_default(), name),
             };
             Ok(ResourceKey::v3(kind, namespace, name))
         }
@@ -225,6 +309,12 @@ fn named(session: &Session, kind: Kind, name: &str) -> anyhow::Result<ResourceKe
             "`{name}` may be {first} or {second}: name its namespace or node, or use -f"
         ),
     }
+}
+
+/// Returns an error with its causes.
+fn chain(error: &StoreError) -> String {
+    let error = anyhow::Chain::new(error).map(ToString::to_string);
+    error.collect::<Vec<_>>().join(": ")
 }
 
 /// What became of resources, told as calicoctl tells it.
@@ -247,6 +337,11 @@ impl<'a> Tally<'a> {
             done: 0,
             errors: Vec::new(),
         }
+    }
+
+    /// Tells whether the datastore itself has fallen silent, so that nothing more can be done.
+    fn is_lost(&self) -> bool {
+        self.errors.last().is_some_and(StoreError::is_silence)
     }
 
     fn count(&mut self, result: Result<(), StoreError>) {
@@ -274,9 +369,7 @@ impl<'a> Tally<'a> {
             _ => format!("{action}d"),
         };
         for error in &errors {
-            let error = anyhow::Chain::new(error).map(ToString::to_string);
-            let error: Vec<String> = error.collect();
-            output::note(format_args!("{}", error.join(": ")));
+            output::note(format_args!("{}", chain(error)));
         }
         if total == 0 {
             output::data("No resources specified\n")?;

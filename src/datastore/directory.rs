@@ -411,14 +411,14 @@ fn parent_and_name(path: &Path) -> Option<(PathBuf, OsString)> {
     Some((parent.unwrap_or(Path::new(".")).to_owned(), name))
 }
 
-/// What a directory holds.
-#[derive(Debug)]
+/// What a datastore holds.
+#[derive(Debug, Clone, Default)]
 pub struct Snapshot {
     /// The resources in force, by key.
     pub objects: Vec<(ResourceKey, Arc<Resource>)>,
-    /// What is wrong, by file.
+    /// What is wrong, by place.
     pub problems: Vec<Problem>,
-    /// What was passed over, by file.
+    /// What was passed over, by place.
     pub skipped: Vec<Skipped>,
 }
 

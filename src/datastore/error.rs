@@ -49,4 +49,13 @@ pub enum Error {
         /// Why.
         reason: String,
     },
+    /// No member of etcd can be used.
+    #[error("no member of etcd can be used: {}", .0.join("; "))]
+    NoMember(Vec<String>),
+    /// What talks to etcd cannot be started.
+    #[error("start the runtime")]
+    Runtime(#[source] io::Error),
+    /// The system gives no random bytes.
+    #[error("read `/dev/urandom`")]
+    Random(#[source] io::Error),
 }

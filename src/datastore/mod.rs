@@ -1,7 +1,7 @@
 //! The `datastore` room: resources as they are stored, read into the model.
 //!
-//! In: files under a directory, or the keys of an etcd cluster; documents to be written into the directory. Out:
-//! batches of updates of checked resources, and what is wrong with the rest; files. May touch: files, inotify,
+//! In: files under a directory, or the keys of an etcd cluster; documents to be written. Out: batches of
+//! updates of checked resources, and what is wrong with the rest; files and values. May touch: files, inotify,
 //! connections to etcd and a thread for them, the clock of the runtime. Absent: what resources mean together, what is
 //! enforced, and the network interfaces of this host.
 
@@ -26,8 +26,9 @@ pub use decode::{Decoded, Located, Origin, Skipped, decode_documents, decode_fil
 pub use directory::{Batch, DirectorySource, Event, Snapshot, read_directory};
 pub use document::{DocumentError, Entry, MAX_FILE_SIZE, Node, Style, Value};
 pub use error::Error;
-pub use etcd::{EtcdLogin, EtcdSettings, EtcdSource, EtcdTls};
+pub use etcd::{EtcdContents, EtcdLogin, EtcdSession, EtcdSettings, EtcdSource, EtcdTls};
 pub use source::Source;
 pub use store::{
-    Session, Store, StoreError, Stored, Written, read_documents, resource_files, write_yaml,
+    DirectorySession, DirectoryStore, Document, Session, Store, StoreError, Stored, Written,
+    read_documents, resource_files, write_yaml,
 };

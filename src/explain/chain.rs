@@ -64,16 +64,8 @@ impl Host {
         subject: &Subject<'_>,
         direction: Direction,
     ) -> Answer {
-        if let Some(answer) = self.by_state(packet) {
-            return answer;
-        }
-        if let Some(reason) = self.failsafe(packet, direction) {
-            return Answer::new(Outcome::Allow, reason);
-        }
-        if self.discovers_neighbors(packet) {
-            return Answer::new(Outcome::Allow, Reason::NeighborDiscovery);
-        }
-        self.tiers_and_profiles(packet, subject, direction)
+        self.whatever_policy_says(packet, direction)
+            .unwrap_or_else(|| self.tiers_and_profiles(packet, subject, direction))
     }
 
     /// Tells whether a packet is one without which IPv6 does not work on a link, and passes for that.
@@ -92,13 +84,8 @@ impl Host {
         subject: &Subject<'_>,
         direction: Direction,
     ) -> Answer {
-        if let Some(answer) = self.by_state(packet) {
-            return answer;
-        }
-        if let Some(reason) = self.failsafe(packet, direction) {
-            return Answer::new(Outcome::Allow, reason);
-        }
-        self.tiers_and_profiles(packet, subject, direction)
+        self.known_or_failsafe(packet, direction)
+            .unwrap_or_else(|| self.tiers_and_profiles(packet, subject, direction))
     }
 
     /// Asks a host endpoint of the v3 form about traffic that passes through.
@@ -155,14 +142,8 @@ impl Host {
         if !self.has_policy(&subject.labels, &PRE_DNAT) {
             return Answer::new(Outcome::Continue, Reason::NoPolicyOfKind);
         }
-        if let Some(answer) = self.by_state(packet) {
+        if let Some(answer) = self.whatever_policy_says(packet, Direction::Ingress) {
             return answer;
-        }
-        if let Some(reason) = self.failsafe(packet, Direction::Ingress) {
-            return Answer::new(Outcome::Allow, reason);
-        }
-        if self.discovers_neighbors(packet) {
-            return Answer::new(Outcome::Allow, Reason::NeighborDiscovery);
         }
         let mut logged = Vec::new();
         let asked = (&PRE_DNAT[..], Direction::Ingress, Ends::Pass);
@@ -193,6 +174,22 @@ impl Host {
         }
         let subject = self.workload_subject(key, endpoint);
         self.tiers_and_profiles(packet, &subject, direction)
+    }
+
+    /// Decides at the interface of a host endpoint before policy is asked: what is known, and what always passes.
+    fn whatever_policy_says(&self, packet: &Packet, direction: Direction) -> Option<Answer> {
+        self.known_or_failsafe(packet, direction).or_else(|| {
+            self.discovers_neighbors(packet)
+                .then(|| Answer::new(Outcome::Allow, Reason::NeighborDiscovery))
+        })
+    }
+
+    /// Decides by what connection tracking says and by failsafe ports, where one of them decides.
+    fn known_or_failsafe(&self, packet: &Packet, direction: Direction) -> Option<Answer> {
+        self.by_state(packet).or_else(|| {
+            self.failsafe(packet, direction)
+                .map(|reason| Answer::new(Outcome::Allow, reason))
+        })
     }
 
     /// Decides by what connection tracking says, where that decides.

@@ -2,7 +2,7 @@
 //!
 //! In: what the kernel says over rtnetlink. Out: [`LinkEvent`]s, each a batch of [`LinkChange`]s keyed by
 //! interface name, and [`snapshot`] for commands that look once.
-//! May touch: `net`, rtnetlink's socket and packet crates, tokio. `table`, `dump` and `decode` are pure.
+//! May touch: `net`, `netlink`, rtnetlink's packet crates, tokio. `table`, `dump` and `decode` are pure.
 //! Absent: interface indices in what goes out, writes to the kernel, policy, and any knowledge of which
 //! interface matters.
 

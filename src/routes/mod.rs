@@ -3,8 +3,8 @@
 //! In: by interface name, the [`Wiring`] that a workload wants, and [`Settings`]. Out: routes of both families,
 //! static neighbours, settings of the interface below `/proc/sys`, and an [`Event`] for each interface that says
 //! what came of it. Connections of an address that leaves an interface are forgotten before the address is
-//! routed anew. May touch: `net`, rtnetlink, ctnetlink, `/proc/sys`, tokio. `observed`, `ours`, `plan`, `pace`,
-//! `wire` and `decode` are pure.
+//! routed anew. May touch: `net`, `netlink`, rtnetlink, ctnetlink, `/proc/sys`, tokio. `observed`, `ours`, `plan`,
+//! `pace`, `wire` and `decode` are pure.
 //! Absent: policy, which is in the kernel before a wiring is told; the choice of what a workload's addresses
 //! are; routes between hosts.
 

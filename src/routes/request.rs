@@ -16,8 +16,9 @@ use rtnetlink::sys::protocols::NETLINK_ROUTE;
 use super::error::RouteError;
 use super::observed::{Path, RouteKey};
 use super::plan::Operation;
-use super::socket::{AskSocket, serialize};
+use super::socket::AskSocket;
 use crate::net::Family;
+use crate::netlink::serialize;
 
 /// `ESRCH` and `ENOENT`: what was to be removed is not there.
 const GONE: [Errno; 2] = [Errno::ESRCH, Errno::ENOENT];

@@ -1,30 +1,24 @@
-//! Netlink sockets: one that follows rtnetlink without blocking, one that asks and waits for the answer.
+//! Netlink sockets: one that follows routes without blocking, one that asks and waits for the answer.
 
 use std::io;
 use std::time::Duration;
 
-use futures::FutureExt;
-use nix::errno::Errno;
 use nix::sys::socket::{setsockopt, sockopt};
 use nix::sys::time::TimeVal;
 use rtnetlink::MulticastGroup;
-use rtnetlink::packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NetlinkMessage};
-use rtnetlink::packet_route::link::{LinkAttribute, LinkExtentMask, LinkMessage};
 use rtnetlink::packet_route::neighbour::NeighbourMessage;
 use rtnetlink::packet_route::route::RouteMessage;
 use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
-use rtnetlink::sys::protocols::NETLINK_ROUTE;
-use rtnetlink::sys::{AsyncSocket, AsyncSocketExt, Socket, SocketAddr, TokioSocket};
+use rtnetlink::sys::{Socket, SocketAddr};
 
 use super::error::RouteError;
 use super::wire::messages;
+use crate::netlink::{ChangeSocket, DATAGRAM, enlarge, is_overrun};
 
-/// What the receive buffer may hold. The kernel takes memory only for what waits in it.
-const RECEIVE_BUFFER: usize = 8 << 20;
-/// The largest datagram: the kernel sends parts of a dump of up to 32 KiB.
-const DATAGRAM: usize = 64 << 10;
 /// How long an answer may take, which the kernel gives before the request has returned.
 const ANSWER: Duration = Duration::from_secs(10);
+/// What the socket that follows is for, in messages.
+const CHANGES: &str = "changes of routes";
 
 /// What a dump lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,38 +53,10 @@ impl Listing {
             Self::Neighbours => None,
         }
     }
-
-    fn request(self) -> RouteNetlinkMessage {
-        let routes = |family| {
-            let mut message = RouteMessage::default();
-            message.header.address_family = family;
-            RouteNetlinkMessage::GetRoute(message)
-        };
-        match self {
-            Self::Links => {
-                let mut links = LinkMessage::default();
-                let mask = vec![LinkExtentMask::SkipStats];
-                links.attributes.push(LinkAttribute::ExtMask(mask));
-                RouteNetlinkMessage::GetLink(links)
-            }
-            Self::RoutesV4 => routes(AddressFamily::Inet),
-            Self::RoutesV6 => routes(AddressFamily::Inet6),
-            Self::Neighbours => {
-                let mut message = NeighbourMessage::default();
-                message.header.family = AddressFamily::Inet;
-                RouteNetlinkMessage::GetNeighbour(message)
-            }
-        }
-    }
 }
 
 /// A socket that hears of changes, in the network namespace of the thread that opened it.
-pub(super) struct RouteSocket {
-    socket: TokioSocket,
-    port: u32,
-    sequence: u32,
-    datagram: Vec<u8>,
-}
+pub(super) struct RouteSocket(ChangeSocket);
 
 impl RouteSocket {
     /// Opens the socket and subscribes to changes.
@@ -100,82 +66,64 @@ impl RouteSocket {
     /// Outside a tokio runtime with I/O enabled.
     pub(super) fn open() -> Result<Self, RouteError> {
         let failed = |source| RouteError::Open {
-            what: "changes of routes",
+            what: CHANGES,
             source,
         };
-        let mut socket = TokioSocket::new(NETLINK_ROUTE).map_err(failed)?;
-        let raw = socket.socket_mut();
-        enlarge(raw);
+        let mut socket = ChangeSocket::open().map_err(failed)?;
         let groups = [
             MulticastGroup::Link,
             MulticastGroup::Ipv4Ifaddr,
             MulticastGroup::Ipv4Route,
             MulticastGroup::Ipv6Route,
             MulticastGroup::Neigh,
-        ]
-        .into_iter()
-        .fold(0, |groups, group| groups | 1 << (group as u32 - 1));
-        raw.bind(&SocketAddr::new(0, groups)).map_err(failed)?;
-        let mut address = SocketAddr::new(0, 0);
-        raw.get_address(&mut address).map_err(failed)?;
-        Ok(Self {
-            port: address.port_number(),
-            socket,
-            sequence: 0,
-            datagram: Vec::with_capacity(DATAGRAM),
-        })
+        ];
+        socket.bind(&groups).map_err(failed)?;
+        Ok(Self(socket))
     }
 
     /// Asks for a dump.
     pub(super) fn request(&mut self, listing: Listing) -> Result<(), RouteError> {
-        self.sequence = self.sequence.wrapping_add(1);
-        let bytes = serialize(listing.request(), NLM_F_REQUEST | NLM_F_DUMP, self.sequence);
-        self.socket
-            .socket_ref()
-            .send_to(&bytes, &SocketAddr::new(0, 0), 0)
-            .map_err(|source| RouteError::Request {
-                what: listing.noun(),
-                source,
-            })?;
-        Ok(())
+        let what = listing.noun();
+        let routes = |family| {
+            let mut message = RouteMessage::default();
+            message.header.address_family = family;
+            RouteNetlinkMessage::GetRoute(message)
+        };
+        match listing {
+            Listing::Links => self.0.dump_links(),
+            Listing::RoutesV4 => self.0.dump(routes(AddressFamily::Inet)),
+            Listing::RoutesV6 => self.0.dump(routes(AddressFamily::Inet6)),
+            Listing::Neighbours => {
+                let mut message = NeighbourMessage::default();
+                message.header.family = AddressFamily::Inet;
+                self.0.dump(RouteNetlinkMessage::GetNeighbour(message))
+            }
+        }
+        .map_err(|source| RouteError::Request { what, source })
     }
 
     /// Whether a message with these marks answers the last request.
-    ///
-    /// A change bears the marks of the request that caused it, whoever made that.
     pub(super) fn is_answer(&self, sequence: u32, port: u32) -> bool {
-        sequence == self.sequence && port == self.port
+        self.0.is_answer(sequence, port)
     }
 
     /// Waits for a datagram of the kernel, which [`datagram`](Self::datagram) then returns.
     ///
     /// Nothing is lost if the future is dropped before it is ready.
     pub(super) async fn receive(&mut self) -> Result<(), RouteError> {
-        loop {
-            self.datagram.clear();
-            match self.socket.recv_from(&mut self.datagram).await {
-                Ok(sender) if sender.port_number() == 0 => return Ok(()),
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if is_overrun(&error) => return Err(RouteError::Overrun),
-                Err(source) => {
-                    return Err(RouteError::Receive {
-                        what: "changes of routes",
-                        source,
-                    });
-                }
-            }
-        }
+        let received = self.0.receive().await;
+        received.map_err(|error| broken(error, CHANGES))
     }
 
     /// Takes a datagram if one is waiting.
     pub(super) fn receive_now(&mut self) -> Option<Result<(), RouteError>> {
-        self.receive().now_or_never()
+        let received = self.0.receive_now()?;
+        Some(received.map_err(|error| broken(error, CHANGES)))
     }
 
     /// Returns what was received last.
     pub(super) fn datagram(&self) -> &[u8] {
-        &self.datagram
+        self.0.datagram()
     }
 }
 
@@ -227,11 +175,7 @@ impl AskSocket {
                 Ok((_, sender)) if sender.port_number() == 0 => return Ok(&self.datagram),
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if is_overrun(&error) => return Err(RouteError::Overrun),
-                Err(source) => {
-                    let what = self.what;
-                    return Err(RouteError::Receive { what, source });
-                }
+                Err(error) => return Err(broken(error, self.what)),
             }
         }
     }
@@ -254,24 +198,10 @@ impl AskSocket {
     }
 }
 
-/// Returns the bytes of a request.
-pub(super) fn serialize(message: RouteNetlinkMessage, flags: u16, sequence: u32) -> Vec<u8> {
-    let mut message = NetlinkMessage::from(message);
-    message.header.flags = flags;
-    message.header.sequence_number = sequence;
-    message.finalize();
-    let mut bytes = vec![0; message.buffer_len()];
-    message.serialize(&mut bytes);
-    bytes
-}
-
-fn is_overrun(error: &io::Error) -> bool {
-    error.raw_os_error() == Some(Errno::ENOBUFS as i32)
-}
-
-fn enlarge(socket: &Socket) {
-    if setsockopt(socket, sockopt::RcvBufForce, &RECEIVE_BUFFER).is_err() {
-        // Without the privilege the limit of the system applies; the loss that may follow is noticed.
-        let _ = setsockopt(socket, sockopt::RcvBuf, &RECEIVE_BUFFER);
+fn broken(source: io::Error, what: &'static str) -> RouteError {
+    if is_overrun(&source) {
+        RouteError::Overrun
+    } else {
+        RouteError::Receive { what, source }
     }
 }

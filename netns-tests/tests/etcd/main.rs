@@ -1,6 +1,9 @@
-//! The daemon on real etcd servers: every form of key, every way in which a cluster fails, and large ones.
+//! The daemon and the client on real etcd servers: every form of key, every way in which a cluster fails, large ones,
+//! what is written, and the guide's own walk through all of it.
 
+mod client;
 mod faults;
+mod guide;
 mod history;
 mod logins;
 mod resources;

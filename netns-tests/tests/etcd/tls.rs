@@ -45,7 +45,22 @@ fn writer<'a>(authority: &'a Authority, pair: &'a Pair) -> [&'a str; 7] {
     ]
 }
 
-fn settings<'a>(ca: &'a Path, client: &'a Pair) -> [(&'static str, &'a str); 3] {
+/// Starts a server with TLS that asks for client certificates.
+pub(crate) fn secure<'a>(
+    world: &'a World,
+    authority: &Authority,
+    pair: &Pair,
+    client: &Pair,
+) -> Member<'a> {
+    Member::with(
+        &world.host,
+        "https",
+        &server(authority, pair),
+        &writer(authority, client),
+    )
+}
+
+pub(crate) fn settings<'a>(ca: &'a Path, client: &'a Pair) -> [(&'static str, &'a str); 3] {
     [
         ("ETCD_CA_CERT_FILE", text(ca)),
         ("ETCD_CERT_FILE", text(&client.certificate)),
@@ -74,12 +89,7 @@ fn certificates_change_under_the_watch_while_etcd_is_written_to() {
     let authority = Authority::new(place.path(), "authority");
     let pair = authority.sign("server", LOCAL);
     let client = authority.sign("client", Names::CommonAlone);
-    let member = Member::with(
-        &world.host,
-        "https",
-        &server(&authority, &pair),
-        &writer(&authority, &client),
-    );
+    let member = secure(&world, &authority, &pair, &client);
     fill(&member);
     let used = installed(place.path());
     install(&client, &used);
@@ -205,12 +215,7 @@ fn servers_that_are_somebody_else_are_refused() {
             "Expired",
         ),
     ] {
-        let member = Member::with(
-            &world.host,
-            "https",
-            &server(&authority, &pair),
-            &writer(&authority, &client),
-        );
+        let member = secure(&world, &authority, &pair, &client);
         fill(&member);
         let agent = member.agent(Owner::Disabled, &settings(ca.certificate(), &client));
         let line = agent.warned(&Mark::beginning(), "the datastore is lost");
@@ -227,12 +232,7 @@ fn a_client_that_the_server_refuses_says_so_and_goes_on_when_it_is_taken() {
     let stranger = Authority::new(place.path(), "stranger");
     let pair = authority.sign("server", LOCAL);
     let client = authority.sign("client", Names::CommonAlone);
-    let member = Member::with(
-        &world.host,
-        "https",
-        &server(&authority, &pair),
-        &writer(&authority, &client),
-    );
+    let member = secure(&world, &authority, &pair, &client);
     fill(&member);
     let refused = |agent: &Agent| {
         let line = agent.warned(&Mark::beginning(), "the datastore is lost");

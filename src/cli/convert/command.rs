@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::super::input::{FileArgs, Input, documents};
 use super::super::{check, output};
+use super::resource::Converted;
 use super::{dump, keys, resource};
 use crate::datastore::Written;
 use crate::model::{Place, Severity};
@@ -61,6 +62,20 @@ impl Remarks {
         self.fatal += 1;
     }
 
+    /// Prints them.
+    ///
+    /// # Errors
+    /// Fails where they keep the rest from being of use.
+    fn tell(&self) -> anyhow::Result<()> {
+        for line in &self.lines {
+            output::note(format_args!("{line}"));
+        }
+        if self.fatal > 0 {
+            anyhow::bail!("{} cannot be converted", self.fatal);
+        }
+        Ok(())
+    }
+
     /// Says what is wrong with a resource; where it cannot be taken, `false` is returned.
     pub(super) fn check(&mut self, written: &Written) -> bool {
         for problem in &written.problems {
@@ -80,12 +95,8 @@ impl Remarks {
 pub(in crate::cli) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let mut remarks = Remarks::default();
     let converted = convert(&args.files.read()?, &mut remarks)?;
-    for line in &remarks.lines {
-        output::note(format_args!("{line}"));
-    }
-    if remarks.fatal > 0 {
-        anyhow::bail!("{} cannot be converted", remarks.fatal);
-    }
+    remarks.tell()?;
+    let converted: Vec<Value> = converted.into_iter().map(|each| each.document).collect();
     output::data(&match args.output {
         Format::Yaml => {
             let texts: Vec<String> = converted.iter().map(output::yaml).collect();
@@ -100,8 +111,27 @@ pub(in crate::cli) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Puts resources that are all right into v3 form, if there are any of the v1 form, and says what differs.
+///
+/// # Errors
+/// Fails where one has no v3 form.
+pub(in crate::cli) fn into_v3(all: Vec<Written>) -> anyhow::Result<Vec<Written>> {
+    if !all.iter().any(Written::is_v1) {
+        return Ok(all);
+    }
+    let mut remarks = Remarks::default();
+    let converted = resource::convert(&all, &mut remarks);
+    remarks.tell()?;
+    let written = |each: Converted| {
+        let mut written = Written::from_json(&each.document, &each.place)?;
+        written.converted = each.from;
+        Ok(written)
+    };
+    converted.into_iter().map(written).collect()
+}
+
 /// Returns what files hold in v3 form, in an order in which it can be created.
-pub(super) fn convert(inputs: &[Input], remarks: &mut Remarks) -> anyhow::Result<Vec<Value>> {
+pub(super) fn convert(inputs: &[Input], remarks: &mut Remarks) -> anyhow::Result<Vec<Converted>> {
     let mut written = Vec::new();
     for input in inputs {
         match dump::entries(&input.bytes) {

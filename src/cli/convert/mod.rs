@@ -5,4 +5,4 @@ mod dump;
 mod keys;
 mod resource;
 
-pub(super) use command::{Args, run};
+pub(super) use command::{Args, into_v3, run};

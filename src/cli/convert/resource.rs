@@ -8,7 +8,7 @@ use super::super::show::{self, Fields, put_list};
 use super::command::Remarks;
 use crate::datastore::Written;
 use crate::model::{
-    Form, Kind, Policy, PolicyKind, Profile, Resource, ResourceKey, WorkloadEndpoint,
+    Form, Kind, Place, Profile, ProfileId, Resource, ResourceKey, WorkloadEndpoint,
 };
 
 /// The namespace of workloads that name none.
@@ -26,10 +26,21 @@ const FORWARDED: &str = "in v3 form, failsafe ports and profiles do not count fo
 const WORKLOADS: &str = "in v3 form, policies with applyOnForward count also for traffic between an interface with \
      an endpoint and a workload: allow that traffic, or take the field away";
 
+/// A resource in v3 form.
+#[derive(Debug)]
+pub(super) struct Converted {
+    /// The document.
+    pub(super) document: Value,
+    /// Where what it was made from begins.
+    pub(super) place: Place,
+    /// The resource of the v1 form that it was made from, if it was.
+    pub(super) from: Option<ResourceKey>,
+}
+
 /// Returns resources in v3 form, in an order in which they can be created.
-pub(super) fn convert(all: &[Written], remarks: &mut Remarks) -> Vec<Value> {
+pub(super) fn convert(all: &[Written], remarks: &mut Remarks) -> Vec<Converted> {
     let names = Names::of(all, remarks);
-    let mut converted: BTreeMap<(Kind, String, String), Value> = BTreeMap::new();
+    let mut converted: BTreeMap<(Kind, String, String), Converted> = BTreeMap::new();
     for (index, written) in all.iter().enumerate() {
         let (Some(key), Some(value)) = (&written.key, &written.value) else {
             let text = format_args!(
@@ -64,7 +75,17 @@ pub(super) fn convert(all: &[Written], remarks: &mut Remarks) -> Vec<Value> {
                 .unwrap_or_default()
                 .to_owned()
         };
-        converted.insert((key.kind, text("namespace"), text("name")), document);
+        let identity = (key.kind, text("namespace"), text("name"));
+        let from = match key.form {
+            Form::V1 => Some(key.clone()),
+            Form::V3 => None,
+        };
+        let resource = Converted {
+            document,
+            place: written.place.clone(),
+            from,
+        };
+        converted.insert(identity, resource);
     }
     remark_whole(all, remarks);
     converted.into_values().collect()
@@ -112,9 +133,11 @@ fn resource(
     let mut fields = show::resource(key, value);
     set(&mut fields, "metadata", "name", json!(name));
     match value {
-        Resource::Policy(policy) => forward(&mut fields, policy),
         Resource::HostEndpoint(endpoint) => {
-            set_profiles(&mut fields, &names.profiles(&endpoint.profiles));
+            set_profiles(
+                &mut fields,
+                &names.profiles(&endpoint.profiles, key, remarks),
+            );
         }
         Resource::WorkloadEndpoint(endpoint) => {
             if !endpoint.active {
@@ -138,7 +161,10 @@ fn resource(
             {
                 set(&mut fields, "spec", field, json!(part));
             }
-            set_profiles(&mut fields, &names.profiles(&endpoint.profiles));
+            set_profiles(
+                &mut fields,
+                &names.profiles(&endpoint.profiles, key, remarks),
+            );
         }
         Resource::Node(_) => {
             let spec = written
@@ -151,6 +177,7 @@ fn resource(
         }
         Resource::IpPool(_) => set(&mut fields, "spec", "ipipMode", json!(ipip_mode(written))),
         Resource::Profile(Profile { .. })
+        | Resource::Policy(_)
         | Resource::StagedPolicy
         | Resource::Tier(_)
         | Resource::NetworkSet(_)
@@ -163,17 +190,6 @@ fn resource(
 fn set(fields: &mut Fields, part: &str, name: &str, value: Value) {
     if let Some(Value::Object(part)) = fields.get_mut(part) {
         part.insert(name.to_owned(), value);
-    }
-}
-
-/// In v1 form, policy counts for forwarded traffic without saying so.
-fn forward(fields: &mut Fields, policy: &Policy) {
-    match policy.kind {
-        PolicyKind::Normal | PolicyKind::ApplyOnForward => {
-            set(fields, "spec", "applyOnForward", json!(true));
-        }
-        // They say so already.
-        PolicyKind::Untracked | PolicyKind::PreDnat => {}
     }
 }
 
@@ -247,17 +263,13 @@ impl Names {
             .filter(|(.., key)| key.form == Form::V3)
             .map(|(.., key)| (key.kind, key.name.to_string()))
             .collect();
-        let mut sharing: BTreeMap<String, usize> = BTreeMap::new();
-        for (.., key) in keys().filter(|(.., key)| key.kind == Kind::HostEndpoint) {
-            *sharing.entry(clean(&key.name)).or_default() += 1;
-        }
         for (index, written, key) in keys().filter(|(.., key)| key.form == Form::V1) {
             let wanted = match written.value.as_deref() {
                 Some(Resource::WorkloadEndpoint(endpoint)) => parts(endpoint)
                     .1
                     .map(|part| part.replace('-', "--"))
                     .join("-"),
-                _ => name(key, &sharing),
+                _ => name(key),
             };
             let numbers = 2..;
             let others = numbers.map(|number: usize| format!("{wanted}-{number}"));
@@ -279,8 +291,8 @@ impl Names {
                 | Kind::StagedNetworkPolicy
                 | Kind::StagedKubernetesNetworkPolicy
                 | Kind::GlobalNetworkSet
-                | Kind::NetworkSet
-                | Kind::HostEndpoint => *name == *key.name,
+                | Kind::NetworkSet => *name == *key.name,
+                Kind::HostEndpoint => name == format!("{}.{}", key.scope, key.name),
             };
             if !keeps {
                 let text = format_args!(
@@ -297,18 +309,30 @@ impl Names {
         names
     }
 
-    /// Returns the names of profiles.
-    fn profiles(&self, profiles: &[crate::model::ProfileId]) -> Vec<String> {
-        let name = |profile: &crate::model::ProfileId| {
-            let renamed = self.profiles.get(profile.as_str());
-            renamed.cloned().unwrap_or_else(|| profile.to_string())
+    /// Returns the names of profiles that a resource refers to; one that is elsewhere will have been named alike.
+    fn profiles(
+        &self,
+        profiles: &[ProfileId],
+        of: &ResourceKey,
+        remarks: &mut Remarks,
+    ) -> Vec<String> {
+        let name = |profile: &ProfileId| {
+            if let Some(renamed) = self.profiles.get(profile.as_str()) {
+                return renamed.clone();
+            }
+            let name = clean(profile.as_str());
+            if name != profile.as_str() {
+                let text = format_args!("its profile `{profile}` is named `{name}`");
+                remarks.warn(of, text);
+            }
+            name
         };
         profiles.iter().map(name).collect()
     }
 }
 
-/// Returns the name that a resource would have if no other had it.
-fn name(key: &ResourceKey, sharing: &BTreeMap<String, usize>) -> String {
+/// Returns the name that a resource would have if no other had it, as calicoctl's own conversion makes it.
+fn name(key: &ResourceKey) -> String {
     let clean = clean(&key.name);
     match key.kind {
         Kind::IpPool => clean.replace('.', "-"),
@@ -321,11 +345,8 @@ fn name(key: &ResourceKey, sharing: &BTreeMap<String, usize>) -> String {
             parts.collect::<Vec<_>>().join(".")
         }
         // Names of the v1 form are the node's own.
-        Kind::HostEndpoint if sharing.get(&clean).is_some_and(|count| *count > 1) => {
-            cut(&format!("{clean}.{}", self::clean(&key.scope)), MAX_NAME).to_owned()
-        }
-        Kind::HostEndpoint
-        | Kind::ClusterInformation
+        Kind::HostEndpoint => self::clean(&format!("{}.{}", key.scope, key.name)),
+        Kind::ClusterInformation
         | Kind::FelixConfiguration
         | Kind::Node
         | Kind::Tier

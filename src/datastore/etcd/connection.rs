@@ -139,15 +139,10 @@ async fn attempt(
 pub(super) fn in_doubt(error: Error) -> Error {
     match error {
         Error::Refused { url, reason } if url.starts_with("https:") && reason.contains(ENDED) => {
-            let reason =
-                format!("{reason}; a server that refuses the client's certificate ends it so");
-            Error::Refused { url, reason }
+            let likely = "a server that refuses the client's certificate ends it so";
+            refusal(&url, format!("{reason}; {likely}"))
         }
-        Error::Refused { .. }
-        | Error::ListDirectory { .. }
-        | Error::ReadFile { .. }
-        | Error::Connect { .. }
-        | Error::Silent { .. } => error,
+        other => other,
     }
 }
 

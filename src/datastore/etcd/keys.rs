@@ -1,6 +1,6 @@
 //! The keys of Calico's resources in etcd.
 
-use crate::model::{DEFAULT_TIER, Kind, ResourceKey};
+use crate::model::{DEFAULT_TIER, Form, Kind, ResourceKey};
 
 /// What the keys of the v3 form begin with.
 pub(super) const V3_PREFIX: &str = "/calico/resources/v3/projectcalico.org/";
@@ -204,4 +204,80 @@ fn option_of(name: &str, option: &str) -> Option<Target> {
 /// Undoes the escaping of a name.
 fn unescaped(name: &str) -> String {
     name.replace("%2f", "/").replace("%25", "%")
+}
+
+/// Does the escaping of a name.
+fn escaped(name: &str) -> String {
+    name.replace('%', "%25").replace('/', "%2f")
+}
+
+/// Returns the keys that a resource is kept at: one, but for some of the v1 form; none where they follow from no name.
+pub(super) fn paths(key: &ResourceKey) -> Vec<String> {
+    let (scope, name) = (&*key.scope, &*key.name);
+    match key.form {
+        Form::V3 => {
+            let plural = PLURALS.iter().find(|(_, kind)| *kind == key.kind);
+            let plural = plural.map_or("", |(plural, _)| plural);
+            let scope = if scope.is_empty() {
+                String::new()
+            } else {
+                format!("{scope}/")
+            };
+            vec![format!("{V3_PREFIX}{plural}/{scope}{name}")]
+        }
+        Form::V1 => {
+            let rest = match key.kind {
+                Kind::HostEndpoint => vec![format!("host/{scope}/endpoint/{}", escaped(name))],
+                Kind::WorkloadEndpoint => {
+                    let parts = name.split_once('/').and_then(|(orchestrator, rest)| {
+                        Some((orchestrator, rest.rsplit_once('/')?))
+                    });
+                    let path = |(orchestrator, (workload, endpoint))| {
+                        let [orchestrator, workload, endpoint] =
+                            [orchestrator, workload, endpoint].map(escaped);
+                        format!(
+                            "host/{scope}/workload/{orchestrator}/{workload}/endpoint/{endpoint}"
+                        )
+                    };
+                    parts.map(path).into_iter().collect()
+                }
+                Kind::GlobalNetworkPolicy => {
+                    let tier = if scope.is_empty() {
+                        DEFAULT_TIER
+                    } else {
+                        scope
+                    };
+                    vec![format!(
+                        "policy/tier/{}/policy/{}",
+                        escaped(tier),
+                        escaped(name)
+                    )]
+                }
+                Kind::Tier => vec![format!("policy/tier/{}/metadata", escaped(name))],
+                Kind::Profile => ["rules", "tags", "labels"]
+                    .map(|piece| format!("policy/profile/{}/{piece}", escaped(name)))
+                    .into(),
+                Kind::Node => ["bird_ip", "metadata"]
+                    .map(|piece| format!("host/{name}/{piece}"))
+                    .into(),
+                Kind::IpPool => {
+                    let version = if name.contains(':') { "v6" } else { "v4" };
+                    vec![format!(
+                        "ipam/{version}/pool/{}",
+                        name.replacen('/', "-", 1)
+                    )]
+                }
+                Kind::ClusterInformation => vec!["Ready".to_owned()],
+                Kind::FelixConfiguration
+                | Kind::NetworkPolicy
+                | Kind::StagedGlobalNetworkPolicy
+                | Kind::StagedNetworkPolicy
+                | Kind::StagedKubernetesNetworkPolicy
+                | Kind::GlobalNetworkSet
+                | Kind::NetworkSet => Vec::new(),
+            };
+            let path = |rest: String| format!("{V1_PREFIX}{rest}");
+            rest.into_iter().map(path).collect()
+        }
+    }
 }

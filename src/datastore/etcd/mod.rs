@@ -1,21 +1,27 @@
 //! An etcd cluster as a datastore.
 //!
-//! `keys`, `v1`, `values` and `fold` are pure: from keys and values to resources and what changed of them. The
-//! other files talk to etcd, on a thread of their own.
+//! `keys`, `v1`, `values`, `fold`, `contents` and `stored` are pure: from keys and values to resources and what changed
+//! of them, and back. `source` follows the cluster on a thread of its own; `client` and `session` are for commands.
 
+mod client;
 mod connection;
+mod contents;
 mod fold;
 mod keys;
 mod line;
 mod point;
+mod session;
 mod settings;
 mod snapshot;
 mod source;
+mod stored;
 mod v1;
 mod values;
 
 #[cfg(test)]
 mod tests;
 
+pub use contents::EtcdContents;
+pub use session::EtcdSession;
 pub use settings::{EtcdLogin, EtcdSettings, EtcdTls};
 pub use source::EtcdSource;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use etcd_client::{Client, Error as EtcdError, GetOptions, GetResponse, KvClient};
+use etcd_client::{Client, Error as EtcdError, GetOptions, GetResponse, KeyValue, KvClient};
 use tokio::time::timeout;
 use tonic::Code;
 
@@ -40,13 +40,29 @@ pub(super) struct Snapshot {
     pub(super) point: Point,
 }
 
-/// Reads the whole range, page by page.
+/// Reads all resources.
 ///
 /// # Errors
 /// Fails where the member does.
 pub(super) async fn read(client: &Client, url: &str) -> Result<Read, Error> {
-    let mut kv = client.kv_client().max_decoding_message_size(MAX_MESSAGE);
     let mut fold = Fold::default();
+    let read = pairs(client, url, |pair| fold.put(pair.key(), pair.value())).await?;
+    Ok(match read {
+        Some(point) => Read::All(Snapshot { fold, point }),
+        None => Read::Compacted,
+    })
+}
+
+/// Reads the whole range, page by page, at one revision, and returns which; `None` where it was compacted meanwhile.
+///
+/// # Errors
+/// Fails where the member does.
+pub(super) async fn pairs(
+    client: &Client,
+    url: &str,
+    mut take: impl FnMut(&KeyValue),
+) -> Result<Option<Point>, Error> {
+    let mut kv = client.kv_client().max_decoding_message_size(MAX_MESSAGE);
     let mut begun: Option<Point> = None;
     let mut from = V3_PREFIX.as_bytes().to_vec();
     let mut limit = FIRST_PAGE;
@@ -58,7 +74,7 @@ pub(super) async fn read(client: &Client, url: &str) -> Result<Read, Error> {
                 limit = (limit / 8).max(1);
                 continue;
             }
-            Page::Compacted => return Ok(Read::Compacted),
+            Page::Compacted => return Ok(None),
         };
         let now = Point::of(page.header(), url)?;
         let point = *begun.get_or_insert(now);
@@ -66,13 +82,13 @@ pub(super) async fn read(client: &Client, url: &str) -> Result<Read, Error> {
         let mut size = 0;
         for pair in page.kvs() {
             size += pair.key().len() + pair.value().len();
-            fold.put(pair.key(), pair.value());
+            take(pair);
         }
         limit = next_limit(limit, page.kvs().len(), size);
         match page.kvs().last().filter(|_| page.more()) {
             // The next key is the first that is greater.
             Some(last) => from = [last.key(), &[0]].concat(),
-            None => return Ok(Read::All(Snapshot { fold, point })),
+            None => return Ok(Some(point)),
         }
     }
 }

@@ -147,6 +147,16 @@ pub(super) fn profile(
     }))
 }
 
+/// Returns a host's document, of which its address is known.
+pub(super) fn node(name: &str, address: &str) -> Json {
+    json!({
+        "apiVersion": "v1",
+        "kind": "node",
+        "metadata": {"name": name},
+        "spec": {"bgp": {"ipv4Address": address}},
+    })
+}
+
 /// Returns a pool's document; its key says which it is.
 pub(super) fn pool(value: &Json, cidr: &str) -> Result<Json, String> {
     let fields = Fields::of(value)?;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value as Json};
 
+use super::contents::Values;
 use super::keys::Piece;
 use super::v1;
 use crate::datastore::decode::{Origin, decode_documents};
@@ -24,6 +25,8 @@ const MAX_VALUE: usize = 8 << 20;
 const MAX_OBJECTS: usize = 100_000;
 /// The most values that lists and objects may hold together.
 const MAX_ITEMS: usize = 1_000_000;
+/// The annotation in which a policy's writer keeps the name that it was given.
+pub(super) const NAME_ANNOTATION: &str = "projectcalico.org/metadata";
 /// The API version of the v3 form.
 const V3: &str = "projectcalico.org/v3";
 /// What stands before the name of an option in an annotation of a configuration, which holds its raw text.
@@ -167,6 +170,19 @@ fn documents(key: &ResourceKey, at: &Arc<str>, value: &Json) -> Result<Outcome, 
 }
 
 fn whole_v1(key: &ResourceKey, at: &Arc<str>, value: &Json) -> Result<Outcome, String> {
+    let Some(document) = whole_v1_document(key, value)? else {
+        return tier(key, value).map(Outcome::good);
+    };
+    let mut outcome = documents(key, at, &document)?;
+    if key.kind == Kind::GlobalNetworkPolicy && !key.scope.is_empty() {
+        validate::v1_name(&key.scope).map_err(|reason| format!("the tier's name {reason}"))?;
+        outcome.value = outcome.value.map(|value| in_tier(&value, &key.scope));
+    }
+    Ok(outcome)
+}
+
+/// Returns a value in the words of calicoctl's v1 form, which has none for tiers.
+fn whole_v1_document(key: &ResourceKey, value: &Json) -> Result<Option<Json>, String> {
     let document = match key.kind {
         Kind::HostEndpoint => v1::host_endpoint(value, &key.scope, &key.name)?,
         Kind::WorkloadEndpoint => {
@@ -179,7 +195,7 @@ fn whole_v1(key: &ResourceKey, at: &Arc<str>, value: &Json) -> Result<Outcome, S
         }
         Kind::GlobalNetworkPolicy => v1::policy(value, &key.name)?,
         Kind::IpPool => v1::pool(value, &key.name)?,
-        Kind::Tier => return tier(key, value).map(Outcome::good),
+        Kind::Tier => return Ok(None),
         Kind::ClusterInformation
         | Kind::FelixConfiguration
         | Kind::Node
@@ -191,12 +207,7 @@ fn whole_v1(key: &ResourceKey, at: &Arc<str>, value: &Json) -> Result<Outcome, S
         | Kind::GlobalNetworkSet
         | Kind::NetworkSet => return Err(format!("{} is not kept under one v1 key", key.kind)),
     };
-    let mut outcome = documents(key, at, &document)?;
-    if key.kind == Kind::GlobalNetworkPolicy && !key.scope.is_empty() {
-        validate::v1_name(&key.scope).map_err(|reason| format!("the tier's name {reason}"))?;
-        outcome.value = outcome.value.map(|value| in_tier(&value, &key.scope));
-    }
-    Ok(outcome)
+    Ok(Some(document))
 }
 
 /// Puts a policy into the tier that its key names.
@@ -370,5 +381,68 @@ fn denying(profile: &Profile) -> Profile {
         ingress: deny(),
         egress: deny(),
         ..profile.clone()
+    }
+}
+
+/// Returns a resource as it was written, one of the v1 form in calicoctl's words for it; `None` where these cannot say
+/// it.
+pub(super) fn document(key: &ResourceKey, values: &Values) -> Option<Map<String, Json>> {
+    let read = |held: &Held| json(&held.value).ok();
+    let document = match (key.form, &values.whole) {
+        (Form::V3, Some(held)) => shown(v3(key, read(held)?).ok()?),
+        // Of tiers they say nothing, nor of profiles without rules.
+        (Form::V1, Some(_)) if key.kind == Kind::GlobalNetworkPolicy && !key.scope.is_empty() => {
+            return None;
+        }
+        (Form::V1, Some(held)) => pruned(whole_v1_document(key, &read(held)?).ok()??),
+        (Form::V1, None) if key.kind == Kind::Profile => {
+            let piece = |piece| values.pieces.get(&piece).and_then(read);
+            let rules = piece(Piece::Rules)?;
+            let (tags, labels) = (piece(Piece::Tags), piece(Piece::Labels));
+            pruned(v1::profile(&key.name, &rules, tags.as_ref(), labels.as_ref()).ok()?)
+        }
+        (Form::V1, None) if key.kind == Kind::Node => {
+            let held = values.pieces.get(&Piece::Address)?;
+            pruned(v1::node(&key.name, std::str::from_utf8(&held.value).ok()?))
+        }
+        (Form::V3 | Form::V1, None) => return None,
+    };
+    if let Json::Object(fields) = document {
+        Some(fields)
+    } else {
+        None
+    }
+}
+
+/// Takes out of a v3 resource what its writer keeps there for itself.
+fn shown(mut document: Json) -> Json {
+    if let Some(metadata) = document.get_mut("metadata").and_then(Json::as_object_mut)
+        && let Some(Json::Object(annotations)) = metadata.get_mut("annotations")
+    {
+        annotations.remove(NAME_ANNOTATION);
+        if annotations.is_empty() {
+            metadata.remove("annotations");
+        }
+    }
+    document
+}
+
+/// Takes out of a map what is absent or empty.
+fn pruned(value: Json) -> Json {
+    match value {
+        Json::Object(fields) => {
+            let fields = fields
+                .into_iter()
+                .map(|(name, value)| (name, pruned(value)));
+            let is_there = |(_, value): &(String, Json)| match value {
+                Json::Null => false,
+                Json::Array(items) => !items.is_empty(),
+                Json::Object(fields) => !fields.is_empty(),
+                Json::Bool(_) | Json::Number(_) | Json::String(_) => true,
+            };
+            Json::Object(fields.filter(is_there).collect())
+        }
+        Json::Array(items) => items.into_iter().map(pruned).collect(),
+        Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => value,
     }
 }

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value as Json, json};
 
 use super::contents::bare;
-use super::documents::{Written, text_of};
+use super::documents::text_of;
 use crate::model::{DEFAULT_TIER, Form, Kind, Policy, Resource, ResourceKey};
 
 /// The label that names the tier of a policy.
@@ -18,13 +18,13 @@ const TIER_ORDER: u64 = 1_000_000;
 /// Returns the document that is stored for a resource; `created` is when its first state was written.
 ///
 /// The v1 form is stored as it is.
-pub(super) fn complete(
-    written: &Written,
+pub(in crate::datastore) fn complete(
+    written: &Map<String, Json>,
     key: &ResourceKey,
     value: &Resource,
     created: Option<&str>,
 ) -> Map<String, Json> {
-    let mut document = bare(written.document.clone());
+    let mut document = bare(written.clone());
     match key.form {
         Form::V1 => return document,
         Form::V3 => {}
@@ -56,12 +56,24 @@ pub(super) fn complete(
             let orchestrator = json!(endpoint.orchestrator);
             label(&mut document, ORCHESTRATOR_LABEL, orchestrator);
         }
+        Resource::IpPool(pool) => within(&mut document, "spec", |spec| {
+            let size = if pool.cidr.addr().is_ipv4() { 26 } else { 122 };
+            for (field, value) in [
+                ("allowedUses", json!(["Workload", "Tunnel"])),
+                ("assignmentMode", json!("Automatic")),
+                ("blockSize", json!(size)),
+                ("ipipMode", json!("Never")),
+                ("nodeSelector", json!("all()")),
+                ("vxlanMode", json!("Never")),
+            ] {
+                default(spec, field, &value);
+            }
+        }),
         Resource::StagedPolicy
         | Resource::HostEndpoint(_)
         | Resource::Profile(_)
         | Resource::NetworkSet(_)
         | Resource::Node(_)
-        | Resource::IpPool(_)
         | Resource::FelixConfiguration(_)
         | Resource::ClusterInformation(_) => {}
     }
@@ -82,12 +94,42 @@ fn complete_policy(document: &mut Map<String, Json>, policy: Option<&Policy>) {
             default(spec, "types", &Json::Array(types));
         }
     });
-    let tier = json!(tier_of(document));
+    let tier = json!(tier(document));
     label(document, TIER_LABEL, tier);
 }
 
-/// Returns the tier that a policy's document names.
-pub(super) fn tier_of(document: &Map<String, Json>) -> &str {
+/// Returns the tier that a resource's document names, for policies that have one.
+pub(in crate::datastore) fn tier_of<'a>(
+    key: &ResourceKey,
+    document: &'a Map<String, Json>,
+) -> Option<&'a str> {
+    match (key.form, key.kind) {
+        (
+            Form::V3,
+            Kind::GlobalNetworkPolicy
+            | Kind::NetworkPolicy
+            | Kind::StagedGlobalNetworkPolicy
+            | Kind::StagedNetworkPolicy,
+        ) => Some(tier(document)),
+        (
+            Form::V3,
+            Kind::ClusterInformation
+            | Kind::FelixConfiguration
+            | Kind::Node
+            | Kind::IpPool
+            | Kind::Tier
+            | Kind::Profile
+            | Kind::StagedKubernetesNetworkPolicy
+            | Kind::GlobalNetworkSet
+            | Kind::NetworkSet
+            | Kind::HostEndpoint
+            | Kind::WorkloadEndpoint,
+        )
+        | (Form::V1, _) => None,
+    }
+}
+
+fn tier(document: &Map<String, Json>) -> &str {
     let spec = document.get("spec").and_then(Json::as_object);
     match spec.map_or("", |spec| text_of(spec, "tier")) {
         "" => DEFAULT_TIER,

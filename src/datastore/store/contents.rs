@@ -42,7 +42,7 @@ fn version(document: &Map<String, Json>) -> String {
 }
 
 /// Removes what a client adds to a document that it shows.
-pub(super) fn bare(mut document: Map<String, Json>) -> Map<String, Json> {
+pub(in crate::datastore) fn bare(mut document: Map<String, Json>) -> Map<String, Json> {
     document.remove("status");
     if let Some(Json::Object(metadata)) = document.get_mut("metadata") {
         metadata.remove("resourceVersion");

@@ -1,7 +1,6 @@
 //! A directory of files that a client writes.
 
 use std::fs::File;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
@@ -15,101 +14,25 @@ use super::complete::{complete, tier_of};
 use super::contents::{Contents, Stored};
 use super::documents::{Written, write_yaml};
 use super::edit::edit;
+use super::error::StoreError;
 use super::name::file_name;
 use super::place::{make, remove, rewrite};
 use crate::datastore::error::Error;
 use crate::datastore::scan::stamp;
-use crate::model::{DEFAULT_TIER, Form, Kind, Place, Problem, ResourceKey};
+use crate::model::{DEFAULT_TIER, Kind, Problem, ResourceKey};
 
 /// How long another client is waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How often it is looked whether that client is done.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// Why a resource was not written.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// The directory cannot be read.
-    #[error(transparent)]
-    Read(#[from] Error),
-    /// The directory cannot be locked.
-    #[error("lock the directory `{}`", .path.display())]
-    Lock {
-        /// The directory.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// Another client has it locked.
-    #[error("another client is writing into `{}`", .0.display())]
-    Busy(PathBuf),
-    /// There is such a resource.
-    #[error("resource already exists: {key}, at {place}")]
-    Exists {
-        /// The resource.
-        key: ResourceKey,
-        /// Where.
-        place: Place,
-    },
-    /// There is no such resource.
-    #[error("resource does not exist: {0}")]
-    Absent(ResourceKey),
-    /// The resource is not what the change was made from.
-    #[error("update conflict: {key} has changed: its resourceVersion is {version}")]
-    Conflict {
-        /// The resource.
-        key: ResourceKey,
-        /// Its version.
-        version: String,
-    },
-    /// The resource is defined more than once.
-    #[error("{key} is defined at {first} and at {second}: remove one of them by hand")]
-    Several {
-        /// The resource.
-        key: ResourceKey,
-        /// The definition in force.
-        first: Place,
-        /// The next one.
-        second: Place,
-    },
-    /// A policy's tier is not there.
-    #[error("{key}: tier `{tier}` does not exist: create it first")]
-    NoTier {
-        /// The policy.
-        key: ResourceKey,
-        /// Its tier.
-        tier: String,
-    },
-    /// The resource is not whole.
-    #[error("{0} is not a valid resource")]
-    Invalid(Place),
-    /// The resource cannot be changed alone.
-    #[error("{key} stands in `{}`, and {reason}: change that file by hand", .path.display())]
-    Entangled {
-        /// The resource.
-        key: ResourceKey,
-        /// Its file.
-        path: PathBuf,
-        /// Why.
-        reason: &'static str,
-    },
-    /// The file cannot be written.
-    #[error("write `{}`", .path.display())]
-    Write {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-}
-
 /// A directory of resource files that is read as it was written.
 #[derive(Debug)]
-pub struct Store {
+pub struct DirectoryStore {
     contents: Contents,
 }
 
-impl Store {
+impl DirectoryStore {
     /// Reads a directory.
     ///
     /// # Errors
@@ -127,14 +50,14 @@ impl Store {
 
 /// A directory of resource files that one client may write.
 #[derive(Debug)]
-pub struct Session {
+pub struct DirectorySession {
     root: PathBuf,
     contents: Contents,
     /// Ends with the session.
     _lock: Flock<File>,
 }
 
-impl Session {
+impl DirectorySession {
     /// Locks a directory and reads it; another client is waited for.
     ///
     /// # Errors
@@ -168,7 +91,10 @@ impl Session {
     /// # Errors
     /// Fails where it is, or it cannot be written.
     pub fn create(&mut self, written: &Written, now: &str) -> Result<(), StoreError> {
-        let key = key_of(written)?;
+        let key = written.key()?;
+        if !written.version().is_empty() {
+            return Err(StoreError::VersionGiven(key.clone()));
+        }
         if let Some(stored) = self.contents.find(key).first() {
             return Err(StoreError::Exists {
                 key: key.clone(),
@@ -192,26 +118,21 @@ impl Session {
     /// Fails where it is not, where it has changed since the version that `written` was made from, or where it
     /// cannot be written.
     pub fn replace(&mut self, written: &Written) -> Result<(), StoreError> {
-        let key = key_of(written)?;
+        let key = written.key()?;
         let stored = self.only(key)?;
-        let version = stored.version();
-        if !matches!(written.version(), "" | "0") && written.version() != version {
-            return Err(StoreError::Conflict {
-                key: key.clone(),
-                version,
-            });
-        }
+        same_version(key, &stored, written.version())?;
         let metadata = stored.document.get("metadata");
         let created = metadata.and_then(|metadata| metadata.get("creationTimestamp"));
         let document = completed(written, created.and_then(Json::as_str))?;
         self.change(key, Some(&document))
     }
 
-    /// Removes a resource.
+    /// Removes a resource, which must have a version unless that is empty.
     ///
     /// # Errors
-    /// Fails where it is not there, or cannot be removed alone.
-    pub fn delete(&mut self, key: &ResourceKey) -> Result<(), StoreError> {
+    /// Fails where it is not there, has another version, or cannot be removed alone.
+    pub fn delete(&mut self, key: &ResourceKey, version: &str) -> Result<(), StoreError> {
+        same_version(key, &self.only(key)?, version)?;
         self.change(key, None)
     }
 
@@ -278,17 +199,11 @@ impl Session {
     }
 
     fn check_tier(&self, key: &ResourceKey, written: &Written) -> Result<(), StoreError> {
-        let has_tier = key.form == Form::V3
-            && matches!(
-                key.kind,
-                Kind::GlobalNetworkPolicy
-                    | Kind::NetworkPolicy
-                    | Kind::StagedGlobalNetworkPolicy
-                    | Kind::StagedNetworkPolicy
-            );
-        let tier = tier_of(&written.document);
+        let Some(tier) = tier_of(key, &written.document) else {
+            return Ok(());
+        };
         // As in every datastore of Calico, the default tier needs no resource.
-        if !has_tier || tier == DEFAULT_TIER || self.has(&ResourceKey::v3(Kind::Tier, "", tier)) {
+        if tier == DEFAULT_TIER || self.has(&ResourceKey::v3(Kind::Tier, "", tier)) {
             return Ok(());
         }
         Err(StoreError::NoTier {
@@ -298,16 +213,25 @@ impl Session {
     }
 }
 
-fn key_of(written: &Written) -> Result<&ResourceKey, StoreError> {
-    let invalid = || StoreError::Invalid(written.place.clone());
-    written.key.as_ref().ok_or_else(invalid)
+fn completed(written: &Written, created: Option<&str>) -> Result<Map<String, Json>, StoreError> {
+    Ok(complete(
+        &written.document,
+        written.key()?,
+        written.value()?,
+        created,
+    ))
 }
 
-fn completed(written: &Written, created: Option<&str>) -> Result<Map<String, Json>, StoreError> {
-    let key = key_of(written)?;
-    let invalid = || StoreError::Invalid(written.place.clone());
-    let value = written.value.as_ref().ok_or_else(invalid)?;
-    Ok(complete(written, key, value, created))
+/// Demands that a resource is the one that a change was made from.
+fn same_version(key: &ResourceKey, stored: &Stored<'_>, given: &str) -> Result<(), StoreError> {
+    let version = stored.version();
+    if given.is_empty() || given == version {
+        return Ok(());
+    }
+    Err(StoreError::Conflict {
+        key: key.clone(),
+        version,
+    })
 }
 
 fn lock(root: &Path) -> Result<Flock<File>, StoreError> {

@@ -1,16 +1,51 @@
 //! Documents as they were written.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::{Map, Value as Json};
 
+use super::contents::bare;
+use super::error::StoreError;
 use crate::datastore::decode::{Origin, decode_documents, resources};
-use crate::datastore::document::{DocumentError, Node, parse};
+use crate::datastore::document::{DocumentError, Node, Value, parse};
 use crate::datastore::field::{Field, Report};
 use crate::datastore::scan::walk;
-use crate::model::{Place, Problem, Resource, ResourceKey, Severity};
+use crate::model::{Form, Place, Problem, Resource, ResourceKey, Severity};
+
+/// Fields of resources that hold text, be it a word that YAML takes for something else.
+const TEXTS: [&str; 17] = [
+    "apiVersion",
+    "containerID",
+    "creationTimestamp",
+    "endpoint",
+    "interfaceName",
+    "kind",
+    "name",
+    "namespace",
+    "node",
+    "orchestrator",
+    "pod",
+    "profiles",
+    "resourceVersion",
+    "selector",
+    "tier",
+    "uid",
+    "workload",
+];
+/// Fields of resources that hold maps of texts.
+const MAPS_OF_TEXT: [&str; 3] = ["annotations", "labels", "labelsToApply"];
+/// Other fields that clients fill in.
+const FILLED_IN: [&str; 6] = [
+    "defaultAction",
+    "metadata",
+    "order",
+    "spec",
+    "status",
+    "types",
+];
 
 /// A resource as it was written, and what was understood of it.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,9 +60,42 @@ pub struct Written {
     pub value: Option<Arc<Resource>>,
     /// What is wrong with it.
     pub problems: Vec<Problem>,
+    /// Whose v3 form it is, where it was written in v1 form.
+    pub converted: Option<ResourceKey>,
 }
 
 impl Written {
+    /// Returns the key of a resource that was understood.
+    ///
+    /// # Errors
+    /// Fails where it was not.
+    pub(in crate::datastore) fn key(&self) -> Result<&ResourceKey, StoreError> {
+        let invalid = || StoreError::Invalid(self.place.clone());
+        self.key.as_ref().ok_or_else(invalid)
+    }
+
+    /// Returns what was understood.
+    ///
+    /// # Errors
+    /// Fails where nothing was.
+    pub(in crate::datastore) fn value(&self) -> Result<&Resource, StoreError> {
+        let invalid = || StoreError::Invalid(self.place.clone());
+        self.value.as_deref().ok_or_else(invalid)
+    }
+
+    /// Returns the same without a version that it was made from.
+    pub(super) fn unversioned(&self) -> Self {
+        Self {
+            document: bare(self.document.clone()),
+            ..self.clone()
+        }
+    }
+
+    /// Tells whether it is of the v1 form.
+    pub fn is_v1(&self) -> bool {
+        self.key.as_ref().is_some_and(|key| key.form == Form::V1)
+    }
+
     /// Tells whether it cannot be taken as it is.
     pub fn is_rejected(&self) -> bool {
         let rejected = |problem: &Problem| problem.severity == Severity::Rejected;
@@ -42,7 +110,11 @@ impl Written {
     /// Returns the version of the resource that it was made from, empty where it does not say.
     pub fn version(&self) -> &str {
         let metadata = self.document.get("metadata").and_then(Json::as_object);
-        metadata.map_or("", |metadata| text_of(metadata, "resourceVersion"))
+        match metadata.map_or("", |metadata| text_of(metadata, "resourceVersion")) {
+            // No state has it.
+            "0" => "",
+            version => version,
+        }
     }
 }
 
@@ -89,6 +161,7 @@ impl Written {
             document: json(node),
             value: object.map(|object| object.value),
             problems: decoded.problems,
+            converted: None,
         }
     }
 }
@@ -96,7 +169,72 @@ impl Written {
 /// Returns a document as JSON; what is no map is empty.
 pub(super) fn json(node: &Node) -> Map<String, Json> {
     let report = Report::default();
-    Field::root(node, &report).json_object()
+    let document = Field::root(node, &report).json_object();
+    settled(node, document)
+}
+
+/// Writes fields that clients look at as calicoctl writes them: by their own names, which may be read in any case, and
+/// with text where text belongs, since calicoctl takes no number for it.
+fn settled(node: &Node, fields: Map<String, Json>) -> Map<String, Json> {
+    let known = |name: &str| {
+        let all = TEXTS.iter().chain(&MAPS_OF_TEXT).chain(&FILLED_IN);
+        all.copied().find(|known| known.eq_ignore_ascii_case(name))
+    };
+    let exact: BTreeSet<String> = fields.keys().cloned().collect();
+    let settle = |(name, value): (String, Json)| {
+        let own = known(&name).filter(|own| *own == name || !exact.contains(*own));
+        let is_text = own.is_some_and(|own| TEXTS.contains(&own) || MAPS_OF_TEXT.contains(&own));
+        let value = match entry(node, &name) {
+            Some(node) if is_text => texts(node, value),
+            Some(node) => within(node, value),
+            None => value,
+        };
+        (own.map_or(name, str::to_owned), value)
+    };
+    fields.into_iter().map(settle).collect()
+}
+
+/// Returns the value of a map's entry.
+fn entry<'a>(node: &'a Node, name: &str) -> Option<&'a Node> {
+    let Value::Mapping(entries) = &node.value else {
+        return None;
+    };
+    let entry = entries.iter().find(|entry| *entry.key == *name);
+    entry.map(|entry| &entry.value)
+}
+
+/// Settles the maps within a value.
+fn within(node: &Node, value: Json) -> Json {
+    match (&node.value, value) {
+        (_, Json::Object(fields)) => Json::Object(settled(node, fields)),
+        (Value::Sequence(nodes), Json::Array(items)) => {
+            let items = nodes.iter().zip(items);
+            items.map(|(node, item)| within(node, item)).collect()
+        }
+        (_, value) => value,
+    }
+}
+
+/// Makes text of a value, of what a list holds, or of what a map holds.
+fn texts(node: &Node, value: Json) -> Json {
+    match (&node.value, value) {
+        (Value::Scalar(text, _), Json::Bool(_) | Json::Number(_)) => Json::String(text.to_string()),
+        (Value::Sequence(nodes), Json::Array(items)) => {
+            let items = nodes.iter().zip(items);
+            items.map(|(node, item)| texts(node, item)).collect()
+        }
+        (_, Json::Object(fields)) => {
+            let text = |(name, value): (String, Json)| {
+                let value = match entry(node, &name) {
+                    Some(node) => texts(node, value),
+                    None => value,
+                };
+                (name, value)
+            };
+            Json::Object(fields.into_iter().map(text).collect())
+        }
+        (_, value) => value,
+    }
 }
 
 /// Returns the files of resources in a directory and those within, in the order in which they are read.

@@ -1,6 +1,6 @@
 //! The forms of keys.
 
-use super::super::keys::{Part, Piece, Target};
+use super::super::keys::{Part, Piece, Target, paths};
 use super::{V1, V3};
 use crate::model::{Kind, ResourceKey};
 
@@ -177,4 +177,36 @@ fn other_keys_are_passed_over() {
     assert_eq!(Target::of(b"/calico/v1/host/h/endpoint/\xff"), None);
     let long = format!("{V1}/host/h/endpoint/{}", "e".repeat(4096));
     assert_eq!(of(&long), None);
+}
+
+#[test]
+fn keys_that_are_written_are_those_that_are_read() {
+    let of_v3 = Kind::ALL.map(|kind| {
+        let namespace = if kind.is_namespaced() { "prod" } else { "" };
+        ResourceKey::v3(kind, namespace, "a.b-c")
+    });
+    let of_v1 = [
+        ResourceKey::v1(Kind::HostEndpoint, "host", "a/b%c"),
+        ResourceKey::v1(Kind::WorkloadEndpoint, "host", "k8s/ns/pod/e%0"),
+        ResourceKey::v1(Kind::GlobalNetworkPolicy, "", "p"),
+        ResourceKey::v1(Kind::GlobalNetworkPolicy, "t/u", "p"),
+        ResourceKey::v1(Kind::Tier, "", "t/u"),
+        ResourceKey::v1(Kind::Profile, "", "p/q"),
+        ResourceKey::v1(Kind::IpPool, "", "10.0.0.0/8"),
+        ResourceKey::v1(Kind::IpPool, "", "fd00::/8"),
+        ResourceKey::v1(Kind::ClusterInformation, "", "default"),
+    ];
+    for key in of_v3.into_iter().chain(of_v1) {
+        let paths = paths(&key);
+        assert!(!paths.is_empty(), "{key}");
+        for path in paths {
+            assert_eq!(
+                of(&path).map(|target| target.key),
+                Some(key.clone()),
+                "{path}"
+            );
+        }
+    }
+    let node = paths(&ResourceKey::v1(Kind::Node, "", "n"));
+    assert_eq!(node[0], format!("{V1}/host/n/bird_ip"));
 }

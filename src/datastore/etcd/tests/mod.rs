@@ -3,6 +3,7 @@
 mod fold;
 mod hostile;
 mod keys;
+mod stored;
 mod values;
 
 use std::collections::BTreeMap;
