@@ -17,8 +17,10 @@ use crate::witness;
 
 /// How long any condition may take before the test fails.
 pub const DEADLINE: Duration = Duration::from_secs(10);
-/// How many lines of the daemon's log a failing test prints.
-const KEPT_LINES: usize = 200;
+/// How many lines of the daemon's log are kept for a test to look through.
+const KEPT_LINES: usize = 5000;
+/// How many of them a failing test prints.
+const SHOWN_LINES: usize = 200;
 /// The host name that the daemon runs under unless a test says otherwise.
 pub const HOSTNAME: &str = "host1";
 
@@ -154,8 +156,9 @@ impl Log {
     }
 
     fn tail(&self) -> String {
+        let first = self.lines.len().saturating_sub(SHOWN_LINES);
         self.lines
-            .iter()
+            .range(first..)
             .flat_map(|line| ["    ", line.as_str(), "\n"])
             .collect()
     }

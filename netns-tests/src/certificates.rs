@@ -12,6 +12,15 @@ pub enum Names<'a> {
     CommonAlone,
 }
 
+/// How long a certificate is valid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Life {
+    /// For as long as any test.
+    Usual,
+    /// Not any more.
+    Over,
+}
+
 /// Is a certificate and its key.
 #[derive(Debug, Clone)]
 pub struct Pair {
@@ -19,6 +28,19 @@ pub struct Pair {
     pub certificate: PathBuf,
     /// The file of the key.
     pub key: PathBuf,
+}
+
+impl Pair {
+    /// Writes the public key into a file of its own.
+    pub fn public_key(&self) -> PathBuf {
+        let file = self.key.with_extension("public");
+        openssl(&format!(
+            "pkey -in {} -pubout -out {}",
+            self.key.display(),
+            file.display()
+        ));
+        file
+    }
 }
 
 /// Is an authority that signs certificates into a directory.
@@ -53,6 +75,15 @@ impl Authority {
 
     /// Signs a certificate whose common name and file name are `name`.
     pub fn sign(&self, name: &str, names: Names<'_>) -> Pair {
+        self.sign_for(name, names, Life::Usual)
+    }
+
+    /// Signs a certificate with another life.
+    pub fn sign_for(&self, name: &str, names: Names<'_>, life: Life) -> Pair {
+        let days = match life {
+            Life::Usual => "2",
+            Life::Over => "-1",
+        };
         let pair = files(&self.directory, name);
         let request = self.directory.join(format!("{name}.csr"));
         let extensions = self.directory.join(format!("{name}.ext"));
@@ -71,7 +102,7 @@ impl Authority {
             request.display()
         ));
         openssl(&format!(
-            "x509 -req -in {} -CA {} -CAkey {} -CAcreateserial -days 2 -extfile {} -out {}",
+            "x509 -req -in {} -CA {} -CAkey {} -CAcreateserial -days {days} -extfile {} -out {}",
             request.display(),
             self.pair.certificate.display(),
             self.pair.key.display(),

@@ -1,20 +1,21 @@
 //! Real etcd servers on the loopback interface of a namespace, and `etcdctl` as a writer.
 
-use std::net::{SocketAddr, TcpStream};
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::agent::{Agent, DEADLINE, HOSTNAME, Mark, Owner, command_line_with, says};
+use crate::agent::{Agent, DEADLINE, HOSTNAME, Mark, Owner, command_line_with};
 use crate::ns::Namespace;
-use crate::topology::{EXT, Family, HOST0, World};
+use crate::topology::{EXT, World};
+use crate::witness;
 
 /// Where resources in v3 form are kept.
 pub const V3: &str = "/calico/resources/v3/projectcalico.org";
@@ -22,8 +23,6 @@ pub const V3: &str = "/calico/resources/v3/projectcalico.org";
 pub const V1: &str = "/calico/v1";
 /// How long a member may take to serve, on a busy machine.
 const SERVING: Duration = Duration::from_secs(30);
-/// How long one attempt on a denied port waits.
-const ATTEMPT: Duration = Duration::from_millis(40);
 /// How often it is asked.
 const ASKING: Duration = Duration::from_millis(50);
 
@@ -72,13 +71,28 @@ impl<'a> Member<'a> {
 
     /// Starts three members of one cluster and waits until they serve.
     pub fn three(namespace: &'a Namespace) -> [Self; 3] {
+        Self::three_with(namespace, "http", [&[]; 3], &[])
+    }
+
+    /// Starts three members, each with more arguments of its own, and has `etcdctl` use more.
+    pub fn three_with(
+        namespace: &'a Namespace,
+        scheme: &str,
+        each: [&[&str]; 3],
+        client: &[&str],
+    ) -> [Self; 3] {
         let directory = Arc::new(directory());
         let peers = [("a", 12380), ("b", 22380), ("c", 32380)]
             .map(|(name, port)| format!("{name}=http://127.0.0.1:{port}"))
             .join(",");
-        let mut members = [("a", 12379), ("b", 22379), ("c", 32379)].map(|(name, port)| {
+        let mut members = [
+            ("a", 12379, each[0]),
+            ("b", 22379, each[1]),
+            ("c", 32379, each[2]),
+        ]
+        .map(|(name, port, more)| {
             let peer = format!("http://127.0.0.1:{}", port + 1);
-            let more = [
+            let all = [
                 "--listen-peer-urls",
                 &peer,
                 "--initial-advertise-peer-urls",
@@ -86,8 +100,11 @@ impl<'a> Member<'a> {
                 "--initial-cluster",
                 &peers,
             ];
-            let url = format!("http://{LOCAL}:{port}");
-            Self::of(namespace, directory.clone(), name, url, &more)
+            let all = [all.as_slice(), more].concat();
+            let url = format!("{scheme}://{LOCAL}:{port}");
+            let mut member = Self::of(namespace, directory.clone(), name, url, &all);
+            member.client = client.iter().map(|text| (*text).to_owned()).collect();
+            member
         });
         members.iter_mut().for_each(Self::restart);
         members.iter().for_each(Self::serving);
@@ -116,6 +133,34 @@ impl<'a> Member<'a> {
             url,
             child: None,
         }
+    }
+
+    /// Returns the one of these members that leads.
+    pub fn leader(members: &[Self]) -> usize {
+        members
+            .iter()
+            .position(|member| {
+                let status = member.status();
+                status["leader"] == status["header"]["member_id"]
+            })
+            .expect("one of them leads")
+    }
+
+    /// Has one of these members lead.
+    pub fn lead(members: &[Self], index: usize) {
+        let leader = Self::leader(members);
+        if leader != index {
+            let id = members[index].status()["header"]["member_id"].as_u64();
+            let id = format!("{:x}", id.expect("a member's id"));
+            members[leader].etcdctl(&["move-leader", &id]);
+            eventually("it leads", || Self::leader(members) == index);
+        }
+    }
+
+    fn status(&self) -> Value {
+        let text = self.etcdctl(&["endpoint", "status", "-w", "json"]);
+        let mut all: Value = serde_json::from_str(&text).expect("etcdctl prints JSON");
+        all[0]["Status"].take()
     }
 
     /// Returns its URL.
@@ -179,8 +224,8 @@ impl<'a> Member<'a> {
         }
     }
 
-    /// Replaces its data by a saved copy, as an operator restores a cluster.
-    pub fn restore(&mut self, copy: &Path) {
+    /// Replaces its data by a saved copy, as an operator restores a cluster: it becomes the one that `token` names.
+    pub fn restore(&mut self, copy: &Path, token: &str) {
         self.end(Signal::SIGKILL);
         std::fs::remove_dir_all(self.data()).expect("remove the data");
         let (data, copy) = (self.data(), copy.to_string_lossy().into_owned());
@@ -194,6 +239,8 @@ impl<'a> Member<'a> {
             &format!("{}=http://localhost:2380", self.name),
             "--initial-advertise-peer-urls",
             "http://localhost:2380",
+            "--initial-cluster-token",
+            token,
             "--data-dir",
             &data.to_string_lossy(),
         ]);
@@ -264,8 +311,26 @@ impl<'a> Member<'a> {
     /// Returns the revision that the store is at.
     pub fn revision(&self) -> i64 {
         let text = self.etcdctl(&["get", "/", "-w", "json"]);
-        let answer: serde_json::Value = serde_json::from_str(&text).expect("etcdctl prints JSON");
+        let answer: Value = serde_json::from_str(&text).expect("etcdctl prints JSON");
         answer["header"]["revision"].as_i64().expect("a revision")
+    }
+
+    /// Returns a number of those that it counts, summed over its labels.
+    pub fn count(&self, metric: &str) -> f64 {
+        let address = self.url.trim_start_matches("http://");
+        let text = self.namespace.run(|| {
+            let mut stream = TcpStream::connect(address).expect("connect to etcd");
+            stream
+                .write_all(b"GET /metrics HTTP/1.0\r\n\r\n")
+                .expect("ask for the metrics");
+            let mut text = String::new();
+            stream.read_to_string(&mut text).expect("read the metrics");
+            text
+        });
+        let values = text.lines().filter(|line| line.starts_with(metric));
+        values
+            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+            .sum()
     }
 
     /// Starts the daemon on this member, with more settings.
@@ -283,18 +348,20 @@ impl<'a> Member<'a> {
         command_line_with(self.host, Owner::Disabled, &arguments, &all, input)
     }
 
-    /// Ends a daemon and starts another one, for which the kernel must hold already what it makes from scratch.
+    /// Demands that the kernel holds what a daemon makes from scratch of what is stored now: it takes the place of
+    /// the one that was changed step by step.
+    #[track_caller]
     pub fn agrees(&self, agent: &mut Agent, settings: &[(&str, &str)]) {
+        let by_steps = witness::contents(self.host);
         agent.terminate();
-        let fresh = self.agent(Owner::Disabled, settings);
-        let first = fresh.line(&Mark::beginning(), "the first round", |line| {
-            says(line, "applied") || says(line, "no change")
+        self.host
+            .exec("nft", &["delete", "table", "inet", witness::TABLE], "");
+        *agent = self.agent(Owner::Disabled, settings);
+        patiently("all is made from scratch", || {
+            agent.has_said(&Mark::beginning(), "in-sync")
         });
-        assert!(
-            says(&first, "no change"),
-            "from scratch there is something else: {first}"
-        );
-        *agent = fresh;
+        let from_scratch = witness::contents(self.host);
+        assert_eq!(by_steps, from_scratch, "by steps, and from scratch");
     }
 }
 
@@ -334,47 +401,19 @@ pub fn policy(ports: &[u16]) -> String {
 pub const ETH0: &str = r#"{"name":"eth0","labels":{"role":"host"}}"#;
 
 /// Waits for what a test has no other sign of.
-pub fn eventually(what: &str, mut done: impl FnMut() -> bool) {
-    let deadline = Instant::now() + DEADLINE + DEADLINE;
+pub fn eventually(what: &str, done: impl FnMut() -> bool) {
+    within(DEADLINE * 6, what, done);
+}
+
+/// Waits for what takes its time where a cluster is large.
+pub fn patiently(what: &str, done: impl FnMut() -> bool) {
+    within(DEADLINE * 30, what, done);
+}
+
+fn within(limit: Duration, what: &str, mut done: impl FnMut() -> bool) {
+    let deadline = Instant::now() + limit;
     while !done() {
         assert!(Instant::now() < deadline, "{what}: the deadline passed");
         std::thread::park_timeout(ASKING);
-    }
-}
-
-/// Is an endless attempt to reach a port that must never be open.
-#[derive(Debug)]
-pub struct Denied {
-    over: Arc<AtomicBool>,
-    attempts: JoinHandle<(usize, usize)>,
-}
-
-impl Denied {
-    /// Begins to try.
-    pub fn watch(world: &World, port: u16) -> Self {
-        let over = Arc::new(AtomicBool::new(false));
-        let handle = world.site(EXT.site).handle();
-        let to = SocketAddr::new(HOST0.address(Family::V4), port);
-        let attempts = std::thread::spawn({
-            let over = Arc::clone(&over);
-            move || {
-                handle.enter();
-                let (mut attempts, mut open) = (0, 0);
-                while !over.load(Ordering::SeqCst) {
-                    attempts += 1;
-                    open += usize::from(TcpStream::connect_timeout(&to, ATTEMPT).is_ok());
-                }
-                (attempts, open)
-            }
-        });
-        Self { over, attempts }
-    }
-
-    /// Demands that it was never open.
-    pub fn finish(self) {
-        self.over.store(true, Ordering::SeqCst);
-        let (attempts, open) = self.attempts.join().expect("the attempts end");
-        assert!(attempts > 0, "nothing was tried");
-        assert_eq!(open, 0, "of {attempts} attempts on a denied port");
     }
 }

@@ -17,15 +17,18 @@ pub mod flow;
 pub mod nat;
 pub mod ns;
 pub mod probe;
+pub mod relay;
 pub mod resources;
 pub mod server;
 pub mod stage;
 pub mod topology;
 pub mod track;
+pub mod vigil;
 pub mod watch;
 pub mod wire;
 pub mod witness;
 pub mod workloads;
+pub mod writer;
 
 pub use agent::{Agent, Directory, Owner, Trigger};
 pub use flow::Flow;

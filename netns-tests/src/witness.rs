@@ -56,6 +56,44 @@ pub fn ruleset(namespace: &Namespace) -> Vec<Value> {
     listing(namespace, "inet", TABLE)
 }
 
+/// Returns the product's table without the order in which its objects were made: the lines of `nft`, each behind the
+/// name of the object that it belongs to, with elements of sets one by one.
+pub fn contents(namespace: &Namespace) -> BTreeSet<String> {
+    let mut places: BTreeMap<String, usize> = BTreeMap::new();
+    let mut lines = BTreeSet::new();
+    for mut object in ruleset(namespace) {
+        forget_handles(&mut object);
+        for (kind, value) in object.as_object_mut().into_iter().flatten() {
+            let name = value["name"].as_str().unwrap_or_default().to_owned();
+            let elements = value.as_object_mut().and_then(|value| value.remove("elem"));
+            for element in elements.iter().filter_map(Value::as_array).flatten() {
+                lines.insert(format!("{kind} {name}: {element}"));
+            }
+            if kind == "rule" {
+                // The order of the rules of a chain matters.
+                let place = places.entry(value["chain"].to_string()).or_default();
+                *place += 1;
+                lines.insert(format!("{kind} {place}: {value}"));
+            } else {
+                lines.insert(format!("{kind} {name}: {value}"));
+            }
+        }
+    }
+    lines
+}
+
+fn forget_handles(object: &mut Value) {
+    for value in object
+        .as_object_mut()
+        .into_iter()
+        .flat_map(|it| it.values_mut())
+    {
+        if let Some(fields) = value.as_object_mut() {
+            fields.remove("handle");
+        }
+    }
+}
+
 /// Returns the rules of the product's table.
 pub fn rules(namespace: &Namespace) -> Vec<Value> {
     ruleset(namespace)

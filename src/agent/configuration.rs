@@ -144,7 +144,13 @@ impl Configuration {
                 .command_line
                 .insert(HOSTNAME.to_owned(), hostname.clone());
         }
-        self.layers = layers;
+        // What the datastore said last holds until it is asked again, which may have to wait until it is ready.
+        self.layers = Layers {
+            datastore_global: std::mem::take(&mut self.layers.datastore_global),
+            datastore_selector: std::mem::take(&mut self.layers.datastore_selector),
+            datastore_per_host: std::mem::take(&mut self.layers.datastore_per_host),
+            ..layers
+        };
         Ok(problems)
     }
 
@@ -161,7 +167,31 @@ impl Configuration {
     }
 
     /// Works out the configuration anew, and returns what changed and the problems that are new.
+    ///
+    /// What a datastore says that is not ready is held back: what it said before counts on.
     pub fn resolve(&mut self) -> (ConfigChanges, Vec<ConfigProblem>) {
+        let datastore_problems = if self.datastore_refuses() {
+            Vec::new()
+        } else {
+            self.take_datastore()
+        };
+        let before = std::mem::take(&mut self.layers.problems);
+        self.layers.problems = before.iter().cloned().chain(datastore_problems).collect();
+        let resolution = resolve(&self.layers, Some(&self.resolution));
+        self.layers.problems = before;
+        let changed = changes(&self.resolution.config, &resolution.config);
+        let new = resolution
+            .problems
+            .iter()
+            .filter(|problem| !self.resolution.problems.contains(problem))
+            .cloned()
+            .collect();
+        self.resolution = resolution;
+        (changed, new)
+    }
+
+    /// Makes the datastore's layers say what its resources say, and returns what is wrong with those.
+    fn take_datastore(&mut self) -> Vec<ConfigProblem> {
         let mut datastore_problems = Vec::new();
         let hostname = self.resolution.config.hostname.clone();
         let per_host = format!("{PER_NODE}{hostname}");
@@ -180,19 +210,7 @@ impl Configuration {
         self.layers.datastore_global = overlaid(overlaid(global_v1, cluster), global_v3);
         self.layers.datastore_per_host = overlaid(per_host_v1, per_host_v3);
         self.layers.datastore_selector = selected.unwrap_or_default();
-        let before = std::mem::take(&mut self.layers.problems);
-        self.layers.problems = before.iter().cloned().chain(datastore_problems).collect();
-        let resolution = resolve(&self.layers, Some(&self.resolution));
-        self.layers.problems = before;
-        let changed = changes(&self.resolution.config, &resolution.config);
-        let new = resolution
-            .problems
-            .iter()
-            .filter(|problem| !self.resolution.problems.contains(problem))
-            .cloned()
-            .collect();
-        self.resolution = resolution;
-        (changed, new)
+        datastore_problems
     }
 
     /// Returns what the cluster says of itself, as configuration.
@@ -294,6 +312,7 @@ fn local_layers(file: &Path, directory: Option<&Path>) -> Layers {
 mod tests {
     use super::*;
     use crate::config::Room;
+    use crate::model::ClusterInformation;
 
     fn configuration(name: &str, text: &str) -> (PathBuf, Configuration) {
         let path = std::env::temp_dir().join(format!("tortie-agent-{}-{name}", std::process::id()));
@@ -378,6 +397,47 @@ mod tests {
         assert_eq!(open, [3333]);
         let action = crate::config::EndpointToHostAction::Accept;
         assert_eq!(policy.endpoint_to_host_action, action);
+    }
+
+    fn ready(configuration: &mut Configuration, ready: bool) {
+        stored(
+            configuration,
+            ResourceKey::v1(Kind::ClusterInformation, "", GLOBAL),
+            Resource::ClusterInformation(ClusterInformation {
+                datastore_ready: Some(ready),
+                ..ClusterInformation::default()
+            }),
+        );
+    }
+
+    fn prefix(configuration: &mut Configuration, text: &str) {
+        felix(
+            configuration,
+            GLOBAL,
+            &serde_json::json!({"logPrefix": text}),
+        );
+    }
+
+    #[test]
+    fn what_a_datastore_says_that_is_not_ready_is_held_back() {
+        let file = "[global]\nEtcdEndpoints = http://127.0.0.1:1\n";
+        let (path, mut configuration) = configuration("ready", file);
+        let log_prefix = |configuration: &mut Configuration| {
+            assert!(configuration.reload().is_ok());
+            configuration.renew();
+            configuration.config().policy.log_prefix.clone()
+        };
+        let usual = log_prefix(&mut configuration);
+        prefix(&mut configuration, "early");
+        assert_eq!(log_prefix(&mut configuration), usual);
+        ready(&mut configuration, true);
+        assert_eq!(log_prefix(&mut configuration), "early");
+        ready(&mut configuration, false);
+        prefix(&mut configuration, "late");
+        assert_eq!(log_prefix(&mut configuration), "early");
+        ready(&mut configuration, true);
+        assert_eq!(log_prefix(&mut configuration), "late");
+        std::fs::remove_file(&path).unwrap();
     }
 
     #[test]

@@ -519,7 +519,7 @@ fn check_together(
             if etcd.discovery_srv.is_some() && etcd.endpoints.is_empty() {
                 refuse(
                     "EtcdDiscoverySrv",
-                    "this version does not look members up; name them in EtcdEndpoints",
+                    "members are not looked up; name them in EtcdEndpoints",
                 );
             }
             if etcd.discovery_srv.is_none() && etcd.urls().is_empty() {

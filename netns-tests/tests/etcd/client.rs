@@ -7,7 +7,7 @@ use netns_tests::certificates::{Authority, Names};
 use netns_tests::etcd::{self, Member, V1, V3, policy_key};
 use nix::sys::signal::Signal;
 
-use crate::connection::{secure, settings};
+use crate::tls::{secure, settings};
 use crate::{SERVICES, protect};
 
 /// One resource of every kind that is kept in etcd, and more.

@@ -2,8 +2,9 @@
 
 use netns_tests::Outcome::{Dropped, Open};
 use netns_tests::agent::{Mark, Owner};
-use netns_tests::etcd::{Denied, Member};
+use netns_tests::etcd::Member;
 use netns_tests::server::Services;
+use netns_tests::vigil::Vigil;
 use netns_tests::{A3, EXT, EXT2, HOST0, HOST1, World, icmp, tcp, witness};
 
 /// Ports of ssh, of the web server, of the server that is not tracked, and of what nobody may reach.
@@ -183,7 +184,7 @@ fn the_guide_leads_from_nothing_to_the_protection_that_it_describes() {
         "with the endpoint",
         protected.into_iter().chain(web(Dropped)),
     );
-    let denied = Denied::watch(&world, 8057);
+    let vigil = Vigil::keep_shut(&world, 8057);
 
     create(&member, WEBSERVER);
     world.eventually("with web servers", protected.into_iter().chain(web(Open)));
@@ -239,6 +240,6 @@ spec: {failsafeInboundHostPorts: [], failsafeOutboundHostPorts: []}
     ];
     world.eventually("without web servers", last);
     world.expect("as before", untracked().into_iter().take(2));
-    denied.finish();
+    vigil.finish();
     member.agrees(&mut agent, &[]);
 }

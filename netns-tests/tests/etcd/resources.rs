@@ -2,10 +2,12 @@
 
 use netns_tests::Outcome::{Dropped, Open};
 use netns_tests::agent::{Mark, Owner};
-use netns_tests::etcd::{Denied, ETH0, Member, V1, V3, endpoint_key, policy, policy_key};
+use netns_tests::etcd::{ETH0, Member, V1, V3, endpoint_key, policy, policy_key};
+use netns_tests::vigil::Vigil;
 use netns_tests::{EXT, HOST0, World, tcp, witness};
+use nix::sys::signal::Signal;
 
-use crate::{SERVICES, allow, fill, only, protect};
+use crate::{ALWAYS, SERVICES, endure, fill, only, web};
 
 #[test]
 fn nothing_is_enforced_before_the_cluster_is_ready_and_all_at_once_then() {
@@ -25,16 +27,28 @@ fn nothing_is_enforced_before_the_cluster_is_ready_and_all_at_once_then() {
     agent.started();
     world.expect("ready", only(&[8055]));
     // Turned back, what is enforced stays and what is written waits.
-    let denied = Denied::watch(&world, 8056);
+    let vigil = Vigil::keep(&world, 8056, ALWAYS);
     let mark = agent.mark();
     member.put("/calico/v1/Ready", "false");
-    member.put(&policy_key("web"), &policy(&[8056]));
+    member.put(&policy_key("web"), &web(&[8056]));
+    member.put(&format!("{V1}/config/FailsafeInboundHostPorts"), "tcp:8056");
     member.delete(&endpoint_key("e0"));
     agent.line(&mark, "wait-for-ready", |line| {
         line.contains("wait-for-ready")
     });
     world.expect("no longer ready", only(&[8055]));
-    denied.finish();
+    // Nor does reading the configuration of the host again let that of the datastore in.
+    agent.signal(Signal::SIGHUP);
+    agent.line(&mark, "the configuration is read", |line| {
+        line.contains("reading the configuration again")
+    });
+    let mark = agent.mark();
+    agent.line(&mark, "wait-for-ready", |line| {
+        line.contains("wait-for-ready")
+    });
+    world.expect("still not ready", only(&[8055]));
+    vigil.finish();
+    member.delete(&format!("{V1}/config/FailsafeInboundHostPorts"));
     member.put(&endpoint_key("e0"), ETH0);
     member.put("/calico/v1/Ready", "true");
     world.eventually("ready again", only(&[8056]));
@@ -231,54 +245,39 @@ fn every_form_of_key_takes_effect() {
 
 #[test]
 fn bad_values_count_as_absent_and_harm_nothing_else() {
-    let world = World::serving(SERVICES);
-    let member = Member::start(&world.host);
-    let mut agent = protect(&member, &[]);
-    world.expect("the beginning", only(&[8055]));
-    let deep = "[".repeat(200_000);
-    let huge = format!(r#"{{"selector":"{}"}}"#, "a".repeat(1 << 20));
-    for (name, value) in [
-        ("empty", ""),
-        ("bytes", "\u{1}\u{2}"),
-        ("deep", deep.as_str()),
-        ("huge", huge.as_str()),
-        (
-            "ports",
-            r#"{"inbound_rules":[{"protocol":"tcp","dst_ports":[99999]}]}"#,
-        ),
-    ] {
-        let mark = agent.mark();
-        member.put(&policy_key(name), value);
-        let line = agent.warned(&mark, &policy_key(name));
-        assert!(line.contains("Validation failed"), "{line}");
-        assert!(line.len() < 2000, "{} bytes", line.len());
-    }
-    member.put("/calico/v1/nonsense/key", "x");
-    member.put("/calico/v1/ipam/v4/pool/nonsense", "{}");
-    world.expect("all the same", only(&[8055]));
-    // A good one that turns bad is gone.
-    member.put(&policy_key("web"), "{");
-    world.eventually("the policy counts as absent", only(&[]));
-    allow(&world, &member, &[8056]);
-    member.agrees(&mut agent, &[]);
-}
-
-#[test]
-fn a_change_across_keys_is_never_seen_half() {
-    let world = World::serving(SERVICES);
-    let member = Member::start(&world.host);
-    let mut agent = protect(&member, &[]);
-    let denied = Denied::watch(&world, 8057);
-    let other = format!("{V3}/globalnetworkpolicies/swap");
-    // The two forms swap: one denies what the other would otherwise allow.
-    let deny = r#"{"kind":"GlobalNetworkPolicy","metadata":{"name":"swap"},"spec":{"order":1,"selector":"role == 'host'","types":["Ingress"],"ingress":[{"action":"Deny","protocol":"TCP","destination":{"ports":[8057]}}]}}"#;
-    let open = policy(&[8055, 8057]);
-    let shut = policy(&[8055]);
-    for _ in 0..20 {
-        member.transaction(&[(&policy_key("web"), Some(&open)), (&other, Some(deny))]);
-        member.transaction(&[(&other, None), (&policy_key("web"), Some(&shut))]);
-    }
-    allow(&world, &member, &[8056]);
-    denied.finish();
-    member.agrees(&mut agent, &[]);
+    endure(|world, member, agent| {
+        let deep = "[".repeat(200_000);
+        let huge = format!(r#"{{"selector":"{}"}}"#, "a".repeat(1 << 20));
+        let many = format!(r#"{{"inbound_rules":[{}]}}"#, vec!["{}"; 500_000].join(","));
+        let long = "n".repeat(1500);
+        for (name, value, reason) in [
+            ("empty", "", "cannot be parsed"),
+            ("bytes", "\u{1}\u{2}", "cannot be parsed"),
+            ("deep", deep.as_str(), "recursion limit"),
+            ("huge", huge.as_str(), "at most 1024 bytes"),
+            ("many", many.as_str(), "more than 100000 objects"),
+            (long.as_str(), "{}", "must be 1 to 128"),
+            (
+                "ports",
+                r#"{"inbound_rules":[{"protocol":"tcp","dst_ports":[99999]}]}"#,
+                "99999",
+            ),
+        ] {
+            let mark = agent.mark();
+            member.put(&policy_key(name), value);
+            let line = agent.warned(&mark, &policy_key(name));
+            assert!(line.contains("Validation failed"), "{line}");
+            assert!(line.contains(reason), "{line}");
+            assert!(line.len() < 2 * name.len() + 500, "{} bytes", line.len());
+        }
+        // What is no key of a resource is nobody's.
+        member.put("/calico/v1/nonsense/key", "x");
+        member.put("/calico/v1/ipam/v4/pool/nonsense", "{}");
+        world.expect("all the same", only(&[8055]));
+        // A good one that turns bad is gone.
+        member.put(&policy_key("other"), &policy(&[8056]));
+        world.eventually("another policy", only(&[8055, 8056]));
+        member.put(&policy_key("other"), "{");
+        world.eventually("the policy counts as absent", only(&[8055]));
+    });
 }

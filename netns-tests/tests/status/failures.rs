@@ -5,7 +5,8 @@ use std::path::Path;
 use netns_tests::World;
 use netns_tests::agent::{Mark, Owner};
 use netns_tests::certificates::{Authority, Names};
-use netns_tests::etcd::{Denied, Member, endpoint_key, policy, policy_key};
+use netns_tests::etcd::{Member, endpoint_key, policy, policy_key};
+use netns_tests::vigil::Vigil;
 use nix::sys::signal::Signal;
 
 use crate::{
@@ -26,7 +27,7 @@ fn what_happens_while_etcd_is_away_is_written_when_it_is_back() {
     let mut member = Member::start(&world.host);
     with_card(&world, &member);
     let agent = protect(&member, &ENDPOINTS);
-    let denied = Denied::watch(&world, 8057);
+    let denied = Vigil::keep_shut(&world, 8057);
     let (e0, card) = (of_host("e0"), of_host("card"));
     reported(&member, "before", &[(&e0, UP), (&card, UP)]);
     let mark = agent.mark();

@@ -35,10 +35,10 @@ table! {
         |c, v| c.datastore.etcd.endpoints = v,
         "URLs of the members of the etcd cluster, all of one scheme, without path or user. \
          Overrides `EtcdAddr` and `EtcdScheme`.";
-    "EtcdDiscoverySrv": Text = "", Etcd, LOCAL, Planned,
+    "EtcdDiscoverySrv": Text = "", Etcd, LOCAL, Works,
         |c, v| c.datastore.etcd.discovery_srv = Some(v).filter(|v| !v.is_empty()),
-        "Domain whose SRV records name the members; not together with `EtcdEndpoints`. Not \
-         Felix's: it follows `ETCD_DISCOVERY_SRV`.";
+        "Domain whose SRV records name the members. A start with it is refused, since no members are \
+         looked up: name them in `EtcdEndpoints`. Not Felix's: it follows `ETCD_DISCOVERY_SRV`.";
     "EtcdKeyFile": ExistingFile = "", Etcd, LOCAL, Works,
         |c, v| c.datastore.etcd.key_file = v,
         "Private key of the TLS client.";

@@ -24,6 +24,8 @@ const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 const STREAM_WINDOW: u32 = 1 << 20;
 /// The same of all answers of a connection.
 const CONNECTION_WINDOW: u32 = 4 << 20;
+/// What is said of a connection that has ended.
+const ENDED: &str = "transport error";
 /// The largest answer that is read, in bytes.
 pub(super) const MAX_MESSAGE: usize = 64 << 20;
 
@@ -129,7 +131,19 @@ async fn attempt(
     }
     Client::from_channel(Channel::Tonic(channel), Some(options))
         .await
-        .map_err(|error| refused(url, &error))
+        .map_err(|error| in_doubt(refused(url, &error)))
+}
+
+/// Says what is likely where a connection with TLS ends before the first answer: of version 1.3 the handshake is over
+/// for the client before the server has looked at its certificate.
+pub(super) fn in_doubt(mut error: Error) -> Error {
+    if let Error::Refused { url, reason } = &mut error
+        && url.starts_with("https:")
+        && reason.contains(ENDED)
+    {
+        reason.push_str("; a server that refuses the client's certificate ends it so");
+    }
+    error
 }
 
 /// Says that a member has not answered in time.

@@ -6,7 +6,7 @@ use etcd_client::{Client, GetOptions, WatchOptions, WatchResponse, WatchStream};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::connection::{Certificates, MAX_MESSAGE, connect, refusal, refused, silent};
+use super::connection::{Certificates, MAX_MESSAGE, connect, in_doubt, refusal, refused, silent};
 use super::keys::{RANGE_END, V1_PREFIX, V3_PREFIX};
 use super::point::Point;
 use super::settings::EtcdSettings;
@@ -27,7 +27,7 @@ pub(super) async fn approach(
     certificates: Certificates,
 ) -> Approach {
     let client = connect(url, settings, &certificates).await?;
-    once(&client, url).await?;
+    once(&client, url).await.map_err(in_doubt)?;
     Ok((client, certificates))
 }
 

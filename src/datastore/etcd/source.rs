@@ -118,8 +118,11 @@ enum Standing {
 enum Ended {
     /// Nobody wants to know any more.
     Unwanted,
-    /// What was to be read or watched is no longer kept: everything has to be read again.
-    Compacted,
+    /// What was to be had is no longer kept: everything has to be read again.
+    Compacted {
+        /// What was to be done with it.
+        what: &'static str,
+    },
     /// The connection failed.
     Failed(Error),
 }
@@ -148,9 +151,9 @@ impl Follower {
         loop {
             match self.follow().await {
                 Ended::Unwanted => return,
-                Ended::Compacted => {
+                Ended::Compacted { what } => {
                     self.count_failure();
-                    info!("resync: etcd no longer keeps what was to be read; reading all again");
+                    info!("resync: etcd no longer keeps what was to be {what}; reading all again");
                 }
                 Ended::Failed(error) => {
                     self.count_failure();
@@ -239,7 +242,7 @@ impl Follower {
         let certificates = Certificates::read(&self.settings.tls)?;
         let first = approach(&url, &self.settings, certificates).await;
         let Some((mut line, snapshot)) = Box::pin(begin(&url, first)).await? else {
-            return Ok(Ended::Compacted);
+            return Ok(Ended::Compacted { what: "read" });
         };
         let mut revisions = Revisions::after(snapshot.point.revision);
         if !self.resynchronise(snapshot).await {
@@ -341,7 +344,7 @@ impl Follower {
         revisions: &mut Revisions,
     ) -> Option<Ended> {
         if response.compact_revision() > 0 {
-            return Some(Ended::Compacted);
+            return Some(Ended::Compacted { what: "watched" });
         }
         if response.canceled() {
             return Some(Ended::Failed(Error::Refused {

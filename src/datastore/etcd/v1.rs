@@ -208,22 +208,22 @@ fn rule(value: &Json) -> Result<Json, String> {
             Some(_) | None => return Err(format!("action: is none of {}", ACTIONS.join(", "))),
         },
     };
-    Ok(json!({
-        "action": action,
-        "ipVersion": fields.copy("ip_version"),
-        "protocol": fields.copy("protocol"),
-        "notProtocol": fields.copy("!protocol"),
-        "icmp": icmp(&fields, ["icmp_type", "icmp_code"]),
-        "notICMP": icmp(&fields, ["!icmp_type", "!icmp_code"]),
-        "source": entity(&fields, "src"),
-        "destination": entity(&fields, "dst"),
-    }))
+    Ok(object([
+        ("action", action.into()),
+        ("ipVersion", fields.copy("ip_version")),
+        ("protocol", fields.copy("protocol")),
+        ("notProtocol", fields.copy("!protocol")),
+        ("icmp", icmp(&fields, ["icmp_type", "icmp_code"])),
+        ("notICMP", icmp(&fields, ["!icmp_type", "!icmp_code"])),
+        ("source", entity(&fields, "src")),
+        ("destination", entity(&fields, "dst")),
+    ]))
 }
 
 /// A code without a type has no effect.
 fn icmp(fields: &Fields<'_>, [kind, code]: [&str; 2]) -> Json {
     match fields.get(kind) {
-        Some(kind) => json!({"type": kind, "code": fields.copy(code)}),
+        Some(kind) => object([("type", kind.clone()), ("code", fields.copy(code))]),
         None => Json::Null,
     }
 }
@@ -231,16 +231,30 @@ fn icmp(fields: &Fields<'_>, [kind, code]: [&str; 2]) -> Json {
 fn entity(fields: &Fields<'_>, end: &str) -> Json {
     let field = |name: &str| fields.copy(&format!("{end}_{name}"));
     let negated = |name: &str| fields.copy(&format!("!{end}_{name}"));
-    json!({
-        "net": field("net"),
-        "nets": field("nets"),
-        "ports": field("ports"),
-        "tag": field("tag"),
-        "selector": field("selector"),
-        "notNet": negated("net"),
-        "notNets": negated("nets"),
-        "notPorts": negated("ports"),
-        "notTag": negated("tag"),
-        "notSelector": negated("selector"),
-    })
+    object([
+        ("net", field("net")),
+        ("nets", field("nets")),
+        ("ports", field("ports")),
+        ("tag", field("tag")),
+        ("selector", field("selector")),
+        ("notNet", negated("net")),
+        ("notNets", negated("nets")),
+        ("notPorts", negated("ports")),
+        ("notTag", negated("tag")),
+        ("notSelector", negated("selector")),
+    ])
+}
+
+/// Makes an object of the fields that are there, `null` where there are none: a value may hold very many rules.
+fn object<const N: usize>(fields: [(&str, Json); N]) -> Json {
+    let fields: Map<String, Json> = fields
+        .into_iter()
+        .filter(|(_, value)| !value.is_null())
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect();
+    if fields.is_empty() {
+        Json::Null
+    } else {
+        Json::Object(fields)
+    }
 }

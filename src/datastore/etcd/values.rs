@@ -20,6 +20,11 @@ use crate::model::{
 
 /// The largest value that is read, in bytes: etcd's own limit is a fifth of it unless somebody raises it.
 const MAX_VALUE: usize = 8 << 20;
+/// The most objects that a value may hold, as rules are. Each takes a hundred times the memory of the shortest text
+/// of one.
+const MAX_OBJECTS: usize = 100_000;
+/// The most values that lists and objects may hold together.
+const MAX_ITEMS: usize = 1_000_000;
 /// The annotation in which a policy's writer keeps the name that it was given.
 pub(super) const NAME_ANNOTATION: &str = "projectcalico.org/metadata";
 /// The API version of the v3 form.
@@ -74,6 +79,14 @@ fn problem(key: &ResourceKey, at: &Arc<str>, reason: String, severity: Severity)
 fn json(bytes: &[u8]) -> Result<Json, String> {
     if bytes.len() > MAX_VALUE {
         return Err(format!("larger than {MAX_VALUE} bytes"));
+    }
+    // Counted before anything is made of them; those in words count too, which no good value has many of.
+    let count = |sign: u8| bytes.split(|byte| *byte == sign).skip(1).count();
+    if count(b'{') > MAX_OBJECTS {
+        return Err(format!("holds more than {MAX_OBJECTS} objects"));
+    }
+    if count(b',') > MAX_ITEMS {
+        return Err(format!("holds more than {MAX_ITEMS} values"));
     }
     serde_json::from_slice(bytes).map_err(|error| format!("cannot be parsed: {error}"))
 }

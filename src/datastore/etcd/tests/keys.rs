@@ -46,7 +46,22 @@ fn every_kind_of_the_v3_form_has_its_key() {
         }
         assert_eq!(of(&format!("{V3}/{plural}/")), None, "{kind}");
     }
-    assert_eq!(of(&format!("{V3}/bgppeers/x")), None);
+    // Kinds that Calico keeps there and that mean nothing here.
+    for plural in [
+        "bgpconfigurations",
+        "bgpfilters",
+        "bgppeers",
+        "blockaffinities",
+        "caliconodestatuses",
+        "ipamconfigs",
+        "ipamconfigurations",
+        "ipreservations",
+        "kubecontrollersconfigurations",
+        "livemigrations",
+    ] {
+        assert_eq!(of(&format!("{V3}/{plural}/x")), None, "{plural}");
+        assert_eq!(of(&format!("{V3}/{plural}/prod/x")), None, "{plural}");
+    }
     assert_eq!(of(&format!("{V3}/Tiers/x")), None);
     // Names stand verbatim.
     let key = ResourceKey::v3(Kind::GlobalNetworkPolicy, "", "default.a%2fb");
@@ -79,6 +94,16 @@ fn every_key_of_the_v1_form_is_known() {
         (
             "host/h1/endpoint/e%2f0",
             whole(v1(Kind::HostEndpoint, "h1", "e/0")),
+        ),
+        // What is escaped is the text `%2f`.
+        (
+            "host/h1/endpoint/e%252f0",
+            whole(v1(Kind::HostEndpoint, "h1", "e%2f0")),
+        ),
+        // Names of hosts are not escaped.
+        (
+            "host/h%2f1/endpoint/e",
+            whole(v1(Kind::HostEndpoint, "h%2f1", "e")),
         ),
         (
             "host/h1/workload/k8s/ns%2fpod/endpoint/eth0",

@@ -1,6 +1,7 @@
 //! Tests of the pure parts.
 
 mod fold;
+mod hostile;
 mod keys;
 mod stored;
 mod tolerance;

@@ -1,10 +1,13 @@
 //! Measures the real daemon in a network namespace of its own, on a directory of resources, and prints one
-//! table. Run by `scripts/bench`, which builds the release binary that `TORTIE_BIN` names.
+//! table. Run by `scripts/bench`, which builds the release binary that `TORTIE_BIN` names. With `--etcd` the
+//! resources are in etcd, and something else is measured: see `etcd`.
 //!
 //! The shape: N policies of 10 rules each (TCP and UDP in turn; a /32 source, a port and a range of ports
 //! each, all different), one policy that names a set of 10,000 addresses, and one host endpoint that all of
 //! them apply to. A change is timed from before the file is written and renamed until the daemon's log line
 //! about its committed transaction has been read.
+
+mod etcd;
 
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
@@ -17,15 +20,21 @@ const RULES: u32 = 10;
 const EDITS: u32 = 40;
 
 fn main() {
-    let sizes: Vec<u32> = std::env::args()
-        .skip(1)
-        .filter_map(|size| size.parse().ok())
-        .collect();
-    let sizes = if sizes.is_empty() {
-        vec![1, 100, 1_000]
-    } else {
-        sizes
+    let mut arguments = std::env::args().skip(1).peekable();
+    let in_etcd = arguments.next_if_eq("--etcd").is_some();
+    let given: Vec<u32> = arguments.filter_map(|size| size.parse().ok()).collect();
+    let sizes = |usual: &[u32]| {
+        if given.is_empty() {
+            usual.to_vec()
+        } else {
+            given.clone()
+        }
     };
+    if in_etcd {
+        etcd::table(&sizes(&[10, 1_000]));
+        return;
+    }
+    let sizes = sizes(&[1, 100, 1_000]);
     println!(
         "| policies x {RULES} | start to enforced | of it kernel | policy edit | of it kernel | \
          member edit | of it kernel | resident | peak |"
@@ -91,9 +100,14 @@ fn edits(agent: &Agent, mut edit: impl FnMut(u32)) -> (Duration, Duration) {
     (median(whole), median(kernel))
 }
 
-fn median(mut times: Vec<Duration>) -> Duration {
+fn median(times: Vec<Duration>) -> Duration {
+    share(times, 50)
+}
+
+/// Returns the time that this many of a hundred do not exceed.
+fn share(mut times: Vec<Duration>, percent: usize) -> Duration {
     times.sort_unstable();
-    times[times.len() / 2]
+    times[(times.len() * percent).div_ceil(100).saturating_sub(1)]
 }
 
 /// Reads the kernel's time out of a log line.
