@@ -7,7 +7,7 @@ use crate::calc::{Calc, Changes, LinkUpdate, Settings as CalcSettings, WorkloadI
 use crate::model::Update;
 use crate::net::InterfaceName;
 use crate::nft::{Catalog, CatalogDelta, Extent, PlanError, Plans, plan};
-use crate::render::{Renderer, Settings as RenderSettings};
+use crate::render::{CounterNews, Renderer, Settings as RenderSettings};
 
 /// What the loop is to do next.
 #[derive(Debug)]
@@ -180,6 +180,12 @@ impl Enforcer {
     /// asked.
     pub fn take_guarded(&mut self) -> WorkloadChanges {
         std::mem::take(&mut self.newly_guarded)
+    }
+
+    /// Returns which counters the kernel's table is to have, where that is news since it was last asked. It may
+    /// be ahead of the kernel.
+    pub fn take_counter_news(&mut self) -> Option<CounterNews> {
+        self.renderer.take_counter_news()
     }
 
     /// Returns which of the changes are news for whoever looks after the interfaces of workloads.

@@ -13,6 +13,7 @@ mod retry;
 mod run;
 mod supervisor;
 mod takeover;
+mod tallies;
 mod translate;
 mod writer;
 

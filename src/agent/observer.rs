@@ -9,9 +9,11 @@ use super::census::Census;
 use super::enforcer::Enforcer;
 use super::monitor_settings;
 use super::supervisor::{Notice, Supervisor, Surroundings};
+use super::tallies::{KernelCounters, Ledger};
 use crate::config::Config;
 use crate::model::Update;
 use crate::monitor::{Board, Enforced, Monitor, Resync, Round};
+use crate::render::CounterNews;
 use crate::telemetry::{ErrorChain, LogHandle};
 
 /// The longest time between two signs of life.
@@ -43,6 +45,7 @@ pub(super) struct Observer {
     supervisor: Supervisor,
     board: Arc<Board>,
     monitor: Monitor,
+    ledger: Arc<Ledger>,
     census: Census,
     beaten: Option<Instant>,
     ready: bool,
@@ -60,10 +63,13 @@ impl Observer {
             Supervisor::default()
         });
         let board = Arc::new(Board::new(crate::VERSION, config.hostname.clone()));
+        let ledger = Arc::<Ledger>::default();
+        let counters = Box::new(KernelCounters::new(Arc::clone(&ledger)));
         let mut observer = Self {
             supervisor,
-            monitor: Monitor::new(Arc::clone(&board)),
+            monitor: Monitor::new(Arc::clone(&board), counters),
             board,
+            ledger,
             census: Census::default(),
             beaten: None,
             ready: false,
@@ -176,6 +182,11 @@ impl Observer {
             facts.observations += 1;
             facts.failed_observations += u64::from(reading == Reading::Failed);
         });
+    }
+
+    /// Takes in which counters the kernel's table has.
+    pub(super) fn counters(&mut self, news: CounterNews) {
+        self.ledger.note(news);
     }
 
     /// Takes in that a transaction was refused, or that its fate is unknown.

@@ -15,8 +15,8 @@ use crate::net::{InterfaceName, PortRange, Protocol};
 use crate::nft::{InterfaceMatch, Limit, LimitUnit};
 use crate::render::{
     AllowAction, ChainPosition, DenyAction, Encapsulation, Failsafe, MarkError, Marks,
-    NatExclusions, NatOutgoing, NeighborDiscovery, OpenStack, Refused, Settings, ToHostAction,
-    last_filter_priority, table_name,
+    NatExclusions, NatOutgoing, NeighborDiscovery, OpenStack, PolicyCounters, Refused, Settings,
+    ToHostAction, last_filter_priority, table_name,
 };
 use crate::{routes, telemetry};
 
@@ -87,6 +87,10 @@ pub fn render_settings(config: &Config) -> Result<Settings, MarkError> {
         neighbor_discovery: match policy.neighbor_discovery {
             config::NeighborDiscovery::Allow => NeighborDiscovery::Allow,
             config::NeighborDiscovery::Policy => NeighborDiscovery::Policy,
+        },
+        counters: match policy.counters {
+            config::PolicyCounters::Disabled => PolicyCounters::Disabled,
+            config::PolicyCounters::Enabled => PolicyCounters::Enabled,
         },
         failsafe_inbound: policy.failsafe_in.iter().map(failsafe).collect(),
         failsafe_outbound: policy.failsafe_out.iter().map(failsafe).collect(),
@@ -251,6 +255,10 @@ pub fn monitor_settings(config: &Config) -> monitor::Settings {
                 },
             }),
             process: metrics.process,
+            counters: match config.policy.counters {
+                config::PolicyCounters::Enabled => true,
+                config::PolicyCounters::Disabled => false,
+            },
         }),
     }
 }
