@@ -2,7 +2,7 @@
 
 use std::net::UdpSocket;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use tortie::kernel::{Count, CounterReader, Kernel as _, TableOwner};
@@ -163,6 +163,9 @@ fn thousands_are_read_while_the_table_changes() {
         operations.extend((0..MANY).map(|n| Operation::AddCounter(counter(&format!("n{n}")))));
         let mut kernel = open(TableOwner::Auto);
         kernel.commit(&plan(operations)).expect("commit");
+        let started = Instant::now();
+        assert_eq!(reader().read().expect("read").len(), MANY);
+        println!("read in {:?}", started.elapsed());
         let done = AtomicBool::new(false);
         // Threads are in the namespace of the one that made them.
         std::thread::scope(|scope| {
