@@ -357,7 +357,7 @@ both_ways! {
 
     fn pre_dnat_policy_counts_the_port_before_translation(owner) {
         let open = local(WL0, ALLOW_ALL);
-        let (world, agent) = stage(owner, SERVICES, 1, &SETTINGS, &[open.clone()]);
+        let (world, agent) = stage(owner, SERVICES, 1, &SETTINGS, std::slice::from_ref(&open));
         let host = &world.host;
         translate(&world, &[(7010, WL0, 7002)]);
         let rules = "{action: Allow, protocol: UDP, destination: {ports: [7010]}}, {action: Deny, protocol: UDP}";

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use nix::errno::Errno;
+
 use super::decode::{Attributes, exact};
 use super::encode::consts::attribute::{
     NFTA_COUNTER_BYTES, NFTA_COUNTER_PACKETS, NFTA_OBJ_DATA, NFTA_OBJ_TABLE, NFTA_OBJ_TYPE,
@@ -82,9 +84,10 @@ impl CounterReader {
         );
         match dump {
             // The kernel may refuse to list what is in a table that is not there.
-            Err(KernelError::Refused { source, .. }) if source == nix::errno::Errno::ENOENT => {
-                Ok(Dump::Complete)
-            }
+            Err(KernelError::Refused {
+                source: Errno::ENOENT,
+                ..
+            }) => Ok(Dump::Complete),
             other => other,
         }
     }

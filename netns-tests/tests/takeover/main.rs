@@ -7,11 +7,14 @@ use std::process::{Child, Command, Output};
 
 use netns_tests::agent::{DEADLINE, Directory, Mark, command_line};
 use netns_tests::flood::{Count, Fate, Flood, Kind};
-use netns_tests::resources::{ALLOW_ALL, documents, eth0, ingress, local, network_set};
+use netns_tests::resources::{
+    ALLOW_ALL, documents, eth0, forward, host_endpoint, ingress, local, network_set, pre_dnat,
+    untracked,
+};
 use netns_tests::stage::until;
 use netns_tests::workloads::Routed;
 use netns_tests::{
-    Agent, EXT, HOST0, Namespace, Owner, W1, W2, WL0, World, both_ways, ns, witness,
+    Agent, EXT, HOST0, Namespace, Outcome, Owner, W1, W2, WL0, World, both_ways, ns, udp, witness,
 };
 
 const IPTABLES: &str = include_str!("data/iptables.rules");
@@ -274,6 +277,36 @@ both_ways! {
         demand(&flood.finish());
         let left = saved(&world.host);
         assert!(left.iter().all(|line| !goes(line)), "{left:#?}");
+    }
+
+    fn what_felix_marks_is_not_taken_for_what_policy_has_allowed_early(owner) {
+        for mode in [Mode::Iptables, Mode::Nftables] {
+            let world = World::serving(netns_tests::server::Services {
+                tcp: &[],
+                udp: &[7002, 7003],
+                protocols: &[],
+            })
+            .with_workloads(1);
+            let denied = "{action: Deny, protocol: UDP, destination: {ports: [7003]}}, {action: Allow}";
+            let resources = documents(&[
+                policy(),
+                host_endpoint("star", "interfaceName: \"*\""),
+                forward("through", 5, &format!("types: [Ingress], ingress: [{denied}]")),
+                untracked("early", 5, "types: [Ingress], ingress: [{action: Allow, protocol: TCP}]"),
+                pre_dnat("before", 5, "{action: Allow, protocol: TCP}"),
+            ]);
+            let directory = Directory::new();
+            directory.put("resources.yaml", &resources);
+            // Felix's raw chain comes after ours, as it was there before.
+            leave(&world.host, mode);
+            let agent = Agent::on(&world.host, owner, &[ADVISE], &directory);
+            line(&agent, "Felix has left behind");
+            world.routed(&[WL0], Routed::Yes);
+            world.expect("beside Felix's rules", [
+                udp(WL0, EXT, 7002, Outcome::Open),
+                udp(WL0, EXT, 7003, Outcome::Dropped),
+            ]);
+        }
     }
 
     fn a_rule_of_ours_takes_the_place_of_felixs_before_that_goes(owner) {
