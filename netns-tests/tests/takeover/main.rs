@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 use std::process::{Child, Command, Output};
 
-use netns_tests::agent::{DEADLINE, Directory, Mark, command_line};
+use netns_tests::agent::{DEADLINE, Directory, HOSTNAME, Mark, binary, command_line};
 use netns_tests::flood::{Count, Fate, Flood, Kind};
 use netns_tests::resources::{
     ALLOW_ALL, documents, eth0, forward, host_endpoint, ingress, local, network_set, pre_dnat,
@@ -335,6 +335,41 @@ fn felix(namespace: &Namespace) -> (tempfile::TempDir, Child) {
         .run(|| Command::new(&program).arg("600").spawn())
         .expect("start it");
     (directory, child)
+}
+
+#[test]
+fn a_felix_is_told_from_one_of_another_namespace_by_few_capabilities() {
+    if !ns::privileged() {
+        return;
+    }
+    let [here, there] = ["here", "there"].map(Namespace::new);
+    here.nft(NFTABLES);
+    // As the unit file has it.
+    let look = || {
+        let few = ["--bounding-set=-all,+net_admin", "--inh-caps=-all"];
+        let mut command = Command::new("setpriv");
+        command
+            .args(few)
+            .arg(binary())
+            .args(["takeover", "--dry-run"]);
+        command.env("FELIX_FELIXHOSTNAME", HOSTNAME);
+        let output = here.run(|| command.output()).expect("run setpriv");
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        stderr(&output)
+    };
+    let (_directory, mut felix) = felix(&there);
+    let said = look();
+    assert!(said.contains("not in force"), "{said}");
+    felix.kill().expect("end it");
+    felix.wait().expect("wait for its end");
+    let (_directory, mut felix) = self::felix(&here);
+    let said = look();
+    assert!(
+        said.contains("Felix lives in this network namespace"),
+        "{said}"
+    );
+    felix.kill().expect("end it");
+    felix.wait().expect("wait for its end");
 }
 
 #[test]
