@@ -338,6 +338,48 @@ fn felix(namespace: &Namespace) -> (tempfile::TempDir, Child) {
 }
 
 #[test]
+fn rules_of_felix_1_4_go_and_those_that_are_like_them_stay() {
+    const FELIX: [&str; 2] = [
+        "-A POSTROUTING -m set --match-set felix-masq-ipam-pools src -m set ! --match-set felix-all-ipam-pools dst -j MASQUERADE",
+        "-A POSTROUTING -o tunl0 -m addrtype ! --src-type LOCAL --limit-iface-out -m addrtype --src-type LOCAL -j MASQUERADE",
+    ];
+    const OTHERS: [&str; 7] = [
+        "-A POSTROUTING -m set --match-set site src -m set ! --match-set felix-all-ipam-pools dst -j MASQUERADE",
+        "-A POSTROUTING -o tunl1 -m addrtype ! --src-type LOCAL --limit-iface-out -m addrtype --src-type LOCAL -j MASQUERADE",
+        "-A POSTROUTING -o tunl+ -m addrtype ! --src-type LOCAL --limit-iface-out -m addrtype --src-type LOCAL -j MASQUERADE",
+        "-A POSTROUTING -o tunl0 -m addrtype --src-type LOCAL --limit-iface-out -m addrtype --src-type LOCAL -j MASQUERADE",
+        "-A POSTROUTING -o tunl0 -m addrtype ! --src-type LOCAL --limit-iface-out -j MASQUERADE",
+        "-A POSTROUTING -o tunl0 -m addrtype ! --src-type LOCAL --limit-iface-out -m addrtype --src-type LOCAL -j MASQUERADE --random",
+        "-A POSTROUTING -s 10.0.0.0/8 -o tunl0 -m addrtype ! --src-type LOCAL --limit-iface-out -m addrtype --src-type LOCAL -j MASQUERADE",
+    ];
+    if !ns::privileged() {
+        return;
+    }
+    let world = World::new();
+    let sets = ["site", "felix-all-ipam-pools", "felix-masq-ipam-pools"];
+    let sets = sets.map(|set| format!("create {set} hash:net\n"));
+    world.host.exec("ipset", &["restore"], &sets.concat());
+    let lines = [&OTHERS[..3], &FELIX[..], &OTHERS[3..]].concat();
+    let text = format!("*nat\n{}\nCOMMIT\n", lines.join("\n"));
+    world.host.exec("iptables-nft-restore", &[], &text);
+    let rules = |lines: &[String]| -> Vec<String> {
+        lines
+            .iter()
+            .filter(|line| line.starts_with("-A"))
+            .cloned()
+            .collect()
+    };
+    assert_eq!(rules(&saved(&world.host)), lines);
+    let found = takeover(&world, Owner::Disabled, &["--dry-run"]);
+    let said = stdout(&found);
+    let wanted = "remove rule of Felix 1.4 of chain `ip nat POSTROUTING`\n";
+    assert_eq!(said.matches(wanted).count(), 2, "{said}");
+    let agent = launch(&world, Owner::Disabled, &[]);
+    line(&agent, REMOVED);
+    assert_eq!(rules(&saved(&world.host)), OTHERS);
+}
+
+#[test]
 fn a_felix_is_told_from_one_of_another_namespace_by_few_capabilities() {
     if !ns::privileged() {
         return;

@@ -77,6 +77,10 @@ pub(in crate::kernel) mod ipset {
     pub(in crate::kernel) const IPSET_ATTR_SETNAME: u16 = 2;
     /// With `NLA_F_NET_BYTEORDER`.
     pub(in crate::kernel) const IPSET_ATTR_FLAGS: u16 = 0x4006;
+    /// `IPSET_CMD_GET_BYNAME`, which takes the newest version of the protocol alone (`IPSET_PROTOCOL`).
+    pub(in crate::kernel) const GET_BYNAME: u16 = (6 << 8) | 14;
+    pub(in crate::kernel) const NEWEST_PROTOCOL: u8 = 7;
+    pub(in crate::kernel) const IPSET_ATTR_INDEX: u16 = 11;
     /// Only the names.
     pub(in crate::kernel) const IPSET_FLAG_LIST_SETNAME: u32 = 2;
 }
@@ -199,6 +203,9 @@ pub(in crate::kernel) mod expression {
     pub(in crate::kernel) const NFTA_MATCH_NAME: u16 = 1;
     pub(in crate::kernel) const NFTA_MATCH_REV: u16 = 2;
     pub(in crate::kernel) const NFTA_MATCH_INFO: u16 = 3;
+    /// The same header: a target of xtables.
+    pub(in crate::kernel) const NFTA_TARGET_NAME: u16 = 1;
+    pub(in crate::kernel) const NFTA_TARGET_INFO: u16 = 3;
 }
 
 /// Values of `linux/netfilter/nf_tables.h`.
