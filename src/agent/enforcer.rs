@@ -418,6 +418,39 @@ mod tests {
         assert_eq!(adoption.operations, [Operation::AddTable]);
     }
 
+    #[test]
+    fn counters_are_kept_by_a_start_and_go_with_the_switch() {
+        let counted = |config: &mut Config| {
+            config.policy.counters = crate::config::PolicyCounters::Enabled;
+        };
+        let updates = examples();
+        let mut kernel = Fake::new(table_name(), true);
+        let start = |kernel: &mut Fake, change: &dyn Fn(&mut Config)| {
+            kernel.release();
+            let mut enforcer = enforcer(change);
+            updates
+                .iter()
+                .cloned()
+                .for_each(|update| enforcer.update(update));
+            settle(&mut enforcer, kernel, 0);
+            enforcer
+        };
+        for _ in 0..2 {
+            let mut enforcer = start(&mut kernel, &counted);
+            let counters = kernel.observe().unwrap().catalog.counters;
+            let Some(CounterNews::Whole(news)) = enforcer.take_counter_news() else {
+                panic!("no news of the whole");
+            };
+            assert!(!counters.is_empty() && counters.iter().eq(news.keys()));
+            assert_eq!(enforcer.take_counter_news(), None);
+        }
+        let plans = kernel.plans();
+        assert_eq!(plans.last().unwrap().operations, [Operation::AddTable]);
+        start(&mut kernel, &|_| {});
+        let held = kernel.observe().unwrap().catalog;
+        assert_eq!(held, from_scratch(&updates, |_| {}));
+    }
+
     /// A workload endpoint of this host, or its end.
     fn workload(there: bool) -> Update {
         let text = format!(

@@ -78,7 +78,7 @@ pub(in crate::kernel) mod ipset {
     /// With `NLA_F_NET_BYTEORDER`.
     pub(in crate::kernel) const IPSET_ATTR_FLAGS: u16 = 0x4006;
     /// `IPSET_CMD_GET_BYNAME`, which takes the newest version of the protocol alone (`IPSET_PROTOCOL`).
-    pub(in crate::kernel) const GET_BYNAME: u16 = (6 << 8) | 14;
+    pub(in crate::kernel) const GET_BYNAME: u16 = (6 << 8) | 0xe;
     pub(in crate::kernel) const NEWEST_PROTOCOL: u8 = 7;
     pub(in crate::kernel) const IPSET_ATTR_INDEX: u16 = 11;
     /// Only the names.

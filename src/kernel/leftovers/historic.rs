@@ -93,7 +93,7 @@ impl Historic {
 
     /// Reads a rule of a base chain; `None` where it is neither of the two.
     pub(super) fn rule(
-        &self,
+        self,
         family: HostFamily,
         table: &str,
         chain: &str,
@@ -113,7 +113,7 @@ impl Historic {
     }
 
     /// Tells whether a rule names the set; every revision of the match begins with the set's number.
-    fn names_pools(&self, rule: Attributes<'_>) -> bool {
+    fn names_pools(self, rule: Attributes<'_>) -> bool {
         let Some(pools) = self.pools else {
             return false;
         };
