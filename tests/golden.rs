@@ -87,6 +87,7 @@ cases! {
     named_ports,
     nets_and_negations,
     overlapping_network_sets,
+    policy_counters,
     profiles,
     protocols,
     reject,

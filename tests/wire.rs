@@ -377,6 +377,10 @@ fn rules() -> Vec<(&'static str, Vec<Expr>)> {
         ),
         ("counter", vec![Expr::Counter]),
         (
+            "counter name \"pol-in-allow-default.web\"",
+            vec![Expr::CountIn("pol-in-allow-default.web".parse().unwrap())],
+        ),
+        (
             "limit rate 5/minute burst 5 packets",
             vec![limit(5, LimitUnit::Minute, 5)],
         ),
@@ -633,7 +637,7 @@ fn sets_and_elements_are_encoded_as_nft_does() {
 }
 
 #[test]
-fn the_table_and_chains_are_encoded_as_nft_does() {
+fn the_table_chains_and_counters_are_encoded_as_nft_does() {
     let captured = captured(OBJECTS);
     let base = |kind, hook, priority| {
         Some(BaseChain {
@@ -649,6 +653,10 @@ fn the_table_and_chains_are_encoded_as_nft_does() {
     for (statement, operation) in [
         ("table inet tortie", Operation::AddTable),
         ("chain target { }", chain("target", None)),
+        (
+            "counter pol-in-allow-default.web { }",
+            Operation::AddCounter("pol-in-allow-default.web".parse().unwrap()),
+        ),
         (
             "chain input-policy { type filter hook input priority -10; policy accept; }",
             chain("input-policy", base(ChainType::Filter, Hook::Input, -10)),

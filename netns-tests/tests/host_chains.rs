@@ -187,7 +187,7 @@ both_ways! {
                 chain last-forward { type filter hook forward priority 900; policy accept; jump kept
                 }
                 chain kept {
-                    meta mark & 0xfff80000 != 0xfff80000 drop
+                    meta mark & 0x7ffc0000 != 0x7ffc0000 drop
                     meta mark & 0x0000ffff != 0x0000ffff drop
                 }
             }",

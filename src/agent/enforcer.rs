@@ -10,7 +10,7 @@ use crate::calc::{
 use crate::model::Update;
 use crate::net::InterfaceName;
 use crate::nft::{Catalog, CatalogDelta, Extent, PlanError, Plans, plan};
-use crate::render::{Renderer, Settings as RenderSettings};
+use crate::render::{CounterNews, Renderer, Settings as RenderSettings};
 
 /// What the loop is to do next.
 #[derive(Debug)]
@@ -210,6 +210,12 @@ impl Enforcer {
     /// known not to be.
     pub fn take_weighed(&mut self) -> Weighed {
         std::mem::take(&mut self.weighed)
+    }
+
+    /// Returns which counters the kernel's table is to have, where that is news since it was last asked. It may
+    /// be ahead of the kernel.
+    pub fn take_counter_news(&mut self) -> Option<CounterNews> {
+        self.renderer.take_counter_news()
     }
 
     /// Returns which of the changes are news for whoever looks after the interfaces of workloads.
@@ -441,6 +447,39 @@ mod tests {
         let plans = kernel.plans();
         let adoption = plans.last().unwrap();
         assert_eq!(adoption.operations, [Operation::AddTable]);
+    }
+
+    #[test]
+    fn counters_are_kept_by_a_start_and_go_with_the_switch() {
+        let counted = |config: &mut Config| {
+            config.policy.counters = crate::config::PolicyCounters::Enabled;
+        };
+        let updates = examples();
+        let mut kernel = Fake::new(table_name(), true);
+        let start = |kernel: &mut Fake, change: &dyn Fn(&mut Config)| {
+            kernel.release();
+            let mut enforcer = enforcer(change);
+            updates
+                .iter()
+                .cloned()
+                .for_each(|update| enforcer.update(update));
+            settle(&mut enforcer, kernel, 0);
+            enforcer
+        };
+        for _ in 0..2 {
+            let mut enforcer = start(&mut kernel, &counted);
+            let counters = kernel.observe().unwrap().catalog.counters;
+            let Some(CounterNews::Whole(news)) = enforcer.take_counter_news() else {
+                panic!("no news of the whole");
+            };
+            assert!(!counters.is_empty() && counters.iter().eq(news.keys()));
+            assert_eq!(enforcer.take_counter_news(), None);
+        }
+        let plans = kernel.plans();
+        assert_eq!(plans.last().unwrap().operations, [Operation::AddTable]);
+        start(&mut kernel, &|_| {});
+        let held = kernel.observe().unwrap().catalog;
+        assert_eq!(held, from_scratch(&updates, |_| {}));
     }
 
     /// A workload endpoint of this host, or its end.

@@ -14,6 +14,7 @@ mod run;
 mod statuses;
 mod supervisor;
 mod takeover;
+mod tallies;
 mod translate;
 mod writer;
 

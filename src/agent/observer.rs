@@ -8,12 +8,14 @@ use tracing::{error, warn};
 use super::census::Census;
 use super::enforcer::Enforcer;
 use super::supervisor::{Notice, Supervisor, Surroundings};
+use super::tallies::{KernelCounters, Ledger};
 use super::{monitor_patience, monitor_settings};
 use crate::config::Config;
 use crate::model::Update;
 use crate::monitor::{
     Board, Datastore, Enforced, Facts, Failure, Monitor, Resync, Round, outlasts,
 };
+use crate::render::CounterNews;
 use crate::telemetry::{ErrorChain, LogHandle};
 
 /// The longest time between two signs of life.
@@ -45,6 +47,7 @@ pub(super) struct Observer {
     supervisor: Supervisor,
     board: Arc<Board>,
     monitor: Monitor,
+    ledger: Arc<Ledger>,
     census: Census,
     beaten: Option<Instant>,
     ready: bool,
@@ -66,19 +69,26 @@ impl Observer {
             Supervisor::default()
         });
         let board = Arc::new(Board::new(crate::VERSION, config.hostname.clone()));
-        let mut observer = Self {
+        let mut observer = Self::with(supervisor, board);
+        observer.configure(config);
+        observer
+    }
+
+    fn with(supervisor: Supervisor, board: Arc<Board>) -> Self {
+        let ledger = Arc::<Ledger>::default();
+        let counters = Box::new(KernelCounters::new(Arc::clone(&ledger)));
+        Self {
             supervisor,
-            monitor: Monitor::new(Arc::clone(&board)),
+            monitor: Monitor::new(Arc::clone(&board), counters),
             board,
+            ledger,
             census: Census::default(),
             beaten: None,
             ready: false,
             silent: false,
             patience: None,
             stuck: false,
-        };
-        observer.configure(config);
-        observer
+        }
     }
 
     /// Serves health and metrics as the configuration says.
@@ -212,6 +222,11 @@ impl Observer {
         self.board.note(Facts::settings_usable);
     }
 
+    /// Takes in which counters the kernel's table has.
+    pub(super) fn counters(&mut self, news: CounterNews) {
+        self.ledger.note(news);
+    }
+
     /// Takes in what the loop is waiting for.
     pub(super) fn waiting(&mut self, what: &str) {
         if !self.ready {
@@ -286,17 +301,7 @@ mod tests {
             watchdog_pid: None,
         };
         let board = Arc::new(Board::new("1", "h".to_owned()));
-        let mut observer = Observer {
-            supervisor: Supervisor::connect(&surroundings).unwrap(),
-            monitor: Monitor::new(Arc::clone(&board)),
-            board,
-            census: Census::default(),
-            beaten: None,
-            ready: false,
-            silent: false,
-            patience: Some(Duration::from_secs(90)),
-            stuck: false,
-        };
+        let mut observer = Observer::with(Supervisor::connect(&surroundings).unwrap(), board);
         let begun = Instant::now();
         let mut told = |since: Option<Instant>, patience: Option<Duration>| {
             observer.patience = patience;

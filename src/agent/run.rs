@@ -561,6 +561,9 @@ impl Agent {
         let begun = Instant::now();
         let step = self.enforcer.next_step();
         self.observer.calculated(begun);
+        if let Some(news) = self.enforcer.take_counter_news() {
+            self.observer.counters(news);
+        }
         let asked = match step {
             Ok(Step::Nothing) => {
                 self.firewall.committing(config);

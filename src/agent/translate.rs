@@ -16,8 +16,8 @@ use crate::net::{InterfaceName, PortRange, Protocol};
 use crate::nft::{InterfaceMatch, Limit, LimitUnit};
 use crate::render::{
     AllowAction, ChainPosition, DenyAction, Encapsulation, Failsafe, MarkError, Marks,
-    NatExclusions, NatOutgoing, NeighborDiscovery, OpenStack, Refused, Settings, ToHostAction,
-    last_filter_priority, table_name,
+    NatExclusions, NatOutgoing, NeighborDiscovery, OpenStack, PolicyCounters, Refused, Settings,
+    ToHostAction, last_filter_priority, table_name,
 };
 use crate::{routes, status, telemetry};
 
@@ -88,6 +88,10 @@ pub fn render_settings(config: &Config) -> Result<Settings, MarkError> {
         neighbor_discovery: match policy.neighbor_discovery {
             config::NeighborDiscovery::Allow => NeighborDiscovery::Allow,
             config::NeighborDiscovery::Policy => NeighborDiscovery::Policy,
+        },
+        counters: match policy.counters {
+            config::PolicyCounters::Disabled => PolicyCounters::Disabled,
+            config::PolicyCounters::Enabled => PolicyCounters::Enabled,
         },
         failsafe_inbound: policy.failsafe_in.iter().map(failsafe).collect(),
         failsafe_outbound: policy.failsafe_out.iter().map(failsafe).collect(),
@@ -271,6 +275,10 @@ pub fn monitor_settings(config: &Config) -> monitor::Settings {
                 },
             }),
             process: metrics.process,
+            counters: match config.policy.counters {
+                config::PolicyCounters::Enabled => true,
+                config::PolicyCounters::Disabled => false,
+            },
         }),
     }
 }

@@ -90,6 +90,17 @@ choice! {
 }
 
 choice! {
+    /// Whether packets are counted by policy.
+    PolicyCounters {
+        /// They are not.
+        #[default]
+        Disabled = "Disabled",
+        /// Rules that decide have counters.
+        Enabled = "Enabled",
+    }
+}
+
+choice! {
     /// How the accepted mark reaches the host's own INPUT and FORWARD chains.
     HostChainAccept {
         /// The log names the rule to add.

@@ -36,7 +36,8 @@ pub use changes::{ConfigChanges, Room, changes};
 pub use choices::{
     AllowAction, ChainInsertMode, ClientAuth, DatastoreKind, DenyAction, EndpointToHostAction,
     EtcdScheme, FelixCleanup, FloatingIps, HostChainAccept, IpForwarding, LogFormat, LogLevel,
-    NatExclusions, NeighborDiscovery, ServiceLoopPrevention, SourceSpoofing, TableOwner, TimeUnit,
+    NatExclusions, NeighborDiscovery, PolicyCounters, ServiceLoopPrevention, SourceSpoofing,
+    TableOwner, TimeUnit,
 };
 pub use document::document;
 pub use failsafe::{FailsafePort, FailsafeProtocol};

@@ -11,7 +11,8 @@ use ipnet::IpNet;
 use super::choices::{
     AllowAction, ChainInsertMode, ClientAuth, DatastoreKind, DenyAction, EndpointToHostAction,
     EtcdScheme, FelixCleanup, FloatingIps, HostChainAccept, IpForwarding, LogFormat, LogLevel,
-    NatExclusions, NeighborDiscovery, ServiceLoopPrevention, SourceSpoofing, TableOwner, TimeUnit,
+    NatExclusions, NeighborDiscovery, PolicyCounters, ServiceLoopPrevention, SourceSpoofing,
+    TableOwner, TimeUnit,
 };
 use super::failsafe::FailsafePort;
 use crate::net::InterfacePattern;
@@ -191,6 +192,8 @@ pub struct PolicyConfig {
     pub endpoint_to_host_action: EndpointToHostAction,
     /// Whether IPv6 neighbour discovery passes host endpoints.
     pub neighbor_discovery: NeighborDiscovery,
+    /// Whether packets are counted by policy.
+    pub counters: PolicyCounters,
     /// Whether policy runs before or after the host's own rules.
     pub chain_insert_mode: ChainInsertMode,
     /// How the host's own chains learn what policy has accepted.

@@ -1,10 +1,11 @@
 //! The `kernel` room: the one place that knows netlink bytes of `nf_tables`.
 //!
-//! In: plans. Out: a transaction that was committed, or an error that names our object; and what the kernel
-//! holds, as a catalogue. May touch: `nft`, `net`, the netfilter socket, the lock file, `/proc`,
+//! In: plans. Out: a transaction that was committed, or an error that names our object; what the kernel holds,
+//! as a catalogue; and what its counters have counted. May touch: `nft`, `net`, the netfilter socket, the lock file, `/proc`,
 //! `/sys/module`. Absent: Calico's resources, the choice of what to change.
 
 mod comments;
+mod counters;
 mod decode;
 mod encode;
 mod error;
@@ -22,6 +23,7 @@ mod probe;
 mod socket;
 mod subject;
 
+pub use counters::{Count, CounterReader};
 pub use encode::{Batch, EncodeError, Target};
 pub use error::{CommitError, KernelError, Refusal, Refusals, UnknownReason};
 pub use host_chains::{

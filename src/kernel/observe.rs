@@ -7,9 +7,9 @@ use super::decode::{Attributes, Message, UserData, exact};
 use super::encode::consts::attribute::{
     NFTA_CHAIN_FLAGS, NFTA_CHAIN_HOOK, NFTA_CHAIN_NAME, NFTA_CHAIN_POLICY, NFTA_CHAIN_TABLE,
     NFTA_CHAIN_TYPE, NFTA_FLOWTABLE_TABLE, NFTA_GEN_ID, NFTA_HOOK_HOOKNUM, NFTA_HOOK_PRIORITY,
-    NFTA_OBJ_TABLE, NFTA_RULE_CHAIN, NFTA_RULE_TABLE, NFTA_RULE_USERDATA,
-    NFTA_SET_ELEM_LIST_ELEMENTS, NFTA_SET_ELEM_LIST_SET, NFTA_SET_ELEM_LIST_TABLE, NFTA_SET_TABLE,
-    NFTA_TABLE_FLAGS, NFTA_TABLE_NAME, NFTA_TABLE_OWNER,
+    NFTA_OBJ_NAME, NFTA_OBJ_TABLE, NFTA_OBJ_TYPE, NFTA_RULE_CHAIN, NFTA_RULE_TABLE,
+    NFTA_RULE_USERDATA, NFTA_SET_ELEM_LIST_ELEMENTS, NFTA_SET_ELEM_LIST_SET,
+    NFTA_SET_ELEM_LIST_TABLE, NFTA_SET_TABLE, NFTA_TABLE_FLAGS, NFTA_TABLE_NAME, NFTA_TABLE_OWNER,
 };
 use super::encode::consts::{message, nfnetlink, user_data, value};
 use super::encode::object::{CHAIN_TYPES, HOOKS};
@@ -17,7 +17,9 @@ use super::error::KernelError;
 use super::observe_sets::{self, Decoded, ElementReader};
 use super::owner::ForeignOwner;
 use super::socket::{Dump, Socket};
-use crate::nft::{BaseChain, Catalog, ChainName, ChainRecord, Fingerprint, SetRecord, TableName};
+use crate::nft::{
+    BaseChain, Catalog, ChainName, ChainRecord, CounterName, Fingerprint, SetRecord, TableName,
+};
 
 /// How often a read is repeated when others change the ruleset under it.
 const ATTEMPTS: u32 = 20;
@@ -307,48 +309,41 @@ impl Reading {
 }
 
 impl Reading {
-    /// Looks for counters, quotas and the like, which we never make.
+    /// Reads the names of counters, and looks for quotas and the like, which we never make.
     fn stateful_objects(
         &mut self,
         socket: &mut Socket,
         table: &TableName,
     ) -> Result<Dump, KernelError> {
-        self.never_ours(
-            socket,
-            table,
+        socket.dump(
             "the stateful objects",
             message::GETOBJ,
-            NFTA_OBJ_TABLE,
+            nfnetlink::NFPROTO_INET,
+            |buffer| buffer.text(NFTA_OBJ_TABLE, table.as_str()),
+            |message| {
+                let attributes = message.attributes();
+                if !is_ours(message, attributes, NFTA_OBJ_TABLE, table) {
+                    return;
+                }
+                match counter_name(attributes) {
+                    Some(name) => {
+                        self.catalog.counters.insert(name);
+                    }
+                    None => self.catalog.undecodable = true,
+                }
+            },
         )
     }
 
     /// Looks for flow tables, which we never make.
     fn flow_tables(&mut self, socket: &mut Socket, table: &TableName) -> Result<Dump, KernelError> {
-        let what = "the flow tables";
-        self.never_ours(
-            socket,
-            table,
-            what,
-            message::GETFLOWTABLE,
-            NFTA_FLOWTABLE_TABLE,
-        )
-    }
-
-    fn never_ours(
-        &mut self,
-        socket: &mut Socket,
-        table: &TableName,
-        what: &'static str,
-        kind: u16,
-        attribute: u16,
-    ) -> Result<Dump, KernelError> {
         socket.dump(
-            what,
-            kind,
+            "the flow tables",
+            message::GETFLOWTABLE,
             nfnetlink::NFPROTO_INET,
-            |buffer| buffer.text(attribute, table.as_str()),
+            |buffer| buffer.text(NFTA_FLOWTABLE_TABLE, table.as_str()),
             |message| {
-                if is_ours(message, message.attributes(), attribute, table) {
+                if is_ours(message, message.attributes(), NFTA_FLOWTABLE_TABLE, table) {
                     self.catalog.undecodable = true;
                 }
             },
@@ -399,7 +394,15 @@ fn read_elements(
     }
 }
 
-fn is_ours(
+/// Reads the name of a counter; `None` of any other object.
+pub(super) fn counter_name(attributes: Attributes<'_>) -> Option<CounterName> {
+    if attributes.be32(NFTA_OBJ_TYPE)? != value::OBJECT_COUNTER {
+        return None;
+    }
+    attributes.text(NFTA_OBJ_NAME)?.parse().ok()
+}
+
+pub(super) fn is_ours(
     message: Message<'_>,
     attributes: Attributes<'_>,
     attribute: u16,

@@ -3,7 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::nft::{ChainName, Element, ElementKey, ObjectKey, Operation, Plan, SetName, TableName};
+use crate::nft::{
+    ChainName, CounterName, Element, ElementKey, ObjectKey, Operation, Plan, SetName, TableName,
+};
 
 /// What a message of a batch is about, in the words of the plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +18,8 @@ pub enum Subject {
     Chain(ChainName),
     /// A rule, by its number among those that the plan adds to its chain, from one.
     Rule(ChainName, usize),
+    /// A counter.
+    Counter(CounterName),
     /// A set or map.
     Set(SetName),
     /// One element of a set or map.
@@ -29,6 +33,7 @@ impl Subject {
     pub fn object(&self) -> Option<ObjectKey> {
         match self {
             Self::Batch | Self::Table(_) => None,
+            Self::Counter(name) => Some(ObjectKey::Counter(name.clone())),
             Self::Chain(name) | Self::Rule(name, _) => Some(ObjectKey::Chain(name.clone())),
             Self::Set(name) | Self::Element(name, _) | Self::Elements(name, _) => {
                 Some(ObjectKey::Set(name.clone()))
@@ -46,6 +51,9 @@ impl Subject {
         match plan.operations.get(operation) {
             None => Self::Batch,
             Some(Operation::DeleteTable | Operation::AddTable) => Self::Table(table.clone()),
+            Some(Operation::AddCounter(name) | Operation::DeleteCounter(name)) => {
+                Self::Counter(name.clone())
+            }
             Some(Operation::AddSet(spec)) => Self::Set(spec.name.clone()),
             Some(Operation::FlushSet(name) | Operation::DeleteSet(name)) => Self::Set(name.clone()),
             Some(
@@ -87,6 +95,7 @@ impl fmt::Display for Subject {
             Self::Table(name) => write!(f, "table `inet {name}`"),
             Self::Chain(name) => write!(f, "chain `{name}`"),
             Self::Rule(chain, number) => write!(f, "rule {number} of chain `{chain}`"),
+            Self::Counter(name) => write!(f, "counter `{name}`"),
             Self::Set(name) => write!(f, "set `{name}`"),
             Self::Element(set, key) => {
                 f.write_str("element ")?;

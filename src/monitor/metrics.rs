@@ -384,7 +384,8 @@ mod tests {
             .collect();
         let mut page = page(&full(), Instant::now());
         super::super::process::add(&mut page);
-        let families = families(&page.into_text());
+        let counters = super::super::counting::text(&[]);
+        let families = families(&(page.into_text() + &counters));
         let names = |map: &BTreeMap<String, String>| map.keys().cloned().collect::<BTreeSet<_>>();
         assert_eq!(names(&documented), names(&families));
         assert_eq!(documented, families);

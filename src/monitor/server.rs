@@ -7,8 +7,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use http_body_util::Full;
-use hyper::body::{Bytes, Incoming};
+use hyper::body::Incoming;
 use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -23,6 +22,8 @@ use tokio_rustls::TlsAcceptor;
 use tracing::{debug, error, info};
 
 use super::board::Board;
+use super::body::Parts;
+use super::counting::{Counters, Counting};
 use super::health::{Question, health};
 use super::settings::{HealthSettings, Listen, MetricsSettings, Settings, Tls};
 use super::tls::{Stamp, server_config, stamp};
@@ -38,6 +39,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const HEALTH_HEAD: Duration = Duration::from_secs(1);
 /// How long that of a request for metrics may take.
 const METRICS_HEAD: Duration = Duration::from_secs(5);
+/// How long a page of metrics waits for the counters of policies, before it is sent without them.
+const COUNTERS: Duration = Duration::from_secs(5);
 /// The most bytes of a request's head.
 const BUFFER: usize = 16 << 10;
 /// The most fields of a request's head.
@@ -62,14 +65,17 @@ pub enum MonitorError {
 #[derive(Debug)]
 pub struct Monitor {
     board: Arc<Board>,
+    /// What reads counters, until the thread has it.
+    counters: Option<Box<dyn Counters>>,
     settings: Option<watch::Sender<Settings>>,
 }
 
 impl Monitor {
     /// Makes one that serves nothing yet, and has no thread before it does.
-    pub fn new(board: Arc<Board>) -> Self {
+    pub fn new(board: Arc<Board>, counters: Box<dyn Counters>) -> Self {
         Self {
             board,
+            counters: Some(counters),
             settings: None,
         }
     }
@@ -88,14 +94,31 @@ impl Monitor {
                 });
             }
             None if settings == Settings::default() => {}
-            None => self.settings = Some(start(Arc::clone(&self.board), settings)?),
+            None => {
+                let counters = self.counters.take();
+                self.settings = Some(start(Arc::clone(&self.board), counters, settings)?);
+            }
         }
         Ok(())
     }
 }
 
-/// Starts the thread, which ends when the sender is dropped.
-fn start(board: Arc<Board>, settings: Settings) -> Result<watch::Sender<Settings>, MonitorError> {
+/// What answers are made of.
+#[derive(Debug)]
+struct Sources {
+    board: Arc<Board>,
+    counting: Option<Counting>,
+}
+
+/// Starts the threads, which end when the sender is dropped.
+fn start(
+    board: Arc<Board>,
+    counters: Option<Box<dyn Counters>>,
+    settings: Settings,
+) -> Result<watch::Sender<Settings>, MonitorError> {
+    let counting = counters.map(Counting::start).transpose();
+    let counting = counting.map_err(MonitorError::Thread)?;
+    let sources = Arc::new(Sources { board, counting });
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -104,10 +127,10 @@ fn start(board: Arc<Board>, settings: Settings) -> Result<watch::Sender<Settings
     thread::Builder::new()
         .name("monitor".to_owned())
         .spawn(move || {
-            let health = keep(Arc::clone(&board), receiver.clone(), |settings| {
+            let health = keep(Arc::clone(&sources), receiver.clone(), |settings| {
                 settings.health.clone().map(Server::Health)
             });
-            let metrics = keep(board, receiver, |settings| {
+            let metrics = keep(sources, receiver, |settings| {
                 settings.metrics.clone().map(Server::Metrics)
             });
             runtime.block_on(async { tokio::join!(health, metrics) });
@@ -155,7 +178,7 @@ impl Server {
 
 /// Keeps one server as the settings say, until there is nobody left to say it.
 async fn keep(
-    board: Arc<Board>,
+    sources: Arc<Sources>,
     mut settings: watch::Receiver<Settings>,
     of: impl Fn(&Settings) -> Option<Server>,
 ) {
@@ -163,7 +186,7 @@ async fn keep(
     loop {
         let serving = async {
             match &wanted {
-                Some(server) => serve(server.clone(), &board).await,
+                Some(server) => serve(server.clone(), &sources).await,
                 None => std::future::pending().await,
             }
         };
@@ -194,7 +217,7 @@ async fn differing(
 }
 
 /// Serves for ever; what keeps it from listening is logged once in a row.
-async fn serve(server: Server, board: &Arc<Board>) {
+async fn serve(server: Server, sources: &Arc<Sources>) {
     let mut complained = false;
     loop {
         match open(&server).await {
@@ -208,7 +231,7 @@ async fn serve(server: Server, board: &Arc<Board>) {
                 );
                 let shared = Arc::new(Shared {
                     server,
-                    board: Arc::clone(board),
+                    sources: Arc::clone(sources),
                     encryption,
                 });
                 let mut accepting = JoinSet::new();
@@ -232,7 +255,7 @@ async fn serve(server: Server, board: &Arc<Board>) {
 /// What all connections of a server share.
 struct Shared {
     server: Server,
-    board: Arc<Board>,
+    sources: Arc<Sources>,
     encryption: Option<Encryption>,
 }
 
@@ -416,9 +439,9 @@ async fn answer_on(
     stream: impl AsyncRead + AsyncWrite + Unpin,
     shared: &Shared,
 ) -> Result<(), String> {
-    let service = service_fn(|request: Request<Incoming>| {
-        let response = answer(request.method(), request.uri().path(), shared);
-        async move { Ok::<_, Infallible>(response) }
+    let service = service_fn(|request: Request<Incoming>| async move {
+        let response = answer(request.method(), request.uri().path(), shared).await;
+        Ok::<_, Infallible>(response)
     });
     http1::Builder::new()
         .timer(TokioTimer::new())
@@ -431,7 +454,7 @@ async fn answer_on(
         .map_err(|cause| cause.to_string())
 }
 
-fn answer(method: &Method, path: &str, shared: &Shared) -> Response<Full<Bytes>> {
+async fn answer(method: &Method, path: &str, shared: &Shared) -> Response<Parts> {
     if method != Method::GET && method != Method::HEAD {
         let mut response = plain(
             StatusCode::METHOD_NOT_ALLOWED,
@@ -443,6 +466,7 @@ fn answer(method: &Method, path: &str, shared: &Shared) -> Response<Full<Bytes>>
         return response;
     }
     let now = Instant::now();
+    let board = &shared.sources.board;
     match (&shared.server, path) {
         (Server::Health(settings), "/liveness" | "/readiness") => {
             let question = if path == "/liveness" {
@@ -450,7 +474,7 @@ fn answer(method: &Method, path: &str, shared: &Shared) -> Response<Full<Bytes>>
             } else {
                 Question::Ready
             };
-            let health = health(question, &shared.board.read(), now, settings.patience);
+            let health = health(question, &board.read(), now, settings.patience);
             let status = if health.good {
                 StatusCode::OK
             } else {
@@ -459,11 +483,16 @@ fn answer(method: &Method, path: &str, shared: &Shared) -> Response<Full<Bytes>>
             plain(status, health.detail)
         }
         (Server::Metrics(settings), "/metrics") => {
-            let mut page = metrics::page(&shared.board.read(), now);
+            let mut page = metrics::page(&board.read(), now);
             if settings.process {
                 process::add(&mut page);
             }
             let mut response = plain(StatusCode::OK, page.into_text());
+            if settings.counters
+                && let Some(counting) = &shared.sources.counting
+            {
+                response.body_mut().push(counting.text(COUNTERS).await);
+            }
             response.headers_mut().insert(
                 CONTENT_TYPE,
                 HeaderValue::from_static(exposition::CONTENT_TYPE),
@@ -476,8 +505,8 @@ fn answer(method: &Method, path: &str, shared: &Shared) -> Response<Full<Bytes>>
     }
 }
 
-fn plain(status: StatusCode, text: String) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::from(text)));
+fn plain(status: StatusCode, text: String) -> Response<Parts> {
+    let mut response = Response::new(Parts::from(text));
     *response.status_mut() = status;
     response.headers_mut().insert(
         CONTENT_TYPE,

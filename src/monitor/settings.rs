@@ -53,6 +53,8 @@ pub struct MetricsSettings {
     pub tls: Option<Tls>,
     /// Whether the process is measured.
     pub process: bool,
+    /// Whether the counters of policies are read.
+    pub counters: bool,
 }
 
 /// How a server is encrypted.

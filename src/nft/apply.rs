@@ -8,8 +8,8 @@ use super::check::lookup_fault;
 use super::elements::{fault, overlap};
 use super::place::{is_bound, misplaced};
 use super::{
-    BaseChain, Catalog, Chain, ChainName, Element, ElementKey, Expr, Object, ObjectKey, Operation,
-    Plan, Rule, Ruleset, SetName, SetSpec, Verdict,
+    BaseChain, Catalog, Chain, ChainName, CounterName, Element, ElementKey, Expr, Object,
+    ObjectKey, Operation, Plan, Rule, Ruleset, SetName, SetSpec, Verdict,
 };
 
 /// The most chains that may follow one another, the base chain included: `NFT_JUMP_STACK_SIZE` of
@@ -126,7 +126,8 @@ impl Applied {
             let elements = body.elements.iter().map(element).collect();
             Object::Set(body.spec.clone(), Arc::new(elements))
         });
-        Ruleset::of(chains.chain(sets))
+        let counters = self.state.counters.iter().cloned().map(Object::Counter);
+        Ruleset::of(chains.chain(sets).chain(counters))
     }
 }
 
@@ -140,13 +141,15 @@ fn is_validated(operation: &Operation) -> bool {
         Operation::AddElements { set, .. } => set.verdicts,
         Operation::DeleteTable
         | Operation::AddTable
+        | Operation::AddCounter(_)
         | Operation::AddSet(_)
         | Operation::AddChain { .. }
         | Operation::DeleteElements { .. }
         | Operation::FlushSet(_)
         | Operation::FlushChain(_)
         | Operation::DeleteChain(_)
-        | Operation::DeleteSet(_) => false,
+        | Operation::DeleteSet(_)
+        | Operation::DeleteCounter(_) => false,
     }
 }
 
@@ -168,6 +171,7 @@ struct State {
     table: bool,
     chains: BTreeMap<ChainName, Arc<ChainBody>>,
     sets: BTreeMap<SetName, Arc<SetBody>>,
+    counters: BTreeSet<CounterName>,
     /// How many rules and elements refer to each object.
     uses: BTreeMap<ObjectKey, usize>,
 }
@@ -180,6 +184,7 @@ impl State {
                 return Ok(());
             }
             Operation::DeleteTable
+            | Operation::AddCounter(_)
             | Operation::AddSet(_)
             | Operation::AddChain { .. }
             | Operation::DeleteElements { .. }
@@ -188,7 +193,8 @@ impl State {
             | Operation::AddRule { .. }
             | Operation::AddElements { .. }
             | Operation::DeleteChain(_)
-            | Operation::DeleteSet(_) => {}
+            | Operation::DeleteSet(_)
+            | Operation::DeleteCounter(_) => {}
         }
         if !self.table {
             return Err(Errno::NoEntry);
@@ -196,6 +202,11 @@ impl State {
         match operation {
             Operation::AddTable => {}
             Operation::DeleteTable => *self = Self::default(),
+            Operation::AddCounter(name) => {
+                if !self.counters.insert(name.clone()) {
+                    return Err(Errno::Exists);
+                }
+            }
             Operation::AddSet(spec) => self.add_set(spec)?,
             Operation::AddChain { name, base } => self.add_chain(name, *base)?,
             Operation::DeleteElements { set, elements } => {
@@ -214,6 +225,12 @@ impl State {
                 self.unused(&ObjectKey::Set(name.clone()))?;
                 self.flush_set(name)?;
                 self.sets.remove(name);
+            }
+            Operation::DeleteCounter(name) => {
+                self.unused(&ObjectKey::Counter(name.clone()))?;
+                if !self.counters.remove(name) {
+                    return Err(Errno::NoEntry);
+                }
             }
         }
         Ok(())
@@ -316,6 +333,11 @@ impl State {
         for expr in &rule.exprs {
             if let Expr::Verdict(verdict) = expr {
                 self.jump(Some(verdict))?;
+            }
+            if let Expr::CountIn(counter) = expr
+                && !self.counters.contains(counter)
+            {
+                return Err(Errno::NoEntry);
             }
             if let Some(ObjectKey::Set(set)) = expr.target() {
                 let body = self.sets.get(&set).ok_or(Errno::NoEntry)?;

@@ -1,11 +1,13 @@
 //! What the kernel holds, as far as a plan needs to know it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::elements::{Digest, Verdicts};
-use super::graph::{Graph, Overlay};
-use super::{BaseChain, ChainName, Element, ElementKey, ObjectKey, SetName, SetSpec, Verdict};
+use super::graph::{Graph, Overlay, Presence};
+use super::{
+    BaseChain, ChainName, CounterName, Element, ElementKey, ObjectKey, SetName, SetSpec, Verdict,
+};
 
 /// A stable hash of a rule's content, kept in the rule's user data in the kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -39,6 +41,8 @@ pub struct Catalog {
     pub chains: BTreeMap<ChainName, ChainRecord>,
     /// Its sets and maps.
     pub sets: BTreeMap<SetName, SetRecord>,
+    /// Its counters.
+    pub counters: BTreeSet<CounterName>,
     /// Objects of kinds that we never make, or that could not be decoded: only replacing the table
     /// removes them.
     pub undecodable: bool,
@@ -76,7 +80,8 @@ impl Catalog {
     /// Tells whether all references between the objects of the table are known, so that a part of it can be
     /// planned. They are not after the table was read from the kernel, until a whole plan was committed.
     pub fn references_known(&self) -> bool {
-        !self.undecodable && self.committed.graph.len() == self.chains.len() + self.sets.len()
+        let objects = self.chains.len() + self.sets.len() + self.counters.len();
+        !self.undecodable && self.committed.graph.len() == objects
     }
 
     /// Takes over what a plan that has been committed changed.
@@ -93,6 +98,12 @@ impl Catalog {
         }
         for (name, change) in delta.sets {
             self.apply_set(name, change);
+        }
+        for (name, presence) in delta.counters {
+            match presence {
+                Presence::Present => self.counters.insert(name),
+                Presence::Absent => self.counters.remove(&name),
+            };
         }
         self.committed.graph.apply(delta.overlay);
     }
@@ -140,6 +151,7 @@ impl Catalog {
     /// Tells whether an object is there.
     pub(super) fn contains(&self, key: &ObjectKey) -> bool {
         match key {
+            ObjectKey::Counter(name) => self.counters.contains(name),
             ObjectKey::Set(name) => self.sets.contains_key(name),
             ObjectKey::Chain(name) => self.chains.contains_key(name),
         }
@@ -148,7 +160,9 @@ impl Catalog {
     /// Returns the names of all objects.
     pub(super) fn keys(&self) -> impl Iterator<Item = ObjectKey> {
         let sets = self.sets.keys().cloned().map(ObjectKey::Set);
-        sets.chain(self.chains.keys().cloned().map(ObjectKey::Chain))
+        let counters = self.counters.iter().cloned().map(ObjectKey::Counter);
+        let chains = self.chains.keys().cloned().map(ObjectKey::Chain);
+        counters.chain(sets).chain(chains)
     }
 }
 
@@ -163,6 +177,7 @@ pub struct CatalogDelta {
     pub(super) table: bool,
     pub(super) chains: BTreeMap<ChainName, Option<ChainRecord>>,
     pub(super) sets: BTreeMap<SetName, SetDelta>,
+    pub(super) counters: BTreeMap<CounterName, Presence>,
     pub(super) overlay: Overlay,
 }
 

@@ -24,6 +24,8 @@ pub enum ObjectChange {
         /// Elements to remove. In a set they are there; in a map a missing one is passed over.
         removed: Vec<Element>,
     },
+    /// The counter is to be there, with what it has counted.
+    Counter,
     /// The object is not to be there.
     Absent,
 }
@@ -33,6 +35,7 @@ impl From<Object> for ObjectChange {
         match object {
             Object::Chain(chain) => Self::Chain(chain),
             Object::Set(spec, elements) => Self::Set { spec, elements },
+            Object::Counter(_) => Self::Counter,
         }
     }
 }

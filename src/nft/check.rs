@@ -5,10 +5,11 @@
 use std::collections::BTreeSet;
 
 use super::catalog::SetDelta;
+use super::graph::Presence;
 use super::place::{is_bound, misplaced};
 use super::{
-    Catalog, CatalogDelta, Chain, ChainName, ChainRecord, Expr, Key, KeyType, LookupFault,
-    ObjectChange, ObjectChanges, ObjectKey, PlanError, SetName, SetSpec,
+    Catalog, CatalogDelta, Chain, ChainName, ChainRecord, CounterName, Expr, Key, KeyType,
+    LookupFault, ObjectChange, ObjectChanges, ObjectKey, PlanError, SetName, SetSpec,
 };
 
 /// Checks what a plan leads to, as far as it differs from what was there.
@@ -22,6 +23,7 @@ pub(super) fn outcome(
         let exists = match target {
             ObjectKey::Chain(name) => record(current, delta, name).is_some(),
             ObjectKey::Set(name) => spec(current, delta, name).is_some(),
+            ObjectKey::Counter(name) => has_counter(current, delta, name),
         };
         if !exists {
             let (user, target) = (user.clone(), target.clone());
@@ -130,6 +132,7 @@ pub(super) fn lookup_fault(expr: &Expr, spec: &SetSpec) -> Option<LookupFault> {
         | Expr::MarkBits(..)
         | Expr::SetMark { .. }
         | Expr::Counter
+        | Expr::CountIn(_)
         | Expr::Limit(_)
         | Expr::Log { .. }
         | Expr::NoTrack
@@ -163,6 +166,14 @@ fn record<'a>(
     match delta.chains.get(name) {
         Some(changed) => changed.as_ref(),
         None => current.chains.get(name),
+    }
+}
+
+/// Tells whether a counter is there after the plan.
+fn has_counter(current: &Catalog, delta: &CatalogDelta, name: &CounterName) -> bool {
+    match delta.counters.get(name) {
+        Some(presence) => *presence == Presence::Present,
+        None => current.counters.contains(name),
     }
 }
 

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use super::catalog::{Content, Known, SetDelta};
 use super::elements::{self, Difference, Digest, Verdicts};
-use super::graph::targets_of;
+use super::graph::{Presence, targets_of};
 use super::{
-    BaseChain, Catalog, CatalogDelta, Chain, ChainName, ChainRecord, Element, ElementKey, Extent,
-    Fingerprint, ObjectChange, ObjectChanges, ObjectKey, Operation, PlanError, Plans, SetName,
-    SetSpec, Verdict, check, prepare,
+    BaseChain, Catalog, CatalogDelta, Chain, ChainName, ChainRecord, CounterName, Element,
+    ElementKey, Extent, Fingerprint, ObjectChange, ObjectChanges, ObjectKey, Operation, PlanError,
+    Plans, SetName, SetSpec, Verdict, check, prepare,
 };
 
 /// Makes the plans that lead from what the kernel holds to what is wanted, and what the catalogue has to take
@@ -54,6 +54,7 @@ pub fn plan(
 struct Draft<'a> {
     current: &'a Catalog,
     delta: CatalogDelta,
+    new_counters: Vec<CounterName>,
     new_sets: Vec<Arc<SetSpec>>,
     replaced_sets: BTreeMap<SetName, Arc<SetSpec>>,
     new_chains: BTreeMap<ChainName, Option<BaseChain>>,
@@ -66,6 +67,7 @@ struct Draft<'a> {
     added_elements: Vec<(Arc<SetSpec>, Arc<Vec<Element>>)>,
     removed_chains: Vec<ChainName>,
     removed_sets: Vec<SetName>,
+    removed_counters: Vec<CounterName>,
 }
 
 impl<'a> Draft<'a> {
@@ -73,6 +75,7 @@ impl<'a> Draft<'a> {
         Self {
             current,
             delta: CatalogDelta::default(),
+            new_counters: Vec::new(),
             new_sets: Vec::new(),
             replaced_sets: BTreeMap::new(),
             new_chains: BTreeMap::new(),
@@ -84,6 +87,7 @@ impl<'a> Draft<'a> {
             added_elements: Vec::new(),
             removed_chains: Vec::new(),
             removed_sets: Vec::new(),
+            removed_counters: Vec::new(),
         }
     }
 
@@ -99,13 +103,23 @@ impl<'a> Draft<'a> {
             (ObjectKey::Set(name), ObjectChange::Elements { added, removed }) => {
                 self.elements(key, name, added, removed)
             }
-            (ObjectKey::Chain(_) | ObjectKey::Set(_), ObjectChange::Absent) => {
+            (ObjectKey::Counter(name), ObjectChange::Counter) => {
+                self.counter(key, name);
+                Ok(())
+            }
+            (
+                ObjectKey::Chain(_) | ObjectKey::Set(_) | ObjectKey::Counter(_),
+                ObjectChange::Absent,
+            ) => {
                 self.remove(key);
                 Ok(())
             }
             (
-                ObjectKey::Chain(_) | ObjectKey::Set(_),
-                ObjectChange::Chain(_) | ObjectChange::Set { .. } | ObjectChange::Elements { .. },
+                ObjectKey::Chain(_) | ObjectKey::Set(_) | ObjectKey::Counter(_),
+                ObjectChange::Chain(_)
+                | ObjectChange::Set { .. }
+                | ObjectChange::Elements { .. }
+                | ObjectChange::Counter,
             ) => Err(PlanError::Misfiled { key: key.clone() }),
         }
     }
@@ -140,6 +154,17 @@ impl<'a> Draft<'a> {
         let base = chain.base;
         let record = Some(ChainRecord { base, rules });
         self.delta.chains.insert(name.clone(), record);
+    }
+
+    /// Makes a counter where there is none; one that is there keeps what it has counted.
+    fn counter(&mut self, key: &ObjectKey, name: &CounterName) {
+        let graph = &self.current.committed.graph;
+        self.delta.overlay.set_targets(graph, key, &BTreeSet::new());
+        if !self.current.counters.contains(name) {
+            self.new_counters.push(name.clone());
+            let counters = &mut self.delta.counters;
+            counters.insert(name.clone(), Presence::Present);
+        }
     }
 
     fn whole_set(
@@ -337,6 +362,14 @@ impl<'a> Draft<'a> {
                 self.removed_sets.push(name.clone());
                 self.delta.sets.insert(name.clone(), SetDelta::Absent);
             }
+            ObjectKey::Counter(name) => {
+                if !current.counters.contains(name) {
+                    return;
+                }
+                self.removed_counters.push(name.clone());
+                let counters = &mut self.delta.counters;
+                counters.insert(name.clone(), Presence::Absent);
+            }
         }
         let graph = &current.committed.graph;
         self.delta.overlay.remove(graph, key);
@@ -371,7 +404,7 @@ impl<'a> Draft<'a> {
             let key = ObjectKey::Chain(name.clone());
             let gone = |target: &ObjectKey| match target {
                 ObjectKey::Chain(chain) => self.delta.chains.get(chain) == Some(&None),
-                ObjectKey::Set(_) => false,
+                ObjectKey::Set(_) | ObjectKey::Counter(_) => false,
             };
             let mut targets = graph.targets(&key);
             if !graph.knows(&key) || targets.any(|key| gone(key) || replaced.contains(key)) {
@@ -421,6 +454,8 @@ impl<'a> Draft<'a> {
         let overlay = &self.delta.overlay;
         let prepared = prepare::objects(self.current, overlay, self.entries(), &self.replaced());
         let mut steps: Vec<Operation> = Vec::new();
+        let new_counters = self.new_counters.into_iter();
+        steps.extend(new_counters.map(Operation::AddCounter));
         steps.extend(self.new_sets.into_iter().map(Operation::AddSet));
         let add_chain = |(name, base)| Operation::AddChain { name, base };
         steps.extend(self.new_chains.into_iter().map(add_chain));
@@ -450,6 +485,8 @@ impl<'a> Draft<'a> {
         let removed_chains = self.removed_chains.into_iter();
         steps.extend(removed_chains.map(Operation::DeleteChain));
         steps.extend(self.removed_sets.into_iter().map(Operation::DeleteSet));
+        let removed_counters = self.removed_counters.into_iter();
+        steps.extend(removed_counters.map(Operation::DeleteCounter));
 
         let (first, second): (Vec<_>, Vec<_>) = steps.into_iter().partition(|step| {
             !prepared.is_empty() && step.object().is_some_and(|key| prepared.contains(&key))

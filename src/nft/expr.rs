@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::{ChainName, SetName};
+use super::{ChainName, CounterName, SetName};
 use crate::net::{Family, InterfaceName, PortRange, Protocol};
 
 /// Bits of the connection state, as `NF_CT_STATE_*_BIT` of `linux/netfilter/nf_conntrack_common.h`.
@@ -183,6 +183,9 @@ pub enum Expr {
     },
     /// `counter`.
     Counter,
+    /// `counter name "pol-in-allow-default.web"`: the packet is counted in an object of its own, which outlives
+    /// the rule.
+    CountIn(CounterName),
     /// `limit rate 5/minute burst 5 packets`.
     Limit(Limit),
     /// `log prefix "..."`.

@@ -261,6 +261,10 @@ impl Bytes {
                 self.bits(*value);
             }
             Expr::Counter => self.byte(16),
+            Expr::CountIn(counter) => {
+                self.byte(26);
+                self.text(counter.as_str());
+            }
             Expr::Limit(limit) => {
                 self.byte(17);
                 self.limit(limit);
@@ -329,6 +333,7 @@ mod tests {
     fn rules_that_differ_have_hashes_that_differ() {
         let goto = |name: &str| Expr::Verdict(Verdict::Goto(name.parse().unwrap()));
         let jump = |name: &str| Expr::Verdict(Verdict::Jump(name.parse().unwrap()));
+        let count = |name: &str| Expr::CountIn(name.parse().unwrap());
         let log = |prefix: &str| Expr::Log {
             prefix: prefix.to_owned(),
         };
@@ -348,6 +353,8 @@ mod tests {
             rule(vec![], Some("a")),
             rule(vec![Expr::Counter], None),
             rule(vec![Expr::Counter, Expr::Counter], None),
+            rule(vec![count("a")], None),
+            rule(vec![count("b")], None),
             rule(vec![goto("a")], None),
             rule(vec![jump("a")], None),
             rule(vec![jump("ab")], None),

@@ -115,8 +115,10 @@ impl Edges {
 
 /// Whether an object is there after a plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Presence {
+pub(super) enum Presence {
+    /// It is there.
     Present,
+    /// It is not.
     Absent,
 }
 
@@ -281,7 +283,7 @@ fn merged<'a>(
 fn weight(target: &ObjectKey) -> u8 {
     match target {
         ObjectKey::Chain(_) => 1,
-        ObjectKey::Set(_) => 0,
+        ObjectKey::Set(_) | ObjectKey::Counter(_) => 0,
     }
 }
 
@@ -373,6 +375,7 @@ impl Expr {
         match self {
             Self::InSet(_, _, set) | Self::VerdictMap(_, set) => Some(ObjectKey::Set(set.clone())),
             Self::Verdict(verdict) => verdict.chain().cloned().map(ObjectKey::Chain),
+            Self::CountIn(counter) => Some(ObjectKey::Counter(counter.clone())),
             Self::NetworkFamily(_)
             | Self::Protocol(..)
             | Self::Interface(..)

@@ -31,7 +31,7 @@ pub use expr::{
     Comparison, Expr, InterfaceMatch, InterfaceSide, Key, Limit, LimitUnit, RejectWith, Side,
     Verdict, ct_state, ct_status,
 };
-pub use name::{ChainName, NameError, SetName, TableName};
+pub use name::{ChainName, CounterName, NameError, SetName, TableName};
 pub use object::{
     BaseChain, Chain, ChainType, Element, ElementKey, Hook, KeyType, Object, ObjectKey, Rule,
     SetSpec,

@@ -74,6 +74,10 @@ nft_name! {
     /// The name of a set or a map, which share one space of names.
     SetName
 }
+nft_name! {
+    /// The name of a counter.
+    CounterName
+}
 
 /// Why a text cannot name an nftables object.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

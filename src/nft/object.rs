@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
-use super::{ChainName, Expr, SetName, Verdict};
+use super::{ChainName, CounterName, Expr, SetName, Verdict};
 use crate::net::{Family, InterfaceName, PortRange, Protocol};
 
 /// The type of a base chain.
@@ -117,6 +117,8 @@ pub struct Element {
 /// Names one object of the table.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ObjectKey {
+    /// A counter.
+    Counter(CounterName),
     /// A set or map.
     Set(SetName),
     /// A chain.
@@ -131,6 +133,8 @@ pub enum Object {
     /// A set or map and all its elements; the elements are in ascending order, without duplicates, and in
     /// interval sets without overlap.
     Set(Arc<SetSpec>, Arc<Vec<Element>>),
+    /// A counter that rules refer to; what it has counted belongs to the kernel.
+    Counter(CounterName),
 }
 
 impl Rule {
@@ -155,6 +159,7 @@ impl ObjectKey {
     /// Returns the name.
     pub fn name(&self) -> &str {
         match self {
+            Self::Counter(name) => name.as_str(),
             Self::Set(name) => name.as_str(),
             Self::Chain(name) => name.as_str(),
         }
@@ -164,6 +169,7 @@ impl ObjectKey {
 impl fmt::Display for ObjectKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Counter(name) => write!(f, "counter `{name}`"),
             Self::Set(name) => write!(f, "set `{name}`"),
             Self::Chain(name) => write!(f, "chain `{name}`"),
         }
@@ -176,6 +182,7 @@ impl Object {
         match self {
             Self::Chain(chain) => ObjectKey::Chain(chain.name.clone()),
             Self::Set(spec, _) => ObjectKey::Set(spec.name.clone()),
+            Self::Counter(name) => ObjectKey::Counter(name.clone()),
         }
     }
 }

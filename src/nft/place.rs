@@ -54,6 +54,7 @@ fn place(expr: &Expr) -> Option<Place> {
         | Expr::VerdictMap(..)
         | Expr::SetMark { .. }
         | Expr::Counter
+        | Expr::CountIn(_)
         | Expr::Limit(_)
         | Expr::Log { .. }
         | Expr::NoTrack

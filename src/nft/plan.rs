@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::{BaseChain, ChainName, Element, ObjectKey, Rule, SetName, SetSpec};
+use super::{BaseChain, ChainName, CounterName, Element, ObjectKey, Rule, SetName, SetSpec};
 
 /// One step of a transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,6 +12,8 @@ pub enum Operation {
     DeleteTable,
     /// Makes the table, or adopts it where it is there.
     AddTable,
+    /// Makes a counter that has counted nothing.
+    AddCounter(CounterName),
     /// Makes a set or map without elements.
     AddSet(Arc<SetSpec>),
     /// Makes a chain without rules.
@@ -50,6 +52,8 @@ pub enum Operation {
     DeleteChain(ChainName),
     /// Removes a set or map that nothing refers to any more.
     DeleteSet(SetName),
+    /// Removes a counter that nothing refers to any more, with what it has counted.
+    DeleteCounter(CounterName),
 }
 
 impl Operation {
@@ -60,6 +64,9 @@ impl Operation {
             Self::AddSet(set)
             | Self::DeleteElements { set, .. }
             | Self::AddElements { set, .. } => Some(ObjectKey::Set(set.name.clone())),
+            Self::AddCounter(name) | Self::DeleteCounter(name) => {
+                Some(ObjectKey::Counter(name.clone()))
+            }
             Self::FlushSet(name) | Self::DeleteSet(name) => Some(ObjectKey::Set(name.clone())),
             Self::AddChain { name, .. }
             | Self::FlushChain(name)
@@ -78,7 +85,7 @@ impl fmt::Display for Operation {
         match self {
             Self::DeleteTable => f.write_str("delete the table"),
             Self::AddTable => f.write_str("add the table"),
-            Self::AddSet(_) | Self::AddChain { .. } => f.write_str("add it"),
+            Self::AddSet(_) | Self::AddChain { .. } | Self::AddCounter(_) => f.write_str("add it"),
             Self::DeleteElements { elements, .. } => {
                 write!(f, "delete {} elements", elements.len())
             }
@@ -86,7 +93,9 @@ impl fmt::Display for Operation {
             Self::FlushChain(_) => f.write_str("delete all rules"),
             Self::AddRule { rule, .. } => write!(f, "add the rule `{rule}`"),
             Self::AddElements { elements, .. } => write!(f, "add {} elements", elements.len()),
-            Self::DeleteChain(_) | Self::DeleteSet(_) => f.write_str("delete it"),
+            Self::DeleteChain(_) | Self::DeleteSet(_) | Self::DeleteCounter(_) => {
+                f.write_str("delete it")
+            }
         }
     }
 }

@@ -42,6 +42,12 @@ impl Ruleset {
                 ObjectChange::Elements { added, removed } => {
                     Some(self.with_elements(key, added, removed)?)
                 }
+                ObjectChange::Counter => match key {
+                    ObjectKey::Counter(name) => Some(Object::Counter(name.clone())),
+                    ObjectKey::Set(_) | ObjectKey::Chain(_) => {
+                        return Err(PlanError::Misfiled { key: key.clone() });
+                    }
+                },
                 ObjectChange::Absent => None,
             };
             if object.as_ref().is_some_and(|object| object.key() != *key) {
@@ -69,10 +75,13 @@ impl Ruleset {
     ) -> Result<Object, PlanError> {
         let (spec, elements) = match (key, self.objects.get(key)) {
             (_, Some(Object::Set(spec, elements))) => (spec, elements),
-            (ObjectKey::Set(set), Some(Object::Chain(_)) | None) => {
+            (ObjectKey::Set(set), Some(Object::Chain(_) | Object::Counter(_)) | None) => {
                 return Err(PlanError::NoSet { set: set.clone() });
             }
-            (ObjectKey::Chain(_), Some(Object::Chain(_)) | None) => {
+            (
+                ObjectKey::Chain(_) | ObjectKey::Counter(_),
+                Some(Object::Chain(_) | Object::Counter(_)) | None,
+            ) => {
                 return Err(PlanError::Misfiled { key: key.clone() });
             }
         };
@@ -116,6 +125,9 @@ impl Ruleset {
                         elements: Some(elements.clone()),
                     };
                     catalog.sets.insert(spec.name.clone(), record);
+                }
+                Object::Counter(name) => {
+                    catalog.counters.insert(name.clone());
                 }
             }
         }

@@ -85,7 +85,8 @@ impl Dispatch {
     pub(super) fn base_chain(&self, base: Base, settings: &Settings) -> Arc<Chain> {
         let mut rules = Vec::new();
         match base {
-            Base::RawPrerouting | Base::RawOutput => rules.push(forget_marks(settings)),
+            Base::RawPrerouting => rules.push(forget_marks(settings.marks.all())),
+            Base::RawOutput => rules.push(forget_marks(self.marks_of_output(settings))),
             Base::PreDnat
             | Base::InputPolicy
             | Base::InputToHost
@@ -196,7 +197,7 @@ impl Dispatch {
         if !self.is_in_use(Place::HostOut) {
             return;
         }
-        if self.is_early_used() {
+        if self.is_in_use(Place::RawOut) {
             rules.push(honour_early(settings));
         }
         leave_workloads(InterfaceSide::Output, settings, rules);
@@ -225,9 +226,19 @@ impl Dispatch {
         self.hosts(place, Some(&Expr::CtStatus(ct_status::DNAT)), rules);
     }
 
-    /// Tells whether untracked or pre-DNAT policy can have accepted a packet.
+    /// Returns the bits that must not come from outside to what this host sends. One that means nothing there is
+    /// left alone: what IPVS forwards is sent by this host as well, and its packets may carry bits of others.
+    fn marks_of_output(&self, settings: &Settings) -> u32 {
+        if self.is_in_use(Place::RawOut) {
+            settings.marks.all()
+        } else {
+            settings.marks.accepted() | settings.marks.pass()
+        }
+    }
+
+    /// Tells whether untracked or pre-DNAT policy can have accepted a packet that came in.
     fn is_early_used(&self) -> bool {
-        [Place::RawIn, Place::RawOut, Place::PreDnat]
+        [Place::RawIn, Place::PreDnat]
             .into_iter()
             .any(|place| self.is_in_use(place))
     }
@@ -265,8 +276,7 @@ pub(super) fn element(interface: &InterfaceName, verdict: &Verdict) -> Element {
 }
 
 /// Makes the rule that trusts no mark that came from outside.
-fn forget_marks(settings: &Settings) -> Rule {
-    let ours = settings.marks.all();
+fn forget_marks(ours: u32) -> Rule {
     let set = Expr::MarkBits(Comparison::Is, ours);
     Rule::new("marks that are not ours yet", vec![set, marks::clear(ours)])
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::counters::{Counted, Tally};
 use super::layout::{Forwarding, Path, Place, Shared, workload_interface};
 use super::names;
 use super::policy::{Passing, can_pass};
@@ -116,13 +117,14 @@ fn end(place: Place, id: &EndpointId) -> End {
     }
 }
 
-/// Makes the chain of an endpoint at a place.
+/// Makes the chain of an endpoint at a place; `tally` is told what it counts.
 pub(super) fn chain(
     place: Place,
     id: &EndpointId,
     policies: &EndpointPolicies,
     passing: &Passing,
     settings: &Settings,
+    tally: &mut Tally,
 ) -> Arc<Chain> {
     let path = path(place);
     let refusal = deny(settings.refusal(path));
@@ -134,7 +136,7 @@ pub(super) fn chain(
     before_policy(place, id, settings, &mut rules);
     let mut ended = false;
     for tier in lists(place, id, policies) {
-        if tier_rules(path, tier, passing, settings, &mut rules) == AfterTier::Nothing {
+        if tier_rules(path, tier, passing, settings, tally, &mut rules) == AfterTier::Nothing {
             ended = true;
             break;
         }
@@ -145,7 +147,9 @@ pub(super) fn chain(
                 let profiles = policies.profiles.iter();
                 rules.extend(profiles.map(|profile| jump(names::profile(path, profile))));
                 let comment = "no policy or profile has accepted";
-                rules.push(Rule::new(comment, vec![refusal]));
+                let count = tally.count(Counted::EndOfProfiles(path.direction()));
+                let exprs = count.into_iter().chain([refusal]).collect();
+                rules.push(Rule::new(comment, exprs));
             }
             End::Undecided if marks_accepted => {
                 let exprs = vec![marks::clear(settings.marks.accepted())];
@@ -279,6 +283,7 @@ fn tier_rules(
     tier: &TierPolicies,
     passing: &Passing,
     settings: &Settings,
+    tally: &mut Tally,
     rules: &mut Vec<Rule>,
 ) -> AfterTier {
     let direction = path.direction();
@@ -301,6 +306,7 @@ fn tier_rules(
             if passes {
                 exprs.push(Expr::MarkBits(Comparison::IsNot, bit));
             }
+            exprs.extend(tally.count(Counted::EndOfTier(tier.tier.clone(), direction)));
             exprs.push(deny(settings.refusal(path)));
             rules.push(Rule::new(&format!("end of tier {}", tier.tier), exprs));
             if passes {

@@ -6,6 +6,7 @@
 //! depends on the desired state alone; the one exception is the room that a set has to grow (see `sets`).
 
 mod bindings;
+mod counters;
 mod dispatch;
 mod endpoint;
 mod layout;
@@ -19,10 +20,11 @@ mod sets;
 mod settings;
 mod shared;
 
+pub use counters::{Counted, CounterNews, Decision};
 pub use layout::{last_filter_priority, table_name};
 pub use marks::{MarkError, Marks};
 pub use renderer::Renderer;
 pub use settings::{
     AllowAction, ChainPosition, DenyAction, Encapsulation, Failsafe, NatExclusions, NatOutgoing,
-    NeighborDiscovery, OpenStack, Refused, Settings, ToHostAction,
+    NeighborDiscovery, OpenStack, PolicyCounters, Refused, Settings, ToHostAction,
 };

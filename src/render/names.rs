@@ -1,14 +1,15 @@
-//! Every name of a chain, set or map is made here.
+//! Every name of a chain, set, map or counter is made here.
 
 use std::fmt::Write as _;
 
 use sha2::{Digest, Sha256};
 
+use super::counters::{Counted, Decision};
 use super::layout::{Path, Place};
 use crate::calc::{EndpointId, PolicyId, SetId};
-use crate::model::{Form, ProfileId, ResourceKey, TierName};
+use crate::model::{Direction, Form, ProfileId, ResourceKey, TierName};
 use crate::net::Family;
-use crate::nft::{ChainName, SetName};
+use crate::nft::{ChainName, CounterName, SetName};
 
 /// How much of a readable text a name keeps where it also carries a hash.
 const READABLE: usize = 48;
@@ -88,6 +89,16 @@ pub(super) fn set(text: &str) -> SetName {
         .expect("a name made in `names` is one that nft accepts")
 }
 
+/// Turns a text that this file has made into a counter's name.
+#[expect(
+    clippy::expect_used,
+    reason = "every text made here begins with a letter and is fitted"
+)]
+fn counter_name(text: &str) -> CounterName {
+    text.parse()
+        .expect("a name made in `names` is one that nft accepts")
+}
+
 /// The name of an object as policy authors know it: `namespace/name`, and `v1/` in front of the v1 form; a
 /// namespace of that name has `v3/` in front.
 fn object(key: &ResourceKey) -> String {
@@ -130,6 +141,33 @@ pub(super) fn tier(path: Path, tier: &TierName, policies: &[PolicyId]) -> ChainN
         fitted(&format!("tier-{path}-"), &slug(tier.as_str())),
         hash_of(&content)
     ))
+}
+
+/// Names a counter, the same wherever its owner's rules stand.
+pub(super) fn counter(counted: &Counted) -> CounterName {
+    let way = |direction: &Direction| match direction {
+        Direction::Ingress => "in",
+        Direction::Egress => "out",
+    };
+    let word = |decision: &Decision| match decision {
+        Decision::Allow => "allow",
+        Decision::Deny => "deny",
+        Decision::Pass => "pass",
+    };
+    counter_name(&match counted {
+        Counted::Policy(id, direction, decision) => fitted(
+            &format!("pol-{}-{}-", way(direction), word(decision)),
+            &format!("{}.{}", id.tier, object(&id.key)),
+        ),
+        Counted::Profile(id, direction, decision) => fitted(
+            &format!("prof-{}-{}-", way(direction), word(decision)),
+            id.as_str(),
+        ),
+        Counted::EndOfTier(tier, direction) => {
+            fitted(&format!("end-{}-", way(direction)), tier.as_str())
+        }
+        Counted::EndOfProfiles(direction) => format!("end-{}", way(direction)),
+    })
 }
 
 /// What the names of a selector's or a named port's set have in common, whatever its form; a form follows.

@@ -116,6 +116,7 @@ pub(super) fn policy_chain(
     rules: &[MatchRule],
     context: &mut RuleContext<'_>,
 ) -> Chain {
+    context.count_all();
     let what = format!(
         "{} {} {}",
         short_kind(id.key.kind),
@@ -134,6 +135,7 @@ pub(super) fn profile_chain(
     context: &mut RuleContext<'_>,
 ) -> Chain {
     debug_assert_eq!(context.pass, PassAction::LeaveProfile);
+    context.count_all();
     let what = format!("profile {id} {}", word(path.direction()));
     let rules = rule_list(&what, rules, context);
     Chain::new(names::profile(path, id), None, rules)

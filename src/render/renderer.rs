@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::bindings::Bindings;
+use super::counters::{Counted, CounterBook, CounterNews, Decision, Tally};
 use super::endpoint;
 use super::layout::{Base, NatBase, Path, Shared};
 use super::names;
@@ -35,6 +36,8 @@ pub struct Renderer {
     settings: Settings,
     started: bool,
     book: SetBook,
+    counters: CounterBook,
+    counter_news: Option<CounterNews>,
     policies: BTreeMap<PolicyId, Arc<ActivePolicy>>,
     profiles: BTreeMap<ProfileId, Arc<ActiveProfile>>,
     endpoints: BTreeMap<EndpointId, Arc<EndpointPolicies>>,
@@ -61,6 +64,8 @@ impl Renderer {
             settings,
             started: false,
             book: SetBook::default(),
+            counters: CounterBook::default(),
+            counter_news: None,
             policies: BTreeMap::new(),
             profiles: BTreeMap::new(),
             endpoints: BTreeMap::new(),
@@ -113,8 +118,27 @@ impl Renderer {
         self.render_dispatch(changes, &mut out);
         self.render_nat(changes, members, &mut out);
         self.book.write(members, &mut out);
+        self.write_counters(&mut out);
         self.started = true;
         out
+    }
+
+    /// Writes the counters, and notes the news of them.
+    fn write_counters(&mut self, out: &mut ObjectChanges) {
+        let changed = self.counters.write(out);
+        if !self.started {
+            let there = changed.into_iter();
+            let there = there.filter_map(|(name, counted)| Some((name, counted?)));
+            self.counter_news = Some(CounterNews::Whole(there.collect()));
+        } else if !changed.is_empty() {
+            let news = self.counter_news.take();
+            self.counter_news = Some(CounterNews::followed_by(news, changed));
+        }
+    }
+
+    /// Returns which counters there are to be, where that is news since it was last asked.
+    pub fn take_counter_news(&mut self) -> Option<CounterNews> {
+        self.counter_news.take()
     }
 
     /// Returns the ways on which a policy's rules of a direction stand.
@@ -215,6 +239,7 @@ impl Renderer {
     /// Removes the chain of a policy or profile.
     fn remove_chain(&mut self, name: ChainName, out: &mut ObjectChanges) {
         self.book.refer(&name, BTreeSet::new());
+        self.counters.forget(&name);
         self.owners.remove(&name);
         out.insert(ObjectKey::Chain(name), ObjectChange::Absent);
     }
@@ -261,6 +286,11 @@ impl Renderer {
                 policy::profile_log_prefix(&self.settings, id),
             ),
         };
+        let direction = path.direction();
+        let counted = |decision: Decision| match owner {
+            Owner::Policy(id) => Counted::Policy(id.clone(), direction, decision),
+            Owner::Profile(id) => Counted::Profile(id.clone(), direction, decision),
+        };
         let mut context = RuleContext {
             settings: &self.settings,
             path,
@@ -268,14 +298,19 @@ impl Renderer {
             log_prefix,
             book: &mut self.book,
             members,
+            counted: &counted,
+            tally: Tally::new(self.settings.counters),
             references: BTreeSet::new(),
         };
         let chain = match owner {
             Owner::Policy(id) => policy::policy_chain(path, id, rules, &mut context),
             Owner::Profile(id) => policy::profile_chain(path, id, rules, &mut context),
         };
-        let references = context.references;
+        let RuleContext {
+            references, tally, ..
+        } = context;
         self.book.refer(&chain.name, references);
+        self.counters.refer(&chain.name, tally);
         self.owners.insert(chain.name.clone(), owner.clone());
         write_chain(Arc::new(chain), out);
     }
@@ -304,6 +339,7 @@ impl Renderer {
                     .collect()
             };
             for chain in chains(&before).difference(&chains(now)) {
+                self.counters.forget(chain);
                 out.insert(ObjectKey::Chain(chain.clone()), ObjectChange::Absent);
             }
             self.share_tiers(id, before.as_deref(), now.as_deref(), out);
@@ -387,12 +423,15 @@ impl Renderer {
     }
 
     /// Renders the chains of an endpoint.
-    fn render_endpoint(&self, id: &EndpointId, out: &mut ObjectChanges) {
+    fn render_endpoint(&mut self, id: &EndpointId, out: &mut ObjectChanges) {
         let Some(policies) = self.endpoints.get(id) else {
             return;
         };
         for place in endpoint::places(id, policies, &self.settings) {
-            let chain = endpoint::chain(place, id, policies, &self.passing, &self.settings);
+            let mut tally = Tally::new(self.settings.counters);
+            let settings = &self.settings;
+            let chain = endpoint::chain(place, id, policies, &self.passing, settings, &mut tally);
+            self.counters.refer(&chain.name, tally);
             write_chain(chain, out);
         }
     }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
+use super::counters::{Counted, Decision, Tally};
 use super::layout::Path;
 use super::marks;
 use super::sets::{SetBook, SetRef};
@@ -37,6 +38,10 @@ pub(super) struct RuleContext<'a> {
     pub(super) book: &'a mut SetBook,
     /// Their members.
     pub(super) members: &'a dyn SetMembers,
+    /// Whose decisions are counted.
+    pub(super) counted: &'a dyn Fn(Decision) -> Counted,
+    /// What the chain has counted so far.
+    pub(super) tally: Tally,
     /// The sets that the chain has referred to so far.
     pub(super) references: BTreeSet<SetRef>,
 }
@@ -85,8 +90,32 @@ impl RuleContext<'_> {
         rules
     }
 
-    /// Returns the statements of an action.
-    fn action(&self, action: Action) -> Vec<Expr> {
+    /// Has every decision counted, also one that no rule takes: an edit that brings it back finds its counter.
+    pub(super) fn count_all(&mut self) {
+        for decision in Decision::ALL {
+            self.count(decision);
+        }
+    }
+
+    /// Returns the statement that counts a decision.
+    fn count(&mut self, decision: Decision) -> Option<Expr> {
+        self.tally.count((self.counted)(decision))
+    }
+
+    /// Returns the statements of an action, the packet being counted before it is decided.
+    fn action(&mut self, action: Action) -> Vec<Expr> {
+        let decision = match action {
+            Action::Allow => Some(Decision::Allow),
+            Action::Deny => Some(Decision::Deny),
+            Action::Pass => Some(Decision::Pass),
+            Action::Log => None,
+        };
+        let count = decision.and_then(|decision| self.count(decision));
+        count.into_iter().chain(self.statements(action)).collect()
+    }
+
+    /// Returns what an action does.
+    fn statements(&self, action: Action) -> Vec<Expr> {
         match action {
             Action::Allow => self.allow(),
             Action::Deny => vec![deny(self.settings.refusal(self.path))],

@@ -103,6 +103,15 @@ pub enum NeighborDiscovery {
     Policy,
 }
 
+/// Whether packets are counted by policy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PolicyCounters {
+    /// They are.
+    Enabled,
+    /// They are not, and no rule has a counter.
+    Disabled,
+}
+
 /// A port that stays open whatever policy says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failsafe {
@@ -141,6 +150,8 @@ pub struct Settings {
     pub position: ChainPosition,
     /// What other tables are told of accepted packets.
     pub allow: AllowAction,
+    /// Whether packets are counted by policy.
+    pub counters: PolicyCounters,
     /// What becomes of packets from workloads to this host.
     pub to_host: ToHostAction,
     /// Present where the special rules for `OpenStack` apply.

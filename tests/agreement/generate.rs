@@ -411,6 +411,7 @@ fn settings(random: &mut Random) -> Settings {
         openstack: random.once_in(4),
         failsafe: random.once_in(2),
         neighbor_discovery: random.once_in(2),
+        counters: random.once_in(2),
         encapsulation: random.once_in(3),
         spoofing: random.once_in(2),
         accepted_mark: random.once_in(2),

@@ -24,6 +24,7 @@ pub struct Settings {
     pub openstack: bool,
     pub failsafe: bool,
     pub neighbor_discovery: bool,
+    pub counters: bool,
     pub encapsulation: bool,
     pub spoofing: bool,
     pub accepted_mark: bool,
@@ -133,6 +134,11 @@ impl World {
                 render::DenyAction::Drop
             },
             drop_invalid: set.drop_invalid,
+            counters: if set.counters {
+                render::PolicyCounters::Enabled
+            } else {
+                render::PolicyCounters::Disabled
+            },
             neighbor_discovery: if set.neighbor_discovery {
                 render::NeighborDiscovery::Allow
             } else {

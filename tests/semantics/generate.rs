@@ -20,7 +20,7 @@ use tortie::net::{Family, PortRange, Protocol, host_net};
 use tortie::nft::ct_state;
 use tortie::render::{
     AllowAction, ChainPosition, DenyAction, Encapsulation, Marks, NatExclusions, NatOutgoing,
-    NeighborDiscovery, Refused, Settings, ToHostAction,
+    NeighborDiscovery, PolicyCounters, Refused, Settings, ToHostAction,
 };
 use tortie::selector::Selector;
 
@@ -85,6 +85,8 @@ pub fn settings(deny: DenyAction) -> Settings {
         deny,
         drop_invalid: true,
         neighbor_discovery: NeighborDiscovery::Policy,
+        // A counter must not change what a rule decides.
+        counters: PolicyCounters::Enabled,
         failsafe_inbound: Vec::new(),
         failsafe_outbound: Vec::new(),
         log_prefix: "calico-packet".to_owned(),

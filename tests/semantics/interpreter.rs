@@ -83,7 +83,7 @@ pub fn pass(
         .values()
         .filter_map(|object| match object {
             Object::Chain(chain) => chain.base.as_ref().map(|base| (base, chain.as_ref())),
-            Object::Set(..) => None,
+            Object::Set(..) | Object::Counter(_) => None,
         })
         .filter(|(base, _)| base.hook == hook && priorities.contains(&base.priority))
         .collect();
@@ -100,7 +100,7 @@ pub fn pass(
 fn chain<'a>(ruleset: &'a Ruleset, name: &ChainName) -> &'a Chain {
     match ruleset.objects.get(&ObjectKey::Chain(name.clone())) {
         Some(Object::Chain(chain)) => chain,
-        Some(Object::Set(..)) | None => panic!("no chain {name}"),
+        Some(Object::Set(..) | Object::Counter(_)) | None => panic!("no chain {name}"),
     }
 }
 
@@ -125,7 +125,7 @@ fn walk(
                     packet.untracked = true;
                     continue;
                 }
-                Expr::Counter | Expr::Limit(_) => continue,
+                Expr::Counter | Expr::CountIn(_) | Expr::Limit(_) => continue,
                 // A connection that is translated goes on; where to is not asked here.
                 Expr::Dnat { .. } | Expr::Snat { .. } | Expr::Masquerade { .. } => Verdict::Accept,
                 Expr::Log { .. } => {
@@ -218,6 +218,7 @@ fn holds(ruleset: &Ruleset, expr: &Expr, packet: &Packet) -> bool {
         Expr::VerdictMap(..)
         | Expr::SetMark { .. }
         | Expr::Counter
+        | Expr::CountIn(_)
         | Expr::Limit(_)
         | Expr::Log { .. }
         | Expr::NoTrack

@@ -167,12 +167,18 @@ fn without_forms(ruleset: &Ruleset) -> String {
 fn no_old_rule_sees_new_members(changes: &Changes, objects: &ObjectChanges) {
     let rules_change = objects.values().any(|change| match change {
         ObjectChange::Chain(_) => true,
-        ObjectChange::Set { .. } | ObjectChange::Elements { .. } | ObjectChange::Absent => false,
+        ObjectChange::Set { .. }
+        | ObjectChange::Elements { .. }
+        | ObjectChange::Counter
+        | ObjectChange::Absent => false,
     });
     for (key, change) in objects {
         let in_place = match change {
             ObjectChange::Elements { .. } => !key.name().ends_with("-if"),
-            ObjectChange::Chain(_) | ObjectChange::Set { .. } | ObjectChange::Absent => false,
+            ObjectChange::Chain(_)
+            | ObjectChange::Set { .. }
+            | ObjectChange::Counter
+            | ObjectChange::Absent => false,
         };
         assert!(
             !(rules_change && in_place),

@@ -18,6 +18,7 @@ use tortie::nft::{
     Side, TableName, Verdict,
 };
 
+mod counters;
 mod host_chains;
 mod samples;
 mod translation;
@@ -554,7 +555,7 @@ fn what_is_not_ours_is_seen() {
             "add set inet tortie odd { type ether_addr; }",
             "add set inet tortie odd { type ipv4_addr; flags timeout; }",
             "add map inet tortie odd { type ipv4_addr : mark; }",
-            "add counter inet tortie odd",
+            "add quota inet tortie odd { over 1 mbytes }",
             "add chain inet tortie odd { type filter hook input priority 0; policy drop; }",
             "add chain inet tortie odd { type route hook output priority 0; }",
         ] {

@@ -4,13 +4,17 @@ use std::sync::Arc;
 
 use tortie::net::{Family, InterfaceName, PortRange, Protocol, parse_net};
 use tortie::nft::{
-    BaseChain, ChainName, ChainType, Comparison, Element, ElementKey, Expr, Hook, InterfaceMatch,
-    InterfaceSide, Key, KeyType, Limit, LimitUnit, Operation, Plan, RejectWith, Rule, SetName,
-    SetSpec, Side, Verdict, ct_state, ct_status,
+    BaseChain, ChainName, ChainType, Comparison, CounterName, Element, ElementKey, Expr, Hook,
+    InterfaceMatch, InterfaceSide, Key, KeyType, Limit, LimitUnit, Operation, Plan, RejectWith,
+    Rule, SetName, SetSpec, Side, Verdict, ct_state, ct_status,
 };
 
 pub(crate) fn chain(name: &str) -> ChainName {
     name.parse().expect("a name of a chain")
+}
+
+pub(crate) fn counter(name: &str) -> CounterName {
+    name.parse().expect("a name")
 }
 
 pub(crate) fn set(name: &str) -> SetName {
@@ -428,6 +432,10 @@ pub(crate) fn every_expression() -> Vec<(Vec<Expr>, &'static str)> {
             "meta mark set meta mark & 0xffff0fff",
         ),
         (vec![Expr::Counter], "counter packets 0 bytes 0"),
+        (
+            vec![Expr::CountIn(counter("pol-in-allow-default.web/a_b-c"))],
+            "counter name \"pol-in-allow-default.web/a_b-c\"",
+        ),
         (vec![limit(5, LimitUnit::Minute, 5)], "limit rate 5/minute"),
         (
             vec![limit(100, LimitUnit::Second, 7)],
@@ -542,6 +550,8 @@ pub(crate) fn everything() -> Plan {
         });
     }
     operations.push(add_chain("pol-in-default.web/a_b-c"));
+    let allowed = counter("pol-in-allow-default.web/a_b-c");
+    operations.push(Operation::AddCounter(allowed));
     operations.extend(every_set());
     for (exprs, _) in every_expression() {
         operations.push(add_rule("pol-in-default.web/a_b-c", exprs));

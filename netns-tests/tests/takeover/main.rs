@@ -5,13 +5,16 @@
 use std::path::PathBuf;
 use std::process::{Child, Command, Output};
 
-use netns_tests::agent::{DEADLINE, Directory, Mark, command_line};
+use netns_tests::agent::{DEADLINE, Directory, HOSTNAME, Mark, binary, command_line};
 use netns_tests::flood::{Count, Fate, Flood, Kind};
-use netns_tests::resources::{ALLOW_ALL, documents, eth0, ingress, local, network_set};
+use netns_tests::resources::{
+    ALLOW_ALL, documents, eth0, forward, host_endpoint, ingress, local, network_set, pre_dnat,
+    untracked,
+};
 use netns_tests::stage::until;
 use netns_tests::workloads::Routed;
 use netns_tests::{
-    Agent, EXT, HOST0, Namespace, Owner, W1, W2, WL0, World, both_ways, ns, witness,
+    Agent, EXT, HOST0, Namespace, Outcome, Owner, W1, W2, WL0, World, both_ways, ns, udp, witness,
 };
 
 const IPTABLES: &str = include_str!("data/iptables.rules");
@@ -276,6 +279,36 @@ both_ways! {
         assert!(left.iter().all(|line| !goes(line)), "{left:#?}");
     }
 
+    fn what_felix_marks_is_not_taken_for_what_policy_has_allowed_early(owner) {
+        for mode in [Mode::Iptables, Mode::Nftables] {
+            let world = World::serving(netns_tests::server::Services {
+                tcp: &[],
+                udp: &[7002, 7003],
+                protocols: &[],
+            })
+            .with_workloads(1);
+            let denied = "{action: Deny, protocol: UDP, destination: {ports: [7003]}}, {action: Allow}";
+            let resources = documents(&[
+                policy(),
+                host_endpoint("star", "interfaceName: \"*\""),
+                forward("through", 5, &format!("types: [Ingress], ingress: [{denied}]")),
+                untracked("early", 5, "types: [Ingress], ingress: [{action: Allow, protocol: TCP}]"),
+                pre_dnat("before", 5, "{action: Allow, protocol: TCP}"),
+            ]);
+            let directory = Directory::new();
+            directory.put("resources.yaml", &resources);
+            // Felix's raw chain comes after ours, as it was there before.
+            leave(&world.host, mode);
+            let agent = Agent::on(&world.host, owner, &[ADVISE], &directory);
+            line(&agent, "Felix has left behind");
+            world.routed(&[WL0], Routed::Yes);
+            world.expect("beside Felix's rules", [
+                udp(WL0, EXT, 7002, Outcome::Open),
+                udp(WL0, EXT, 7003, Outcome::Dropped),
+            ]);
+        }
+    }
+
     fn a_rule_of_ours_takes_the_place_of_felixs_before_that_goes(owner) {
         let world = World::new();
         leave(&world.host, Mode::Iptables);
@@ -302,6 +335,83 @@ fn felix(namespace: &Namespace) -> (tempfile::TempDir, Child) {
         .run(|| Command::new(&program).arg("600").spawn())
         .expect("start it");
     (directory, child)
+}
+
+#[test]
+fn rules_of_felix_1_4_go_and_those_that_are_like_them_stay() {
+    const FELIX: [&str; 2] = [
+        "-A POSTROUTING -m set --match-set felix-masq-ipam-pools src -m set ! --match-set felix-all-ipam-pools dst -j MASQUERADE",
+        "-A POSTROUTING -o tunl0 -m addrtype ! --src-type LOCAL --limit-iface-out -m addrtype --src-type LOCAL -j MASQUERADE",
+    ];
+    const OTHERS: [&str; 7] = [
+        "-A POSTROUTING -m set --match-set site src -m set ! --match-set felix-all-ipam-pools dst -j MASQUERADE",
+        "-A POSTROUTING -o tunl1 -m addrtype ! --src-type LOCAL --limit-iface-out -m addrtype --src-type LOCAL -j MASQUERADE",
+        "-A POSTROUTING -o tunl+ -m addrtype ! --src-type LOCAL --limit-iface-out -m addrtype --src-type LOCAL -j MASQUERADE",
+        "-A POSTROUTING -o tunl0 -m addrtype --src-type LOCAL --limit-iface-out -m addrtype --src-type LOCAL -j MASQUERADE",
+        "-A POSTROUTING -o tunl0 -m addrtype ! --src-type LOCAL --limit-iface-out -j MASQUERADE",
+        "-A POSTROUTING -o tunl0 -m addrtype ! --src-type LOCAL --limit-iface-out -m addrtype --src-type LOCAL -j MASQUERADE --random",
+        "-A POSTROUTING -s 10.0.0.0/8 -o tunl0 -m addrtype ! --src-type LOCAL --limit-iface-out -m addrtype --src-type LOCAL -j MASQUERADE",
+    ];
+    if !ns::privileged() {
+        return;
+    }
+    let world = World::new();
+    let sets = ["site", "felix-all-ipam-pools", "felix-masq-ipam-pools"];
+    let sets = sets.map(|set| format!("create {set} hash:net\n"));
+    world.host.exec("ipset", &["restore"], &sets.concat());
+    let lines = [&OTHERS[..3], &FELIX[..], &OTHERS[3..]].concat();
+    let text = format!("*nat\n{}\nCOMMIT\n", lines.join("\n"));
+    world.host.exec("iptables-nft-restore", &[], &text);
+    let rules = |lines: &[String]| -> Vec<String> {
+        lines
+            .iter()
+            .filter(|line| line.starts_with("-A"))
+            .cloned()
+            .collect()
+    };
+    assert_eq!(rules(&saved(&world.host)), lines);
+    let found = takeover(&world, Owner::Disabled, &["--dry-run"]);
+    let said = stdout(&found);
+    let wanted = "remove rule of Felix 1.4 of chain `ip nat POSTROUTING`\n";
+    assert_eq!(said.matches(wanted).count(), 2, "{said}");
+    let agent = launch(&world, Owner::Disabled, &[]);
+    line(&agent, REMOVED);
+    assert_eq!(rules(&saved(&world.host)), OTHERS);
+}
+
+#[test]
+fn a_felix_is_told_from_one_of_another_namespace_by_few_capabilities() {
+    if !ns::privileged() {
+        return;
+    }
+    let [here, there] = ["here", "there"].map(Namespace::new);
+    here.nft(NFTABLES);
+    // As the unit file has it.
+    let look = || {
+        let few = ["--bounding-set=-all,+net_admin", "--inh-caps=-all"];
+        let mut command = Command::new("setpriv");
+        command
+            .args(few)
+            .arg(binary())
+            .args(["takeover", "--dry-run"]);
+        command.env("FELIX_FELIXHOSTNAME", HOSTNAME);
+        let output = here.run(|| command.output()).expect("run setpriv");
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        stderr(&output)
+    };
+    let (_directory, mut felix) = felix(&there);
+    let said = look();
+    assert!(said.contains("not in force"), "{said}");
+    felix.kill().expect("end it");
+    felix.wait().expect("wait for its end");
+    let (_directory, mut felix) = self::felix(&here);
+    let said = look();
+    assert!(
+        said.contains("Felix lives in this network namespace"),
+        "{said}"
+    );
+    felix.kill().expect("end it");
+    felix.wait().expect("wait for its end");
 }
 
 #[test]

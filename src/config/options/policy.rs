@@ -2,7 +2,9 @@
 
 use super::Status::Works;
 use super::{Row, table};
-use crate::config::choices::{AllowAction, DenyAction, EndpointToHostAction, NeighborDiscovery};
+use crate::config::choices::{
+    AllowAction, DenyAction, EndpointToHostAction, NeighborDiscovery, PolicyCounters,
+};
 use crate::config::types::{Bool, FailsafePorts, Int, LogRate, OneOf, Text};
 
 table! {
@@ -50,6 +52,12 @@ table! {
         "Whether ICMPv6 types 130 to 136 and 143 (multicast listeners and neighbour discovery) \
          pass every host endpoint, or are judged by its policy, as Felix does, which cuts IPv6 \
          off unless the policy allows them. Not Felix's.";
+    "PolicyCounters": OneOf<PolicyCounters> =
+        "Disabled",
+        Policy, NONE, Works,
+        |c, v| c.policy.counters = v,
+        "Counts the packets and bytes that each policy, each profile and the end of each tier decides, for \
+         `/metrics`: see [metrics.md](metrics.md#packets-and-bytes-by-policy). Not Felix's.";
     "Ipv6Support": Bool = "true", Policy, NONE, Works,
         |c, v| c.policy.ipv6_support = v,
         "Programs rules for IPv6.";

@@ -130,13 +130,15 @@ impl Batch {
             | Operation::DeleteElements { set, elements } => (set, elements),
             Operation::DeleteTable
             | Operation::AddTable
+            | Operation::AddCounter(_)
             | Operation::AddSet(_)
             | Operation::AddChain { .. }
             | Operation::FlushSet(_)
             | Operation::FlushChain(_)
             | Operation::AddRule { .. }
             | Operation::DeleteChain(_)
-            | Operation::DeleteSet(_) => return None,
+            | Operation::DeleteSet(_)
+            | Operation::DeleteCounter(_) => return None,
         };
         let entry = self.list_entry_at(message.start, offset)?;
         let mut passed = 0;
@@ -197,12 +199,14 @@ fn estimate(plan: &Plan) -> usize {
             }
             Operation::DeleteTable
             | Operation::AddTable
+            | Operation::AddCounter(_)
             | Operation::AddSet(_)
             | Operation::AddChain { .. }
             | Operation::FlushSet(_)
             | Operation::FlushChain(_)
             | Operation::DeleteChain(_)
-            | Operation::DeleteSet(_) => 160,
+            | Operation::DeleteSet(_)
+            | Operation::DeleteCounter(_) => 160,
         })
         .sum::<usize>()
         + 64
@@ -263,6 +267,11 @@ impl Writer<'_> {
             Operation::AddTable => self.message(index, message::NEWTABLE, request, |buffer| {
                 object::table(buffer, table.as_str(), flags);
             }),
+            Operation::AddCounter(counter) => {
+                self.message(index, message::NEWOBJ, create, |buffer| {
+                    object::new_counter(buffer, table, counter);
+                })
+            }
             Operation::AddSet(spec) => {
                 sets::check(spec).map_err(|fault| {
                     EncodeError::set(fault, Subject::of_operation(plan, table, index, None))
@@ -311,6 +320,11 @@ impl Writer<'_> {
                 buffer.text(attribute::NFTA_SET_TABLE, table.as_str());
                 buffer.text(attribute::NFTA_SET_NAME, set.as_str());
             }),
+            Operation::DeleteCounter(counter) => {
+                self.message(index, message::DELOBJ, request, |buffer| {
+                    object::counter(buffer, table, counter);
+                })
+            }
         };
         written.map_err(|TooLong| EncodeError::message(plan, self.target, index))
     }

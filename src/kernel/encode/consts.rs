@@ -61,7 +61,9 @@ pub(in crate::kernel) mod message {
     pub(in crate::kernel) const GETSETELEM: u16 = of(13);
     pub(in crate::kernel) const DELSETELEM: u16 = of(14);
     pub(in crate::kernel) const GETGEN: u16 = of(16);
+    pub(in crate::kernel) const NEWOBJ: u16 = of(18);
     pub(in crate::kernel) const GETOBJ: u16 = of(19);
+    pub(in crate::kernel) const DELOBJ: u16 = of(20);
     pub(in crate::kernel) const GETFLOWTABLE: u16 = of(23);
 }
 
@@ -75,6 +77,10 @@ pub(in crate::kernel) mod ipset {
     pub(in crate::kernel) const IPSET_ATTR_SETNAME: u16 = 2;
     /// With `NLA_F_NET_BYTEORDER`.
     pub(in crate::kernel) const IPSET_ATTR_FLAGS: u16 = 0x4006;
+    /// `IPSET_CMD_GET_BYNAME`, which takes the newest version of the protocol alone (`IPSET_PROTOCOL`).
+    pub(in crate::kernel) const GET_BYNAME: u16 = (6 << 8) | 0xe;
+    pub(in crate::kernel) const NEWEST_PROTOCOL: u8 = 7;
+    pub(in crate::kernel) const IPSET_ATTR_INDEX: u16 = 11;
     /// Only the names.
     pub(in crate::kernel) const IPSET_FLAG_LIST_SETNAME: u32 = 2;
 }
@@ -129,6 +135,11 @@ pub(in crate::kernel) mod attribute {
     pub(in crate::kernel) const NFTA_VERDICT_CHAIN: u16 = 2;
 
     pub(in crate::kernel) const NFTA_OBJ_TABLE: u16 = 1;
+    pub(in crate::kernel) const NFTA_OBJ_NAME: u16 = 2;
+    pub(in crate::kernel) const NFTA_OBJ_TYPE: u16 = 3;
+    pub(in crate::kernel) const NFTA_OBJ_DATA: u16 = 4;
+    pub(in crate::kernel) const NFTA_COUNTER_BYTES: u16 = 1;
+    pub(in crate::kernel) const NFTA_COUNTER_PACKETS: u16 = 2;
     pub(in crate::kernel) const NFTA_FLOWTABLE_TABLE: u16 = 1;
 
     pub(in crate::kernel) const NFTA_GEN_ID: u16 = 1;
@@ -166,6 +177,8 @@ pub(in crate::kernel) mod expression {
     pub(in crate::kernel) const NFTA_META_SREG: u16 = 3;
     pub(in crate::kernel) const NFTA_CT_DREG: u16 = 1;
     pub(in crate::kernel) const NFTA_CT_KEY: u16 = 2;
+    pub(in crate::kernel) const NFTA_OBJREF_IMM_TYPE: u16 = 1;
+    pub(in crate::kernel) const NFTA_OBJREF_IMM_NAME: u16 = 2;
     pub(in crate::kernel) const NFTA_LIMIT_RATE: u16 = 1;
     pub(in crate::kernel) const NFTA_LIMIT_UNIT: u16 = 2;
     pub(in crate::kernel) const NFTA_LIMIT_BURST: u16 = 3;
@@ -190,6 +203,9 @@ pub(in crate::kernel) mod expression {
     pub(in crate::kernel) const NFTA_MATCH_NAME: u16 = 1;
     pub(in crate::kernel) const NFTA_MATCH_REV: u16 = 2;
     pub(in crate::kernel) const NFTA_MATCH_INFO: u16 = 3;
+    /// The same header: a target of xtables.
+    pub(in crate::kernel) const NFTA_TARGET_NAME: u16 = 1;
+    pub(in crate::kernel) const NFTA_TARGET_INFO: u16 = 3;
 }
 
 /// Values of `linux/netfilter/nf_tables.h`.
@@ -211,6 +227,9 @@ pub(in crate::kernel) mod value {
     pub(in crate::kernel) const DATA_VERDICT: u32 = 0xffff_ff00;
     /// `NFT_SET_ELEM_INTERVAL_END`.
     pub(in crate::kernel) const ELEM_INTERVAL_END: u32 = 1;
+
+    /// `NFT_OBJECT_COUNTER`.
+    pub(in crate::kernel) const OBJECT_COUNTER: u32 = 1;
 
     pub(in crate::kernel) const NF_DROP: i32 = 0;
     pub(in crate::kernel) const NF_ACCEPT: i32 = 1;

@@ -159,6 +159,11 @@ fn expression(buffer: &mut Buffer, expr: &Expr) {
             });
         }
         Expr::Counter => named(buffer, "counter", |_| {}),
+        Expr::CountIn(counter) => named(buffer, "objref", |buffer| {
+            buffer.be32(field::NFTA_OBJREF_IMM_TYPE, value::OBJECT_COUNTER);
+            // Without a NUL, as `nft` does it.
+            buffer.bytes(field::NFTA_OBJREF_IMM_NAME, counter.as_str().as_bytes());
+        }),
         Expr::Limit(rate) => limit(buffer, rate),
         Expr::Log { prefix } => named(buffer, "log", |buffer| {
             let prefix = shortened(prefix, LOG_PREFIX_MAX);

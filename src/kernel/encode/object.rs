@@ -3,13 +3,16 @@
 use super::buffer::Buffer;
 use super::consts::attribute::{
     NFTA_CHAIN_HOOK, NFTA_CHAIN_NAME, NFTA_CHAIN_POLICY, NFTA_CHAIN_TABLE, NFTA_CHAIN_TYPE,
-    NFTA_HOOK_HOOKNUM, NFTA_HOOK_PRIORITY, NFTA_RULE_CHAIN, NFTA_RULE_EXPRESSIONS, NFTA_RULE_TABLE,
-    NFTA_RULE_USERDATA, NFTA_TABLE_FLAGS, NFTA_TABLE_NAME,
+    NFTA_COUNTER_BYTES, NFTA_COUNTER_PACKETS, NFTA_HOOK_HOOKNUM, NFTA_HOOK_PRIORITY, NFTA_OBJ_DATA,
+    NFTA_OBJ_NAME, NFTA_OBJ_TABLE, NFTA_OBJ_TYPE, NFTA_RULE_CHAIN, NFTA_RULE_EXPRESSIONS,
+    NFTA_RULE_TABLE, NFTA_RULE_USERDATA, NFTA_TABLE_FLAGS, NFTA_TABLE_NAME,
 };
 use super::consts::{user_data, value};
 use super::exprs;
 use super::text::shortened;
-use crate::nft::{BaseChain, ChainName, ChainType, Fingerprint, Hook, Rule, TableName};
+use crate::nft::{
+    BaseChain, ChainName, ChainType, CounterName, Fingerprint, Hook, Rule, TableName,
+};
 
 /// The names of the types of base chains and their types.
 pub(in crate::kernel) const CHAIN_TYPES: [(&str, ChainType); 2] =
@@ -61,6 +64,22 @@ pub(super) fn chain(
     buffer.nest(NFTA_CHAIN_HOOK, |buffer| {
         buffer.be32(NFTA_HOOK_HOOKNUM, hook);
         buffer.signed_be32(NFTA_HOOK_PRIORITY, base.priority);
+    });
+}
+
+/// Writes what names a counter.
+pub(super) fn counter(buffer: &mut Buffer, table: &TableName, name: &CounterName) {
+    buffer.text(NFTA_OBJ_TABLE, table.as_str());
+    buffer.text(NFTA_OBJ_NAME, name.as_str());
+    buffer.be32(NFTA_OBJ_TYPE, value::OBJECT_COUNTER);
+}
+
+/// Writes the attributes of a counter that is made, and has counted nothing.
+pub(super) fn new_counter(buffer: &mut Buffer, table: &TableName, name: &CounterName) {
+    counter(buffer, table, name);
+    buffer.nest(NFTA_OBJ_DATA, |buffer| {
+        buffer.be64(NFTA_COUNTER_BYTES, 0);
+        buffer.be64(NFTA_COUNTER_PACKETS, 0);
     });
 }
 

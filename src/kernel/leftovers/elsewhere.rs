@@ -18,7 +18,7 @@ const LEGACY: [(&str, &str); 2] = [
 /// More than the names of all tables take.
 const LISTING_MAX: u64 = 4096;
 /// Is there where the kernel knows sets; asking without would load the module.
-const IPSET_MODULE: &str = "/sys/module/ip_set";
+pub(super) const IPSET_MODULE: &str = "/sys/module/ip_set";
 /// The most sets that are counted, and how many of them are named.
 const SETS_MAX: usize = 100_000;
 /// How often the sets are listed when others change them meanwhile.

@@ -19,7 +19,7 @@ const INTERPRETER: &[u8] = b"python";
 /// More of a command line is not read.
 const COMMAND_LINE_MAX: u64 = 4096;
 
-/// Finds a process that is Felix in the network namespace of the calling thread. A namespace that may not be read
+/// Finds a process that is Felix in the network namespace of the calling thread. A namespace that cannot be read
 /// counts as this one. Ours is none, whatever it is called: neither the process with an id in `ours` nor one that
 /// runs the same file as this one.
 pub fn live_felix(ours: &[u32]) -> Option<Process> {
@@ -27,8 +27,8 @@ pub fn live_felix(ours: &[u32]) -> Option<Process> {
 }
 
 fn live_below(proc: &Path, ours: &[u32]) -> Option<Process> {
-    let namespace = fs::read_link(proc.join("thread-self/ns/net")).ok();
-    let program = file_of(&proc.join("self"));
+    let namespace = namespace_of(&proc.join("thread-self"));
+    let program = file_of(&proc.join("self/exe"));
     for entry in fs::read_dir(proc).ok()?.flatten() {
         let name = entry.file_name();
         let Some(id) = name.to_str().and_then(|name| name.parse().ok()) else {
@@ -38,11 +38,11 @@ fn live_below(proc: &Path, ours: &[u32]) -> Option<Process> {
         if ours.contains(&id) || !is_felix(&words(&path)) {
             continue;
         }
-        let elsewhere = match (fs::read_link(path.join("ns/net")), &namespace) {
-            (Ok(theirs), Some(here)) => theirs != *here,
-            (Ok(_) | Err(_), _) => false,
+        let elsewhere = match (namespace_of(&path), namespace) {
+            (Some(theirs), Some(here)) => theirs != here,
+            (Some(_) | None, _) => false,
         };
-        let same_file = program.is_some() && file_of(&path) == program;
+        let same_file = program.is_some() && file_of(&path.join("exe")) == program;
         if !elsewhere && !same_file {
             let command = fs::read_to_string(path.join("comm")).unwrap_or_default();
             let printable = command.trim_end().chars().filter(|c| !c.is_control());
@@ -55,9 +55,18 @@ fn live_below(proc: &Path, ours: &[u32]) -> Option<Process> {
     None
 }
 
-/// Returns which file a process runs.
-fn file_of(process: &Path) -> Option<(u64, u64)> {
-    let file = fs::metadata(process.join("exe")).ok()?;
+/// Tells the network namespaces of processes apart.
+///
+/// The link `ns/net` may be read only by one who has all capabilities of the process, and we have few. What stands below
+/// `net` is open to everybody, and each namespace has files of its own there (`get_proc_task_net` and `proc_register` of
+/// `fs/proc`).
+fn namespace_of(process: &Path) -> Option<(u64, u64)> {
+    file_of(&process.join("net/dev"))
+}
+
+/// Returns which file stands at a path.
+fn file_of(path: &Path) -> Option<(u64, u64)> {
+    let file = fs::metadata(path).ok()?;
     Some((file.dev(), file.ino()))
 }
 
@@ -131,17 +140,20 @@ mod tests {
         let _ = fs::remove_dir_all(&proc);
         let process = |id: &str, line: &[u8], namespace: Option<&str>| {
             let path = proc.join(id);
-            fs::create_dir_all(path.join("ns")).unwrap();
+            fs::create_dir_all(path.join("net")).unwrap();
             fs::write(path.join("cmdline"), line).unwrap();
             fs::write(path.join("comm"), "calico-\u{1b}felix\n").unwrap();
             if let Some(namespace) = namespace {
-                std::os::unix::fs::symlink(namespace, path.join("ns/net")).unwrap();
+                let file = proc.join(namespace);
+                fs::write(&file, "").unwrap();
+                fs::hard_link(file, path.join("net/dev")).unwrap();
             }
         };
-        let here = "net:[1]";
+        fs::create_dir_all(&proc).unwrap();
+        let here = "here";
         process("thread-self", b"", Some(here));
         process("not-a-number", b"calico-felix\0", Some(here));
-        process("10", b"calico-felix\0", Some("net:[2]"));
+        process("10", b"calico-felix\0", Some("there"));
         process("11", b"tortie\0run\0", Some(here));
         assert_eq!(live_below(&proc, &[]), None);
         process("12", b"/usr/bin/calico-felix\0", Some(here));

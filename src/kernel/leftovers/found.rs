@@ -32,7 +32,7 @@ pub struct FelixRule {
     pub chain: String,
     /// The number by which the kernel knows the rule.
     pub handle: u64,
-    /// Its hash, from the comment.
+    /// Its hash, from the comment. A rule without one, and that leads to no chain of Felix's, is one of Felix 1.4.
     pub comment: Option<String>,
     /// The chain of Felix's that it leads to.
     pub target: Option<String>,
@@ -180,7 +180,11 @@ impl SharedTable {
                 .as_ref()
                 .map(|target| format!(" that leads to `{}`", target.escape_debug()))
                 .unwrap_or_default();
-            format!("remove rule{comment} of chain `{family} {name} {chain}`{target}")
+            let age = match (&rule.comment, &rule.target) {
+                (None, None) => " of Felix 1.4",
+                (Some(_) | None, _) => "",
+            };
+            format!("remove rule{comment}{age} of chain `{family} {name} {chain}`{target}")
         });
         let chains = self.chains.iter().map(|chain| {
             let place = format!("chain `{family} {name} {}`", chain.name.escape_debug());

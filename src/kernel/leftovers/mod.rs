@@ -8,6 +8,7 @@
 mod elsewhere;
 mod felix;
 mod found;
+mod historic;
 mod names;
 mod remove;
 mod survey;

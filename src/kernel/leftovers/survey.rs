@@ -1,6 +1,7 @@
 //! Looking for what is Felix's.
 
 use super::found::{ChainFate, FelixChain, FelixRule, FelixTable, Held, Leftovers, SharedTable};
+use super::historic::Historic;
 use super::names::{self, SHARED_TABLES, TABLE};
 use crate::kernel::comments::{comments, expressions};
 use crate::kernel::decode::{Attributes, exact};
@@ -68,6 +69,7 @@ pub(super) fn read(
         tables: own_tables(socket)?,
         ..Leftovers::default()
     };
+    let historic = Historic::ask(socket)?;
     for family in FAMILIES {
         let Some(Chains { bases, mut tables }) = chains(socket, family)? else {
             return Ok(None);
@@ -76,7 +78,7 @@ pub(super) fn read(
             let Some(table) = tables.iter_mut().find(|table| table.name == base.table) else {
                 continue;
             };
-            match rules(socket, table, &base, accepted)? {
+            match rules(socket, table, &base, historic, accepted)? {
                 Rules::Interrupted => return Ok(None),
                 Rules::Dispensable => {}
                 Rules::Needed(held) => found.held.push(held),
@@ -164,13 +166,17 @@ fn rules(
     socket: &mut Socket,
     table: &mut SharedTable,
     base: &Base,
+    historic: Historic,
     accepted: Option<Accepted>,
 ) -> Result<Rules, KernelError> {
     let mut felix = Vec::new();
     let mut others_accept = false;
     let mut count = 0;
-    let dump = each_rule(socket, table.family, table.name, &base.name, |attributes| {
-        if let Some(rule) = felix_rule(&base.name, attributes) {
+    let (family, name) = (table.family, table.name);
+    let dump = each_rule(socket, family, name, &base.name, |attributes| {
+        let rule = felix_rule(&base.name, attributes)
+            .or_else(|| historic.rule(family, name, &base.name, attributes));
+        if let Some(rule) = rule {
             count += 1;
             if count <= MOST {
                 felix.push(rule);

@@ -10,6 +10,7 @@ use tokio_rustls::rustls::{ClientConfig, ClientConnection, RootCertStore, Stream
 
 use super::*;
 use crate::monitor::board::Resync;
+use crate::monitor::counting::{Owner, Tally};
 use crate::monitor::settings::{ClientAuth, Patience};
 
 const HOST: &str = "127.0.0.1";
@@ -39,6 +40,7 @@ fn metrics_on(port: u16, tls: Option<Tls>) -> MetricsSettings {
         listen: listen(port),
         tls,
         process: false,
+        counters: false,
     }
 }
 
@@ -93,9 +95,27 @@ fn expect(answer: &str, status: &str, content: &str) {
     assert!(answer.contains(content), "{answer}");
 }
 
+/// Has counted one packet of a policy.
+#[derive(Debug)]
+struct Fixed;
+
+impl Counters for Fixed {
+    fn read(&mut self) -> Result<Vec<Tally>, String> {
+        Ok(vec![Tally {
+            owner: Owner::Profile {
+                profile: "web".to_owned(),
+                direction: "ingress",
+                action: "allow",
+            },
+            packets: 1,
+            bytes: 60,
+        }])
+    }
+}
+
 fn monitor() -> (Arc<Board>, Monitor) {
     let board = Arc::new(Board::new("1", "here".to_owned()));
-    (Arc::clone(&board), Monitor::new(board))
+    (Arc::clone(&board), Monitor::new(board, Box::new(Fixed)))
 }
 
 #[test]
@@ -392,4 +412,27 @@ fn what_cannot_be_encrypted_as_asked_is_not_served() {
         assert!(server_config(&bad).is_err(), "{bad:?}");
         assert!(Encryption::new(&bad).is_err());
     }
+}
+
+#[test]
+fn counters_of_policies_stand_on_the_page_where_that_is_wanted() {
+    let (_board, mut monitor) = monitor();
+    let [port, other] = [free_port(), free_port()];
+    for (counters, port) in [(false, other), (true, port)] {
+        let metrics = MetricsSettings {
+            counters,
+            ..metrics_on(port, None)
+        };
+        let settings = Settings {
+            metrics: Some(metrics),
+            ..Settings::default()
+        };
+        monitor.configure(settings).unwrap();
+        let line = "tortie_profile_bytes_total{profile=\"web\",direction=\"ingress\",action=\"allow\"} 60\n";
+        let page = ask(port, "GET", "/metrics");
+        assert_eq!(page.contains(line), counters, "{page}");
+    }
+    let head = ask(port, "HEAD", "/metrics");
+    expect(&head, "200", "content-length: ");
+    assert!(head.ends_with("\r\n\r\n"), "{head}");
 }

@@ -1,5 +1,6 @@
 //! Tests of the room as a whole.
 
+mod counters;
 mod plan;
 mod prepare;
 mod random;
@@ -31,6 +32,18 @@ fn in_set(set: &str) -> Expr {
 fn vmap(map: &str) -> Expr {
     let keys = vec![Key::Interface(InterfaceSide::Input)];
     Expr::VerdictMap(keys, map.parse().unwrap())
+}
+
+fn count(counter: &str) -> Expr {
+    Expr::CountIn(counter.parse().unwrap())
+}
+
+fn counter(name: &str) -> Object {
+    Object::Counter(name.parse().unwrap())
+}
+
+fn counter_key(name: &str) -> ObjectKey {
+    ObjectKey::Counter(name.parse().unwrap())
 }
 
 fn accept() -> Expr {

@@ -54,6 +54,7 @@ fn a_load_from_nothing_makes_what_is_used_before_its_users() {
         .map(|operation| match operation {
             Operation::DeleteTable => "delete table",
             Operation::AddTable => "table",
+            Operation::AddCounter(_) => "counter",
             Operation::AddSet(_) => "set",
             Operation::AddChain { .. } => "chain",
             Operation::DeleteElements { .. } => "delete elements",
@@ -63,6 +64,7 @@ fn a_load_from_nothing_makes_what_is_used_before_its_users() {
             Operation::AddElements { .. } => "elements",
             Operation::DeleteChain(_) => "delete chain",
             Operation::DeleteSet(_) => "delete set",
+            Operation::DeleteCounter(_) => "delete counter",
         })
         .collect();
     let expected = [

@@ -84,6 +84,7 @@ fn reached(ruleset: &Ruleset, start: &ObjectKey) -> BTreeSet<ObjectKey> {
                 .filter_map(|element| element.verdict.as_ref()?.chain())
                 .map(|chain| ObjectKey::Chain(chain.clone()))
                 .collect(),
+            Object::Counter(_) => Vec::new(),
         };
         for target in targets {
             if reached.insert(target.clone()) {

@@ -12,6 +12,7 @@ use crate::net::PortRange;
 const CHAINS: usize = 8;
 const SETS: usize = 3;
 const MAPS: usize = 2;
+const COUNTERS: usize = 3;
 
 /// What a table is made of; what does not fit together is left out when it is built.
 #[derive(Debug, Clone)]
@@ -22,18 +23,26 @@ struct Shape {
     sets: Vec<Option<(u8, BTreeSet<u8>)>>,
     /// The elements.
     maps: Vec<Option<BTreeMap<u8, u8>>>,
+    /// Whether each is there.
+    counters: Vec<bool>,
 }
 
 fn shape() -> impl Strategy<Value = Shape> {
-    let chain = (0u8..6, vec(0u8..60, 0..5));
+    let chain = (0u8..6, vec(0u8..70, 0..5));
     let set = (0u8..4, btree_set(0u8..20, 0..8));
     let map = btree_map(0u8..6, 0u8..12, 0..6);
     (
         vec(option::weighted(0.8, chain), CHAINS),
         vec(option::weighted(0.8, set), SETS),
         vec(option::weighted(0.8, map), MAPS),
+        vec(any::<bool>(), COUNTERS),
     )
-        .prop_map(|(chains, sets, maps)| Shape { chains, sets, maps })
+        .prop_map(|(chains, sets, maps, counters)| Shape {
+            chains,
+            sets,
+            maps,
+            counters,
+        })
 }
 
 fn set_name(number: usize) -> String {
@@ -94,8 +103,8 @@ impl Shape {
 
     /// Chains refer to later ones alone, and base chains alone to maps, so that there is no loop.
     fn rule(&self, chain: usize, template: u8) -> Option<Rule> {
-        let which = usize::from(template / 6);
-        let expr = match template % 6 {
+        let which = usize::from(template / 7);
+        let expr = match template % 7 {
             0 => accept(),
             1 => Expr::MarkBits(Comparison::Is, u32::from(template)),
             2 | 3 => {
@@ -112,6 +121,10 @@ impl Shape {
                     Key::Address(Family::V4, Side::Source)
                 };
                 Expr::InSet(vec![key], Comparison::Is, set)
+            }
+            5 => {
+                let number = which % COUNTERS;
+                self.counters[number].then(|| count(&format!("n{number}")))?
             }
             _ => {
                 let number = which % MAPS;
@@ -163,6 +176,8 @@ impl Shape {
                 .collect();
             objects.push(map(&map_name(number), &elements));
         }
+        let there = (0..COUNTERS).filter(|number| self.counters[*number]);
+        objects.extend(there.map(|number| counter(&format!("n{number}"))));
         Ruleset::of(objects)
     }
 }
@@ -203,6 +218,7 @@ fn check_known(host: &Host, ruleset: &Ruleset) {
     let read = host.kernel.catalog();
     assert_eq!(host.catalog.table, read.table);
     assert_eq!(host.catalog.chains, read.chains);
+    assert_eq!(host.catalog.counters, read.counters);
     let specs = |catalog: &Catalog| -> Vec<_> {
         let records = catalog.sets.values();
         records.map(|record| record.spec.clone()).collect()

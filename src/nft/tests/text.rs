@@ -87,6 +87,7 @@ fn matches() -> Vec<Rule> {
             accept(),
         ]),
         rule(&[protocol(Protocol::TCP), Expr::Counter, port(80, 80)]),
+        rule(&[count("pol-in-allow-default.web"), accept()]),
         rule(&[protocol(Protocol::ICMPV6)]),
         rule(&[
             Expr::Protocol(Comparison::IsNot, Protocol::UDP),
@@ -286,6 +287,7 @@ fn everything() -> Vec<Object> {
         priority: -170,
     };
     vec![
+        counter("pol-in-allow-default.web"),
         base_chain("input-policy", &[vmap("hep-in-if")]),
         chain_of("raw-prerouting", Some(raw), &[rule(&[Expr::NoTrack])]),
         chain_of("nat-prerouting", Some(nat), &destinations()),
@@ -376,6 +378,7 @@ fn a_plan_for_people() {
         (chain_key("c2"), chain("c2", &[accept()]).into()),
         (chain_key("c3"), chain("c3", &[jump("c2")]).into()),
         (chain_key("output-dnat"), ObjectChange::Absent),
+        (counter_key("end-in-default"), ObjectChange::Counter),
         (
             chain_key("input-policy"),
             base_chain("input-policy", &[accept()]).into(),

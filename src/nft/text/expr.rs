@@ -162,6 +162,7 @@ fn implied(expr: &Expr, later: &[Expr]) -> bool {
         | Expr::VerdictMap(..)
         | Expr::SetMark { .. }
         | Expr::Counter
+        | Expr::CountIn(_)
         | Expr::Limit(_)
         | Expr::Log { .. }
         | Expr::NoTrack
@@ -192,6 +193,7 @@ fn is_match(expr: &Expr) -> bool {
         Expr::VerdictMap(..)
         | Expr::SetMark { .. }
         | Expr::Counter
+        | Expr::CountIn(_)
         | Expr::Limit(_)
         | Expr::Log { .. }
         | Expr::NoTrack
@@ -314,6 +316,7 @@ fn write_expr(f: &mut fmt::Formatter<'_>, expr: &Expr, asked: Asked) -> fmt::Res
         }
         Expr::SetMark { mask, value } => write_set_mark(f, *mask, *value),
         Expr::Counter => f.write_str("counter"),
+        Expr::CountIn(counter) => write!(f, "counter name \"{counter}\""),
         Expr::Limit(limit) => write_limit(f, limit),
         Expr::Log { prefix } => write!(f, "log prefix {}", quoted(prefix, LOG_PREFIX)),
         Expr::NoTrack => f.write_str("notrack"),

@@ -4,7 +4,8 @@ use std::fmt::{self, Write as _};
 
 use crate::net::Family;
 use crate::nft::{
-    BaseChain, Chain, ChainType, Element, Hook, KeyType, Object, Ruleset, SetSpec, TableName,
+    BaseChain, Chain, ChainType, CounterName, Element, Hook, KeyType, Object, Ruleset, SetSpec,
+    TableName,
 };
 
 /// How many elements of a set are shown.
@@ -109,6 +110,11 @@ pub fn set_text(spec: &SetSpec, elements: &[Element], shown: Elements) -> String
     text
 }
 
+/// Shows a counter as one that has counted nothing.
+fn counter_text(name: &CounterName) -> String {
+    format!("counter {name} {{\n\tpackets 0 bytes 0\n}}\n")
+}
+
 /// Shows a table and all that it holds.
 pub fn ruleset_text(table: &TableName, ruleset: &Ruleset, shown: Elements) -> String {
     let objects: Vec<String> = ruleset
@@ -117,6 +123,7 @@ pub fn ruleset_text(table: &TableName, ruleset: &Ruleset, shown: Elements) -> St
         .map(|object| match object {
             Object::Chain(chain) => indented(&chain_text(chain)),
             Object::Set(spec, elements) => indented(&set_text(spec, elements, shown)),
+            Object::Counter(name) => indented(&counter_text(name)),
         })
         .collect();
     format!("table inet {table} {{\n{}}}\n", objects.join("\n"))

@@ -23,6 +23,10 @@ pub fn plan_text(plans: &Plans, shown: Elements) -> String {
         match operation {
             Operation::DeleteTable => text.push_str("- table\n"),
             Operation::AddTable => {}
+            Operation::AddCounter(name) => {
+                let key = ObjectKey::Counter(name.clone());
+                sections.entry(key).or_default().made = true;
+            }
             Operation::AddSet(spec) => {
                 let section = set_section(&mut sections, spec);
                 section.made = true;
@@ -62,6 +66,10 @@ pub fn plan_text(plans: &Plans, shown: Elements) -> String {
             Operation::DeleteSet(name) => {
                 let section = sections.entry(ObjectKey::Set(name.clone())).or_default();
                 section.removed = true;
+            }
+            Operation::DeleteCounter(name) => {
+                let key = ObjectKey::Counter(name.clone());
+                sections.entry(key).or_default().removed = true;
             }
         }
     }
@@ -105,6 +113,7 @@ impl Section {
         };
         let kind = match key {
             ObjectKey::Chain(_) => "chain",
+            ObjectKey::Counter(_) => "counter",
             ObjectKey::Set(_) => self.kind.unwrap_or("set"),
         };
         line(text, format_args!("{sign} {kind} {}", key.name()));
