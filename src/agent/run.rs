@@ -171,7 +171,7 @@ pub async fn run(configuration: Configuration, logs: LogHandle) -> ExitReason {
 fn open_writer(config: &Config) -> Result<Writer, String> {
     let settings = writer_settings(config);
     let firewall = HostChains::open(&settings).map_err(|e| ErrorChain(&e).to_string())?;
-    let felix = FelixLeftovers::open(settings.timeout).map_err(|e| ErrorChain(&e).to_string())?;
+    let felix = FelixLeftovers::open(&settings, None).map_err(|e| ErrorChain(&e).to_string())?;
     let kernel = Netfilter::open(settings).map_err(|e| ErrorChain(&e).to_string())?;
     Writer::start(Box::new(kernel), Box::new(firewall), felix)
         .map_err(|e| ErrorChain(&e).to_string())
@@ -510,7 +510,7 @@ impl Agent {
                 None
             }
             Reply::Takeover(outcome) => {
-                self.takeover.report(outcome);
+                self.takeover.report(outcome, TokioInstant::now());
                 None
             }
             Reply::Observed(Err(cause)) => {

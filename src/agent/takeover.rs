@@ -1,19 +1,21 @@
 //! What Felix has left: when to look for it, when to remove it, and what to say of it.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use super::translate::accepted;
 use crate::config::{Config, FelixCleanup};
 use crate::kernel::{
-    Accepted, Elsewhere, FelixLeftovers, KernelError, Leftovers, Process, elsewhere, live_felix,
+    Despite, Elsewhere, FelixLeftovers, FelixSeen, KernelError, Leftovers, elsewhere, live_felix,
 };
 use crate::telemetry::ErrorChain;
 
 /// How often it is removed, until it is left to who makes it anew each time.
 const REMOVALS_MAX: u32 = 3;
+/// How often what keeps it from being removed is looked at, where the configuration does not ask for more.
+const PENDING: Duration = Duration::from_secs(60);
 
 /// When it is looked for, and what has been done and said.
 #[derive(Debug)]
@@ -26,8 +28,6 @@ pub(super) struct Takeover {
 /// What is wanted of a look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct TakeoverRequest {
-    /// How packets are known that policy accepted; none where they are not marked.
-    pub(super) accepted: Option<Accepted>,
     /// What to do about what is found.
     pub(super) wish: Wish,
 }
@@ -44,7 +44,7 @@ pub(super) enum Wish {
 /// What came of a look.
 #[derive(Debug)]
 pub(super) struct Look {
-    felix: Option<Process>,
+    felix: FelixSeen,
     found: Leftovers,
     elsewhere: Result<Elsewhere, KernelError>,
     wish: Wish,
@@ -56,9 +56,12 @@ pub(super) fn look(
     request: TakeoverRequest,
 ) -> Result<Look, KernelError> {
     let felix = live_felix(&[std::process::id()]);
+    let heeding_all = Despite::default();
     let found = match (request.wish, &felix) {
-        (Wish::Remove, None) => kernel.remove(request.accepted)?,
-        (Wish::Remove, Some(_)) | (Wish::Look, _) => kernel.survey(request.accepted)?,
+        (Wish::Remove, FelixSeen::Absent) => kernel.remove(heeding_all)?,
+        (Wish::Remove, FelixSeen::Lives(_) | FelixSeen::Hidden) | (Wish::Look, _) => {
+            kernel.survey(heeding_all)?
+        }
     };
     Ok(Look {
         felix,
@@ -66,6 +69,18 @@ pub(super) fn look(
         elsewhere: elsewhere(kernel),
         wish: request.wish,
     })
+}
+
+impl Look {
+    /// Tells whether something keeps from being removed what would be otherwise.
+    fn is_pending(&self) -> bool {
+        let unsafe_now = match self.felix {
+            FelixSeen::Lives(_) => true,
+            FelixSeen::Hidden => !self.found.is_empty(),
+            FelixSeen::Absent => false,
+        };
+        unsafe_now || !self.found.held.is_empty() || !self.found.unpoliced.is_empty()
+    }
 }
 
 impl Takeover {
@@ -101,12 +116,15 @@ impl Takeover {
             FelixCleanup::Remove if self.removals < REMOVALS_MAX => Wish::Remove,
             FelixCleanup::Remove | FelixCleanup::Advise => Wish::Look,
         };
-        let accepted = accepted(config);
-        Some(TakeoverRequest { accepted, wish })
+        Some(TakeoverRequest { wish })
     }
 
     /// Says what came of a look; what has been said is not said again until it differs.
-    pub(super) fn report(&mut self, outcome: Result<Look, KernelError>) {
+    pub(super) fn report(&mut self, outcome: Result<Look, KernelError>, now: Instant) {
+        if outcome.as_ref().map_or(true, Look::is_pending) {
+            let soon = now + PENDING;
+            self.due = Some(self.due.map_or(soon, |due| due.min(soon)));
+        }
         let (doubts, mut sentences) = match outcome {
             Ok(look) => {
                 let doubts = look.elsewhere.as_ref().map(Elsewhere::legacy_lines);
@@ -132,30 +150,44 @@ impl Takeover {
         });
         let summary = look.found.summary();
         match (&look.felix, look.wish) {
-            (Some(process), _) => {
+            (FelixSeen::Lives(process), _) => {
                 sentences.insert(format!(
                     "Felix lives in this network namespace: process {} (`{}`). Two agents enforce policy here; what \
                      Felix makes is not touched. Stop it",
                     process.id, process.command
                 ));
             }
-            (None, Wish::Remove) if !summary.is_empty() => {
+            (FelixSeen::Hidden, _) if !summary.is_empty() => {
+                sentences.insert(format!(
+                    "Felix has left behind: {summary}. Whether a Felix lives cannot be told, since /proc hides the \
+                     processes of others (hidepid), so it stays. `tortie takeover` as root removes it"
+                ));
+            }
+            // What is unpoliced is said below.
+            (FelixSeen::Absent, Wish::Remove) if !look.found.unpoliced.is_empty() => {}
+            (FelixSeen::Absent, Wish::Remove) if !summary.is_empty() => {
                 self.removals += 1;
                 info!("what Felix has left was removed: {summary}");
             }
-            (None, Wish::Look) if self.removals > 0 && !summary.is_empty() => {
+            (FelixSeen::Absent, Wish::Look) if self.removals > 0 && !summary.is_empty() => {
                 sentences.insert(format!(
                     "what Felix has left comes back each time that it is removed, so that it is no more: {summary}. \
                      Find out what makes it; `tortie takeover` removes it then"
                 ));
             }
-            (None, Wish::Look) if !summary.is_empty() => {
+            (FelixSeen::Absent, Wish::Look) if !summary.is_empty() => {
                 sentences.insert(format!(
                     "Felix has left behind: {summary}. `tortie takeover` removes it"
                 ));
             }
-            (None, Wish::Remove | Wish::Look) => {}
+            (FelixSeen::Absent, Wish::Remove | Wish::Look) | (FelixSeen::Hidden, _) => {}
         }
+        sentences.extend(look.found.unpoliced_line().map(|line| {
+            format!(
+                "keep all that Felix has left for now: {line}. If that is meant, `tortie takeover \
+                 --even-if-unpoliced` removes it"
+            )
+        }));
         sentences.extend(look.found.held.iter().map(ToString::to_string));
         sentences
     }
@@ -163,10 +195,8 @@ impl Takeover {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
-    use crate::kernel::FelixTable;
+    use crate::kernel::{FelixTable, Process, Unpoliced};
 
     fn found() -> Leftovers {
         Leftovers {
@@ -175,7 +205,7 @@ mod tests {
         }
     }
 
-    fn seen(takeover: &mut Takeover, wish: Wish, felix: Option<Process>) -> Vec<String> {
+    fn seen(takeover: &mut Takeover, wish: Wish, felix: FelixSeen) -> Vec<String> {
         let look = Look {
             felix,
             found: found(),
@@ -183,6 +213,13 @@ mod tests {
             wish,
         };
         takeover.sentences(&look).into_iter().collect()
+    }
+
+    fn alive() -> FelixSeen {
+        FelixSeen::Lives(Process {
+            id: 7,
+            command: "calico-felix".to_owned(),
+        })
     }
 
     fn config(cleanup: FelixCleanup) -> Config {
@@ -205,13 +242,15 @@ mod tests {
             assert_eq!(wish(&mut takeover, &config, now), Some(Wish::Remove));
             assert_eq!(wish(&mut takeover, &config, now), None);
             assert_eq!(
-                seen(&mut takeover, Wish::Remove, None),
+                seen(&mut takeover, Wish::Remove, FelixSeen::Absent),
                 Vec::<String>::new()
             );
             now += Duration::from_secs(180);
         }
         assert_eq!(wish(&mut takeover, &config, now), Some(Wish::Look));
-        let [said] = seen(&mut takeover, Wish::Look, None).try_into().unwrap();
+        let [said] = seen(&mut takeover, Wish::Look, FelixSeen::Absent)
+            .try_into()
+            .unwrap();
         assert!(said.contains("comes back each time"), "{said}");
         takeover.hasten(now);
         assert_eq!(wish(&mut takeover, &config, now), Some(Wish::Remove));
@@ -220,11 +259,7 @@ mod tests {
     #[test]
     fn a_felix_that_lives_is_named() {
         let mut takeover = Takeover::new(Instant::now());
-        let felix = Process {
-            id: 7,
-            command: "calico-felix".to_owned(),
-        };
-        let [said] = seen(&mut takeover, Wish::Remove, Some(felix))
+        let [said] = seen(&mut takeover, Wish::Remove, alive())
             .try_into()
             .unwrap();
         assert!(said.contains("process 7 (`calico-felix`)"), "{said}");
@@ -239,10 +274,67 @@ mod tests {
         takeover.hasten(now);
         let advise = config(FelixCleanup::Advise);
         assert_eq!(wish(&mut takeover, &advise, now), Some(Wish::Look));
-        let [said] = seen(&mut takeover, Wish::Look, None).try_into().unwrap();
+        let [said] = seen(&mut takeover, Wish::Look, FelixSeen::Absent)
+            .try_into()
+            .unwrap();
         assert_eq!(
             said,
             "Felix has left behind: table `ip calico`. `tortie takeover` removes it"
         );
+    }
+
+    #[test]
+    fn what_cannot_be_seen_is_not_taken_for_absent() {
+        let mut takeover = Takeover::new(Instant::now());
+        let [said] = seen(&mut takeover, Wish::Remove, FelixSeen::Hidden)
+            .try_into()
+            .unwrap();
+        assert!(said.contains("cannot be told"), "{said}");
+        assert_eq!(takeover.removals, 0);
+    }
+
+    #[test]
+    fn what_is_pending_is_looked_at_each_minute_whatever_the_interval() {
+        let mut never = config(FelixCleanup::Remove);
+        never.kernel.refresh_interval = None;
+        let often = {
+            let mut often = config(FelixCleanup::Remove);
+            often.kernel.refresh_interval = Some(Duration::from_secs(10));
+            often
+        };
+        let unpoliced = Leftovers {
+            unpoliced: vec![Unpoliced::Interface("eth0".to_owned())],
+            ..found()
+        };
+        let look = |felix, found| {
+            Ok(Look {
+                felix,
+                found,
+                elsewhere: Ok(Elsewhere::default()),
+                wish: Wish::Remove,
+            })
+        };
+        let failed = || Err(KernelError::TooManyLeftovers { most: 1 });
+        for (outcome, pending) in [
+            (look(alive(), found()), true),
+            (look(FelixSeen::Hidden, found()), true),
+            (look(FelixSeen::Absent, unpoliced), true),
+            (failed(), true),
+            (look(FelixSeen::Absent, found()), false),
+            (look(FelixSeen::Hidden, Leftovers::default()), false),
+        ] {
+            let now = Instant::now();
+            let mut takeover = Takeover::new(now);
+            assert!(takeover.request(&never, now).is_some());
+            assert_eq!(takeover.due(), None);
+            takeover.report(outcome, now);
+            let soon = now + Duration::from_secs(60);
+            assert_eq!(takeover.due(), pending.then_some(soon));
+        }
+        let now = Instant::now();
+        let mut takeover = Takeover::new(now);
+        assert!(takeover.request(&often, now).is_some());
+        takeover.report(failed(), now);
+        assert_eq!(takeover.due(), Some(now + Duration::from_secs(10)));
     }
 }

@@ -16,8 +16,8 @@ use super::{
     SetSize, WorkloadInterface,
 };
 use crate::model::{
-    HostInterface, Kind, Place, Problem, ProfileId, Resource, ResourceKey, Severity, TierName,
-    Update,
+    HostInterface, Kind, NodeName, Place, Problem, ProfileId, Resource, ResourceKey, Severity,
+    TierName, Update,
 };
 use crate::net::{Family, InterfaceName};
 
@@ -39,6 +39,8 @@ pub struct Calc {
     pools: Pools,
     interfaces: Tracker<HostInterface, EndpointId>,
     workload_interfaces: Tracker<InterfaceName, Arc<WorkloadInterface>>,
+    /// Endpoints of this host, were it not for upper and lower case in its name.
+    misnamed: BTreeSet<ResourceKey>,
     /// Workload endpoints that ask for what the settings do not allow, and so count as absent.
     withheld: BTreeMap<ResourceKey, Arc<Resource>>,
 }
@@ -58,6 +60,7 @@ impl Calc {
             pools: Pools::default(),
             interfaces: Tracker::new(),
             workload_interfaces: Tracker::new(),
+            misnamed: BTreeSet::new(),
             withheld: BTreeMap::new(),
         }
     }
@@ -163,6 +166,14 @@ impl Calc {
             };
             warn(endpoint, "spec.interfaceName", reason);
         }
+        for endpoint in &self.misnamed {
+            let reason = format!(
+                "is this host's but for upper and lower case: here FelixHostname is `{}`, so the endpoint counts as \
+                 another host's",
+                self.settings.node
+            );
+            warn(endpoint, "spec.node", reason);
+        }
         for endpoint in self.withheld.keys() {
             let reason = "WorkloadSourceSpoofing does not allow it: the endpoint counts as absent";
             warn(
@@ -240,10 +251,14 @@ impl Calc {
             for (key, resource) in self.sets.resources() {
                 if let Some(endpoint) = resource.as_host_endpoint() {
                     let local = Some(endpoint).filter(|found| found.node == self.settings.node);
+                    let node = Some(&endpoint.node);
+                    note_name(&mut self.misnamed, &self.settings.node, key, node);
                     self.bindings.set_endpoint(key, local);
                 }
                 if let Some(endpoint) = resource.as_workload_endpoint() {
                     let local = Some(endpoint).filter(|found| found.node == self.settings.node);
+                    let node = Some(&endpoint.node);
+                    note_name(&mut self.misnamed, &self.settings.node, key, node);
                     self.workloads.set_endpoint(key, local);
                     if !endpoint.allow_spoofed_sources.is_empty() {
                         let again = self.incoming.entry(key.clone());
@@ -303,6 +318,8 @@ impl Calc {
             Kind::HostEndpoint => {
                 let endpoint = resource.as_deref().and_then(Resource::as_host_endpoint);
                 let local = endpoint.filter(|endpoint| endpoint.node == self.settings.node);
+                let node = endpoint.map(|endpoint| &endpoint.node);
+                note_name(&mut self.misnamed, &self.settings.node, key, node);
                 self.bindings.set_endpoint(key, local);
                 self.sets.set_item(key, resource);
                 touched.insert(key.clone());
@@ -311,6 +328,8 @@ impl Calc {
                 let resource = self.withhold(key, resource);
                 let endpoint = resource.as_deref().and_then(Resource::as_workload_endpoint);
                 let local = endpoint.filter(|endpoint| endpoint.node == self.settings.node);
+                let node = endpoint.map(|endpoint| &endpoint.node);
+                note_name(&mut self.misnamed, &self.settings.node, key, node);
                 self.workloads.set_endpoint(key, local);
                 self.sets.set_item(key, resource);
                 touched.insert(key.clone());
@@ -366,6 +385,25 @@ impl SetMembers for Calc {
 
     fn members(&self, set: &SetId, family: Family) -> Vec<Member> {
         self.sets.members(set, family)
+    }
+}
+
+/// Takes note of whether an endpoint's node differs from this host's name by upper and lower case alone: earlier
+/// releases of Felix kept the case of the kernel's name.
+fn note_name(
+    misnamed: &mut BTreeSet<ResourceKey>,
+    here: &NodeName,
+    key: &ResourceKey,
+    node: Option<&NodeName>,
+) {
+    let alike = |node: &NodeName| {
+        let (node, here) = (node.as_str(), here.as_str());
+        node != here && node.to_lowercase() == here.to_lowercase()
+    };
+    if node.is_some_and(alike) {
+        misnamed.insert(key.clone());
+    } else {
+        misnamed.remove(key);
     }
 }
 

@@ -190,6 +190,8 @@ pub(in crate::kernel) mod expression {
     pub(in crate::kernel) const NFTA_MATCH_NAME: u16 = 1;
     pub(in crate::kernel) const NFTA_MATCH_REV: u16 = 2;
     pub(in crate::kernel) const NFTA_MATCH_INFO: u16 = 3;
+    /// The same header: a target of xtables.
+    pub(in crate::kernel) const NFTA_TARGET_NAME: u16 = 1;
 }
 
 /// Values of `linux/netfilter/nf_tables.h`.
