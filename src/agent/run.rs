@@ -451,8 +451,8 @@ impl Agent {
         // A rule that replaces one of Felix's is there before that goes.
         let asked = if let Some(request) = self.firewall.request(config, now) {
             self.writer.firewall(request)
-        } else if let Some(request) = self.takeover.request(config, now) {
-            self.writer.takeover(request)
+        } else if let Some(wish) = self.takeover.request(config, now) {
+            self.writer.takeover(wish)
         } else {
             Ok(())
         };

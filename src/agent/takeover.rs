@@ -25,13 +25,6 @@ pub(super) struct Takeover {
     said: BTreeSet<String>,
 }
 
-/// What is wanted of a look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct TakeoverRequest {
-    /// What to do about what is found.
-    pub(super) wish: Wish,
-}
-
 /// What to do about what Felix has left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Wish {
@@ -51,13 +44,10 @@ pub(super) struct Look {
 }
 
 /// Looks, and removes where that is wanted and no Felix lives.
-pub(super) fn look(
-    kernel: &mut FelixLeftovers,
-    request: TakeoverRequest,
-) -> Result<Look, KernelError> {
+pub(super) fn look(kernel: &mut FelixLeftovers, wish: Wish) -> Result<Look, KernelError> {
     let felix = live_felix(&[std::process::id()]);
     let heeding_all = Despite::default();
-    let found = match (request.wish, &felix) {
+    let found = match (wish, &felix) {
         (Wish::Remove, FelixSeen::Absent) => kernel.remove(heeding_all)?,
         (Wish::Remove, FelixSeen::Lives(_) | FelixSeen::Hidden) | (Wish::Look, _) => {
             kernel.survey(heeding_all)?
@@ -67,7 +57,7 @@ pub(super) fn look(
         felix,
         found,
         elsewhere: elsewhere(kernel),
-        wish: request.wish,
+        wish,
     })
 }
 
@@ -105,18 +95,17 @@ impl Takeover {
     }
 
     /// Returns what is wanted where the time has come, and sets the time of the next look.
-    pub(super) fn request(&mut self, config: &Config, now: Instant) -> Option<TakeoverRequest> {
+    pub(super) fn request(&mut self, config: &Config, now: Instant) -> Option<Wish> {
         if self.due.is_none_or(|due| due > now) {
             return None;
         }
         let again = config.kernel.refresh_interval;
         self.due = again.map(|interval| now + interval);
-        let wish = match config.kernel.felix_cleanup {
-            FelixCleanup::Off => return None,
-            FelixCleanup::Remove if self.removals < REMOVALS_MAX => Wish::Remove,
-            FelixCleanup::Remove | FelixCleanup::Advise => Wish::Look,
-        };
-        Some(TakeoverRequest { wish })
+        match config.kernel.felix_cleanup {
+            FelixCleanup::Off => None,
+            FelixCleanup::Remove if self.removals < REMOVALS_MAX => Some(Wish::Remove),
+            FelixCleanup::Remove | FelixCleanup::Advise => Some(Wish::Look),
+        }
     }
 
     /// Says what came of a look; what has been said is not said again until it differs.
@@ -229,31 +218,27 @@ mod tests {
         config
     }
 
-    fn wish(takeover: &mut Takeover, config: &Config, now: Instant) -> Option<Wish> {
-        takeover.request(config, now).map(|request| request.wish)
-    }
-
     #[test]
     fn what_comes_back_each_time_is_removed_no_more_until_the_configuration_changes() {
         let config = config(FelixCleanup::Remove);
         let mut now = Instant::now();
         let mut takeover = Takeover::new(now);
         for _ in 0..REMOVALS_MAX {
-            assert_eq!(wish(&mut takeover, &config, now), Some(Wish::Remove));
-            assert_eq!(wish(&mut takeover, &config, now), None);
+            assert_eq!(takeover.request(&config, now), Some(Wish::Remove));
+            assert_eq!(takeover.request(&config, now), None);
             assert_eq!(
                 seen(&mut takeover, Wish::Remove, FelixSeen::Absent),
                 Vec::<String>::new()
             );
             now += Duration::from_secs(180);
         }
-        assert_eq!(wish(&mut takeover, &config, now), Some(Wish::Look));
+        assert_eq!(takeover.request(&config, now), Some(Wish::Look));
         let [said] = seen(&mut takeover, Wish::Look, FelixSeen::Absent)
             .try_into()
             .unwrap();
         assert!(said.contains("comes back each time"), "{said}");
         takeover.hasten(now);
-        assert_eq!(wish(&mut takeover, &config, now), Some(Wish::Remove));
+        assert_eq!(takeover.request(&config, now), Some(Wish::Remove));
     }
 
     #[test]
@@ -270,10 +255,10 @@ mod tests {
     fn advice_removes_nothing_and_off_does_not_look() {
         let now = Instant::now();
         let mut takeover = Takeover::new(now);
-        assert_eq!(wish(&mut takeover, &config(FelixCleanup::Off), now), None);
+        assert_eq!(takeover.request(&config(FelixCleanup::Off), now), None);
         takeover.hasten(now);
         let advise = config(FelixCleanup::Advise);
-        assert_eq!(wish(&mut takeover, &advise, now), Some(Wish::Look));
+        assert_eq!(takeover.request(&advise, now), Some(Wish::Look));
         let [said] = seen(&mut takeover, Wish::Look, FelixSeen::Absent)
             .try_into()
             .unwrap();

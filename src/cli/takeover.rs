@@ -25,8 +25,8 @@ Example:
 The daemon does the same by itself, unless FelixCleanup says otherwise.
 Tables of legacy iptables and sets of ipset are named with the commands that remove what is Felix's.
 Exit codes: 0 where nothing is left, 1 where something is, 2 in case of trouble: also where Felix lives,
-where our rules are not in force or do not police what Felix's do, and where it was not confirmed. Of tables of legacy iptables it is not
-known what they hold: they do not count.")]
+where our rules are not in force or do not police what Felix's do, and where it was not confirmed.
+Of tables of legacy iptables it is not known what they hold: they do not count.")]
 pub(super) struct Args {
     /// List what would be removed, and remove nothing
     #[arg(long)]

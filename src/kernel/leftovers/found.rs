@@ -127,8 +127,8 @@ impl Leftovers {
         };
         (count > 0).then(|| {
             format!(
-                "Felix's rules police what ours do not: {}{more}. Without an endpoint of this host for it \
-                 that would be without policy",
+                "Felix's rules police what ours do not: {}{more}. No endpoint of this host is for it, so that it would \
+                 be without policy",
                 named.join(", ")
             )
         })

@@ -107,7 +107,8 @@ pub(super) fn read(
     };
     let mark = accepted.map(|accepted| accepted.mark);
     // Felix accepts packets of endpoints alone.
-    let heeds_drops = !terms.despite.dropped && !(felix.is_empty() && mark.is_none());
+    let felix_accepts = !felix.is_empty() || mark.is_some();
+    let heeds_drops = felix_accepts && !terms.despite.dropped;
     for Chains { bases, mut tables } in shared {
         for table in &mut tables {
             let mut chains = passage::Chains::new(table.family, table.name, mark, &felix);
