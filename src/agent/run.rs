@@ -181,7 +181,7 @@ pub async fn run(configuration: Configuration, logs: LogHandle) -> ExitReason {
 fn open_writer(config: &Config) -> Result<Writer, String> {
     let settings = writer_settings(config);
     let firewall = HostChains::open(&settings).map_err(|e| ErrorChain(&e).to_string())?;
-    let felix = FelixLeftovers::open(settings.timeout).map_err(|e| ErrorChain(&e).to_string())?;
+    let felix = FelixLeftovers::open(&settings, None).map_err(|e| ErrorChain(&e).to_string())?;
     let kernel = Netfilter::open(settings).map_err(|e| ErrorChain(&e).to_string())?;
     Writer::start(Box::new(kernel), Box::new(firewall), felix)
         .map_err(|e| ErrorChain(&e).to_string())
@@ -534,8 +534,8 @@ impl Agent {
         // A rule that replaces one of Felix's is there before that goes.
         let asked = if let Some(request) = self.firewall.request(config, now) {
             self.writer.firewall(request)
-        } else if let Some(request) = self.takeover.request(config, now) {
-            self.writer.takeover(request)
+        } else if let Some(wish) = self.takeover.request(config, now) {
+            self.writer.takeover(wish)
         } else {
             Ok(())
         };
@@ -609,7 +609,7 @@ impl Agent {
                 None
             }
             Reply::Takeover(outcome) => {
-                self.takeover.report(outcome);
+                self.takeover.report(outcome, TokioInstant::now());
                 None
             }
             Reply::Observed(Err(cause)) => {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc as channel;
 
-use super::takeover::{Look, TakeoverRequest, look};
+use super::takeover::{Look, Wish, look};
 use crate::kernel::{
     CommitError, FelixLeftovers, HostChain, HostFirewall, Kernel, KernelError, Observed, Report,
     Wanted,
@@ -25,7 +25,7 @@ enum Request {
     /// Make our rule in the host's own firewall be as wanted, and look at its chains.
     Firewall(FirewallRequest),
     /// Look for what Felix has left, and remove it where that is wanted.
-    Takeover(TakeoverRequest),
+    Takeover(Wish),
 }
 
 /// What is wanted of the host's own firewall.
@@ -126,8 +126,8 @@ impl Writer {
     }
 
     /// Asks for what Felix has left.
-    pub(super) fn takeover(&mut self, request: TakeoverRequest) -> Result<(), WriterGone> {
-        self.request(Request::Takeover(request))
+    pub(super) fn takeover(&mut self, wish: Wish) -> Result<(), WriterGone> {
+        self.request(Request::Takeover(wish))
     }
 
     fn request(&mut self, request: Request) -> Result<(), WriterGone> {
@@ -167,6 +167,6 @@ fn serve(
             let report = firewall.ensure(wanted);
             Reply::Firewall(report.and_then(|report| Ok((report, firewall.survey(mark)?))))
         }
-        Request::Takeover(request) => Reply::Takeover(look(felix, request)),
+        Request::Takeover(wish) => Reply::Takeover(look(felix, wish)),
     }
 }

@@ -16,8 +16,8 @@ use super::{
     LocalWorkload, Member, Owner, SetChange, SetId, SetMembers, SetSize, WorkloadInterface,
 };
 use crate::model::{
-    HostInterface, Kind, Place, Problem, ProfileId, Resource, ResourceKey, Severity, TierName,
-    Update,
+    HostInterface, Kind, NodeName, Place, Problem, ProfileId, Resource, ResourceKey, Severity,
+    TierName, Update,
 };
 use crate::net::{Family, InterfaceName};
 
@@ -41,6 +41,8 @@ pub struct Calc {
     workload_interfaces: Tracker<InterfaceName, Arc<WorkloadInterface>>,
     /// Every endpoint of this host.
     locals: Tracker<EndpointId, Arc<LocalEndpoint>>,
+    /// Endpoints of this host, were it not for upper and lower case in its name.
+    misnamed: BTreeSet<ResourceKey>,
     /// Workload endpoints that ask for what the settings do not allow, and so count as absent.
     withheld: BTreeMap<ResourceKey, Arc<Resource>>,
 }
@@ -61,6 +63,7 @@ impl Calc {
             interfaces: Tracker::new(),
             workload_interfaces: Tracker::new(),
             locals: Tracker::new(),
+            misnamed: BTreeSet::new(),
             withheld: BTreeMap::new(),
         }
     }
@@ -179,6 +182,14 @@ impl Calc {
             };
             warn(endpoint, "spec.interfaceName", reason);
         }
+        for endpoint in &self.misnamed {
+            let reason = format!(
+                "is this host's but for upper and lower case: here FelixHostname is `{}`, so the endpoint counts as \
+                 another host's",
+                self.settings.node
+            );
+            warn(endpoint, "spec.node", reason);
+        }
         for endpoint in self.withheld.keys() {
             let reason = "WorkloadSourceSpoofing does not allow it: the endpoint counts as absent";
             warn(
@@ -256,11 +267,15 @@ impl Calc {
             for (key, resource) in self.sets.resources() {
                 if let Some(endpoint) = resource.as_host_endpoint() {
                     let local = Some(endpoint).filter(|found| found.node == self.settings.node);
+                    let node = Some(&endpoint.node);
+                    note_name(&mut self.misnamed, &self.settings.node, key, node);
                     self.bindings.set_endpoint(key, local);
                     self.locals.mark(key.clone());
                 }
                 if let Some(endpoint) = resource.as_workload_endpoint() {
                     let local = Some(endpoint).filter(|found| found.node == self.settings.node);
+                    let node = Some(&endpoint.node);
+                    note_name(&mut self.misnamed, &self.settings.node, key, node);
                     self.workloads.set_endpoint(key, local);
                     self.locals.mark(key.clone());
                     if !endpoint.allow_spoofed_sources.is_empty() {
@@ -322,6 +337,8 @@ impl Calc {
             Kind::HostEndpoint => {
                 let endpoint = resource.as_deref().and_then(Resource::as_host_endpoint);
                 let local = endpoint.filter(|endpoint| endpoint.node == self.settings.node);
+                let node = endpoint.map(|endpoint| &endpoint.node);
+                note_name(&mut self.misnamed, &self.settings.node, key, node);
                 self.bindings.set_endpoint(key, local);
                 self.sets.set_item(key, resource);
                 touched.insert(key.clone());
@@ -330,6 +347,8 @@ impl Calc {
                 let resource = self.withhold(key, resource);
                 let endpoint = resource.as_deref().and_then(Resource::as_workload_endpoint);
                 let local = endpoint.filter(|endpoint| endpoint.node == self.settings.node);
+                let node = endpoint.map(|endpoint| &endpoint.node);
+                note_name(&mut self.misnamed, &self.settings.node, key, node);
                 self.workloads.set_endpoint(key, local);
                 self.sets.set_item(key, resource);
                 touched.insert(key.clone());
@@ -422,6 +441,25 @@ fn local(
         mac: endpoint.mac,
         nets: endpoint.nets.clone(),
     }))
+}
+
+/// Takes note of whether an endpoint's node differs from this host's name by upper and lower case alone: earlier
+/// releases of Felix kept the case of the kernel's name.
+fn note_name(
+    misnamed: &mut BTreeSet<ResourceKey>,
+    here: &NodeName,
+    key: &ResourceKey,
+    node: Option<&NodeName>,
+) {
+    let alike = |node: &NodeName| {
+        let (node, here) = (node.as_str(), here.as_str());
+        node != here && node.to_lowercase() == here.to_lowercase()
+    };
+    if node.is_some_and(alike) {
+        misnamed.insert(key.clone());
+    } else {
+        misnamed.remove(key);
+    }
 }
 
 /// Tells whether a resource is of the kind that its key says.

@@ -11,8 +11,8 @@ use super::output;
 use super::run::ConfigArgs;
 use crate::agent::{Configuration, accepted, writer_settings};
 use crate::kernel::{
-    Elsewhere, FelixLeftovers, Kernel as _, LOCK_DIRECTORY, Leftovers, LockError, NamespaceLock,
-    elsewhere, live_felix,
+    Despite, Elsewhere, FelixLeftovers, FelixSeen, Kernel as _, LOCK_DIRECTORY, Leftovers,
+    LockError, NamespaceLock, elsewhere, live_felix,
 };
 use crate::render::table_name;
 
@@ -25,8 +25,8 @@ Example:
 The daemon does the same by itself, unless FelixCleanup says otherwise.
 Tables of legacy iptables and sets of ipset are named with the commands that remove what is Felix's.
 Exit codes: 0 where nothing is left, 1 where something is, 2 in case of trouble: also where Felix lives,
-where our rules are not in force, and where it was not confirmed. Of tables of legacy iptables it is not
-known what they hold: they do not count.")]
+where our rules are not in force or do not police what Felix's do, and where it was not confirmed.
+Of tables of legacy iptables it is not known what they hold: they do not count.")]
 pub(super) struct Args {
     /// List what would be removed, and remove nothing
     #[arg(long)]
@@ -35,21 +35,37 @@ pub(super) struct Args {
     #[arg(short, long)]
     yes: bool,
     #[command(flatten)]
+    insistence: Insistence,
+    #[command(flatten)]
     configuration: ConfigArgs,
+}
+
+/// What is done although it harms.
+#[derive(Debug, clap::Args)]
+struct Insistence {
+    /// Remove it although Felix's rules police interfaces that ours do not: these are without policy then
+    #[arg(long)]
+    even_if_unpoliced: bool,
+    /// Remove it although a chain of this host then drops what policy accepts and only Felix's rules let pass
+    #[arg(long)]
+    even_if_dropped: bool,
 }
 
 /// Removes what Felix has left, or lists it.
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let configuration = args.configuration.load(None);
     let config = configuration.config();
-    let accepted = accepted(config);
-    let timeout = writer_settings(config).timeout;
-    let mut kernel = FelixLeftovers::open(timeout).context("ask the kernel")?;
+    let despite = Despite {
+        unpoliced: args.insistence.even_if_unpoliced,
+        dropped: args.insistence.even_if_dropped,
+    };
+    let settings = writer_settings(config);
+    let mut kernel = FelixLeftovers::open(&settings, accepted(config)).context("ask the kernel")?;
     let found = kernel
-        .survey(accepted)
+        .survey(despite)
         .context("look for what Felix has left")?;
     let others = elsewhere(&mut kernel).context("look for what Felix has left")?;
-    let obstacle = obstacle(&configuration);
+    let obstacle = obstacle(&configuration).and_then(|()| refuse_unpoliced(&found));
     if args.dry_run {
         print(&found, &others)?;
         if let Err(error) = obstacle {
@@ -74,8 +90,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         }
     }
     let found = kernel
-        .remove(accepted)
+        .remove(despite)
         .context("remove what Felix has left")?;
+    refuse_unpoliced(&found)?;
     if found.has_removable() {
         output::note(format_args!("removed: {}", found.summary()));
     } else {
@@ -100,6 +117,17 @@ fn print(found: &Leftovers, others: &Elsewhere) -> anyhow::Result<()> {
     output::data(&text)
 }
 
+/// Fails where interfaces would be without policy, and says which.
+fn refuse_unpoliced(found: &Leftovers) -> anyhow::Result<()> {
+    match found.unpoliced_line() {
+        None => Ok(()),
+        Some(line) => anyhow::bail!(
+            "{line}. See `tortie get hostendpoints` and `tortie get workloadendpoints`; if it is meant, add \
+             --even-if-unpoliced"
+        ),
+    }
+}
+
 /// Fails where nothing may be removed now, and says why.
 fn obstacle(configuration: &Configuration) -> anyhow::Result<()> {
     let mut ours = vec![std::process::id()];
@@ -109,12 +137,17 @@ fn obstacle(configuration: &Configuration) -> anyhow::Result<()> {
         Err(LockError::Held { holder, .. }) => ours.extend(holder.pid),
         Err(error) => return Err(error).context("look for the daemon"),
     }
-    if let Some(process) = live_felix(&ours) {
-        anyhow::bail!(
+    match live_felix(&ours) {
+        FelixSeen::Absent => {}
+        FelixSeen::Lives(process) => anyhow::bail!(
             "Felix lives in this network namespace, process {} (`{}`): stop it first",
             process.id,
             process.command
-        );
+        ),
+        FelixSeen::Hidden => anyhow::bail!(
+            "whether a Felix lives cannot be told, since /proc hides the processes of others (hidepid): run this as \
+             root with all capabilities"
+        ),
     }
     let observed = reader(configuration)?
         .observe()

@@ -27,12 +27,12 @@ pub use counters::{Count, CounterReader};
 pub use encode::{Batch, EncodeError, Target};
 pub use error::{CommitError, KernelError, Refusal, Refusals, UnknownReason};
 pub use host_chains::{
-    Accepted, Advice, Change, HostChain, HostChains, HostFamily, HostFirewall, HostPolicy, Place,
-    Remedy, Report, Wanted, advice,
+    Accepted, Advice, Change, Drops, HostChain, HostChains, HostFamily, HostFirewall, HostPolicy,
+    Place, Remedy, Report, Wanted, advice,
 };
 pub use leftovers::{
-    ChainFate, Elsewhere, FelixChain, FelixLeftovers, FelixRule, FelixTable, Held, Leftovers,
-    SharedTable, elsewhere, live_felix,
+    ChainFate, Despite, Elsewhere, FelixChain, FelixLeftovers, FelixRule, FelixSeen, FelixTable,
+    Held, Leftovers, SharedTable, Unpoliced, elsewhere, live_felix,
 };
 pub use lock::{LOCK_DIRECTORY, LockError, LockHolder, NamespaceLock};
 pub use netfilter::{Committed, Kernel, Netfilter, Settings};

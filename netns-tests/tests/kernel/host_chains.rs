@@ -352,7 +352,7 @@ fn the_advice_is_what_makes_a_chain_accept_the_mark() {
             match advice.remedy {
                 Remedy::Command(command) => drop(run(&command)),
                 Remedy::AskedTooEarly => assert_eq!(advice.chain.name, "early"),
-                Remedy::NameCannotBeTyped => panic!("{advice:?}"),
+                Remedy::NameCannotBeTyped | Remedy::NothingMarked => panic!("{advice:?}"),
             }
         }
         for chain in ["INPUT", "FORWARD"] {

@@ -2,6 +2,8 @@
 //!
 //! The rulesets below `data` are those of a Felix in iptables and in nftables mode, among rules of others.
 
+mod held;
+
 use std::path::PathBuf;
 use std::process::{Child, Command, Output};
 
@@ -37,8 +39,13 @@ const OFTEN: (&str, &str) = ("FELIX_NFTABLESREFRESHINTERVAL", "1");
 
 /// The policy that Felix's rulesets enforce.
 fn policy() -> String {
+    documents(&[host_policy(), local(WL0, ALLOW_ALL)])
+}
+
+/// The policy of the host alone.
+fn host_policy() -> String {
     let rules = "{action: Deny, protocol: UDP, destination: {ports: [7001]}}, {action: Allow}";
-    documents(&[eth0(), ingress("one", 10, rules), local(WL0, ALLOW_ALL)])
+    documents(&[eth0(), ingress("one", 10, rules)])
 }
 
 /// Says which modes of Felix have left something.
@@ -331,9 +338,13 @@ fn felix(namespace: &Namespace) -> (tempfile::TempDir, Child) {
     let directory = tempfile::tempdir().expect("make a directory");
     let program: PathBuf = directory.path().join("calico-felix");
     std::fs::copy("/bin/sleep", &program).expect("copy a program");
-    let child = namespace
-        .run(|| Command::new(&program).arg("600").spawn())
-        .expect("start it");
+    let child = loop {
+        match namespace.run(|| Command::new(&program).arg("600").spawn()) {
+            // Another thread's child still has the copy open for writing, until it runs its own program.
+            Err(error) if error.kind() == std::io::ErrorKind::ExecutableFileBusy => {}
+            other => break other.expect("start it"),
+        }
+    };
     (directory, child)
 }
 
@@ -485,7 +496,7 @@ fn the_commands_for_legacy_iptables_take_felixs_rules_and_no_others() {
         assert!(before.iter().any(|line| goes(line)), "{before:#?}");
         let said = line(&agent, &format!(" {program} has tables"));
         let commands: Vec<&str> = said.split('`').skip(1).step_by(2).collect();
-        let [show, remove] = commands[..] else {
+        let [show, _, remove] = commands[..] else {
             panic!("{said}")
         };
         let shown = world.host.exec("sh", &["-c", show], "");

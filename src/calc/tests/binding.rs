@@ -267,3 +267,38 @@ fn status_and_problems_say_who_stands_in_the_way() {
         ]
     );
 }
+
+#[test]
+fn an_endpoint_of_this_hosts_name_in_another_case_is_named() {
+    let mut world = World::new();
+    let named = |node: &str| {
+        let mut endpoint = hep("eth0", &[]);
+        endpoint.node = NodeName::new(node);
+        Resource::HostEndpoint(endpoint)
+    };
+    world.feed([
+        put(hep_key("a"), named("Here")),
+        put(hep_key("b"), named("hereabouts")),
+    ]);
+    let shown = |world: &World| -> Vec<String> {
+        let problems = world.calc.problems();
+        problems.iter().map(ToString::to_string).collect()
+    };
+    assert_eq!(
+        shown(&world),
+        [
+            "calculated: HostEndpoint(a): spec.node: is this host's but for upper and lower case: here \
+             FelixHostname is `here`, so the endpoint counts as another host's"
+        ]
+    );
+    world.feed([put(hep_key("a"), named("there"))]);
+    assert_eq!(shown(&world), [""; 0]);
+    world.feed([put(hep_key("a"), named("HERE"))]);
+    assert_eq!(shown(&world).len(), 1);
+    world.calc.set_settings(Settings {
+        node: NodeName::new("HERE"),
+        ..settings()
+    });
+    world.take();
+    assert!(!shown(&world).iter().any(|line| line.contains("case")));
+}

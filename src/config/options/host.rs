@@ -108,11 +108,12 @@ table! {
     "NftablesRefreshInterval" | "IptablesRefreshInterval": Interval = "180", Kernel, NONE, Works,
         |c, v| c.kernel.refresh_interval = v,
         "Time between two looks at the host's own INPUT and FORWARD chains (`HostChainAccept`), and \
-         at what Felix has left (`FelixCleanup`).";
+         at what Felix has left (`FelixCleanup`), at the latter each minute while something keeps it.";
     "FelixCleanup": OneOf<FelixCleanup> = "Remove", Kernel, DIE_NON_ZERO, Works,
         |c, v| c.kernel.felix_cleanup = v,
         "What to do about what Felix has left in nftables, once our rules are in force: remove it \
-         unless a Felix lives, name it in the log, or not look. Not Felix's.";
+         unless a Felix lives or something would be without policy, or closed, name it in the log, or not look. \
+         Not Felix's.";
     "IpsetsRefreshInterval": Interval = "90", Kernel, NONE, Planned,
         |c, v| c.kernel.sets_refresh_interval = v,
         "Time between two comparisons of the members of sets with what the kernel holds.";

@@ -9,17 +9,28 @@ use super::chain::{HostChain, HostFamily};
 pub struct Accepted {
     /// The bit of the packet mark.
     pub mark: u32,
-    /// The priority of the last of our chains that sets it at the input and forward hooks.
+    /// The priority of the last of our chains that sets it at the input, forward and output hooks.
     pub priority: i32,
 }
 
-/// Advice for one chain that drops by default.
+/// Advice for one chain that drops what policy accepts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Advice {
     /// The chain.
     pub chain: HostChain,
+    /// How it drops.
+    pub drops: Drops,
     /// What to do.
     pub remedy: Remedy,
+}
+
+/// How a chain drops what policy accepts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Drops {
+    /// Whatever none of its rules decides.
+    ByDefault,
+    /// By a rule, of its own or of a chain that it leads to.
+    ByRule,
 }
 
 /// What lets a chain accept the mark.
@@ -31,6 +42,8 @@ pub enum Remedy {
     AskedTooEarly,
     /// None that can be typed: a name has characters that the language of `nft` does not take.
     NameCannotBeTyped,
+    /// None: nothing that policy accepts is marked.
+    NothingMarked,
 }
 
 /// Says for each chain that drops by default, and does not accept the mark yet, how it would accept what policy
@@ -41,11 +54,24 @@ pub fn advice(found: &[HostChain], accepted: Accepted) -> Vec<Advice> {
     found
         .iter()
         .filter(|chain| chain.drops_by_default() && !chain.accepts_mark)
-        .map(|chain| Advice {
-            chain: chain.clone(),
-            remedy: remedy(chain, accepted),
-        })
+        .map(|chain| Advice::new(chain.clone(), Drops::ByDefault, Some(accepted)))
         .collect()
+}
+
+impl Advice {
+    /// Says how a chain would accept what policy accepted.
+    pub(in crate::kernel) fn new(
+        chain: HostChain,
+        drops: Drops,
+        accepted: Option<Accepted>,
+    ) -> Self {
+        let remedy = accepted.map_or(Remedy::NothingMarked, |accepted| remedy(&chain, accepted));
+        Self {
+            chain,
+            drops,
+            remedy,
+        }
+    }
 }
 
 fn remedy(chain: &HostChain, accepted: Accepted) -> Remedy {
@@ -89,10 +115,11 @@ fn is_word(name: &str) -> bool {
 impl fmt::Display for Advice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let chain = &self.chain;
-        write!(
-            f,
-            "the chain `{chain}` drops by default, also what policy accepts: "
-        )?;
+        let drops = match self.drops {
+            Drops::ByDefault => "drops by default",
+            Drops::ByRule => "drops by a rule",
+        };
+        write!(f, "the chain `{chain}` {drops}, also what policy accepts: ")?;
         match &self.remedy {
             Remedy::Command(command) => write!(f, "`{command}` lets it pass"),
             Remedy::AskedTooEarly => write!(
@@ -103,6 +130,9 @@ impl fmt::Display for Advice {
             Remedy::NameCannotBeTyped => {
                 f.write_str("`nft` cannot be given its name, so no command can be named")
             }
+            Remedy::NothingMarked => f.write_str(
+                "our rules mark nothing (NftablesFilterAllowAction is RETURN), so no rule there can tell",
+            ),
         }
     }
 }

@@ -61,7 +61,7 @@ pub enum HostPolicy {
     Unknown,
 }
 
-/// A base chain of another table that filters packets to or through this host.
+/// A base chain of another table that filters packets to, through or from this host.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HostChain {
     /// The family of its table.
@@ -70,7 +70,7 @@ pub struct HostChain {
     pub table: String,
     /// The chain's name; bytes that are no UTF-8 are replaced.
     pub name: String,
-    /// The hook, input or forward.
+    /// The hook: input, forward or output.
     pub hook: Hook,
     /// The priority; smaller is asked earlier.
     pub priority: i32,
@@ -95,7 +95,8 @@ impl HostChain {
         let name = match self.hook {
             Hook::Input => "INPUT",
             Hook::Forward => "FORWARD",
-            Hook::Prerouting | Hook::Output | Hook::Postrouting => return false,
+            Hook::Output => "OUTPUT",
+            Hook::Prerouting | Hook::Postrouting => return false,
         };
         let family = match self.family {
             HostFamily::Ip | HostFamily::Ip6 => true,

@@ -13,7 +13,7 @@ mod rules;
 mod survey;
 
 pub(super) use acceptance::accepts;
-pub use advice::{Accepted, Advice, Remedy, advice};
+pub use advice::{Accepted, Advice, Drops, Remedy, advice};
 pub use chain::{HostChain, HostFamily, HostPolicy};
 pub use ensure::{Change, HostChains, HostFirewall, Place, Report, Wanted};
 pub(super) use survey::{each_rule, host_chain};

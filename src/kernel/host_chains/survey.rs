@@ -35,7 +35,8 @@ pub(super) fn survey(
             |_| {},
             |message| {
                 let chain = host_chain(message).filter(|chain| {
-                    !(chain.family == HostFamily::Inet && chain.table == ours.as_str())
+                    chain.hook != Hook::Output
+                        && !(chain.family == HostFamily::Inet && chain.table == ours.as_str())
                 });
                 if found.len() < CHAINS_MAX {
                     found.extend(chain);
@@ -97,7 +98,7 @@ pub(in crate::kernel) fn each_rule(
     )
 }
 
-/// Reads a chain; `None` where it does not filter at one of the two hooks.
+/// Reads a chain; `None` where it does not filter at the hooks input, forward or output.
 pub(in crate::kernel) fn host_chain(message: Message<'_>) -> Option<HostChain> {
     let family = HostFamily::of_number(message.family()?)?;
     let attributes = message.attributes();
@@ -105,8 +106,8 @@ pub(in crate::kernel) fn host_chain(message: Message<'_>) -> Option<HostChain> {
     let number = hook.be32(NFTA_HOOK_HOOKNUM)?;
     let (_, at) = HOOKS.into_iter().find(|(known, _)| *known == number)?;
     match at {
-        Hook::Input | Hook::Forward => {}
-        Hook::Prerouting | Hook::Output | Hook::Postrouting => return None,
+        Hook::Input | Hook::Forward | Hook::Output => {}
+        Hook::Prerouting | Hook::Postrouting => return None,
     }
     if attributes.text(NFTA_CHAIN_TYPE)? != "filter" {
         return None;

@@ -29,6 +29,8 @@ const ATTEMPTS: u32 = 5;
 pub struct Elsewhere {
     /// The programs of legacy iptables that have tables, whose rules cannot be read.
     legacy: Vec<&'static str>,
+    /// The bit of packets that policy accepted, by which their rules can tell; none where none are marked.
+    mark: Option<u32>,
     /// Felix's sets of `ipset`, in order.
     sets: Vec<String>,
 }
@@ -43,6 +45,9 @@ pub fn elsewhere(kernel: &mut FelixLeftovers) -> Result<Elsewhere, KernelError> 
         let names =
             listed(Path::new(path)).map_err(|source| KernelError::Listing { path, source })?;
         found.legacy.extend(has_table(&names).then_some(program));
+    }
+    if !found.legacy.is_empty() {
+        found.mark = kernel.accepted()?.map(|accepted| accepted.mark);
     }
     if Path::new(IPSET_MODULE).exists() {
         found.sets = sets(kernel)?;
@@ -101,13 +106,24 @@ impl Elsewhere {
         !self.sets.is_empty()
     }
 
-    /// Names the legacy programs whose tables may hold rules of Felix's, with the commands that show and remove them.
+    /// Names the legacy programs whose tables may hold rules of Felix's, with the commands that show and remove them,
+    /// and before that do what these rules did where a chain drops the rest.
     pub fn legacy_lines(&self) -> Vec<String> {
         let line = |program: &&str| {
+            let accept = match self.mark {
+                Some(mark) => format!(
+                    "`for chain in INPUT FORWARD OUTPUT; do {program} -I $chain -m mark --mark {mark:#x}/{mark:#x} \
+                     -j ACCEPT; done`, without which a chain that drops the rest would drop what policy accepts, \
+                     and then "
+                ),
+                None => "where no chain drops what Felix's rules alone accept, since nothing that policy accepts is \
+                         marked, "
+                    .to_owned(),
+            };
             format!(
                 "{program} has tables, and only its own programs can tell whether they hold rules of Felix's: run \
-                 `{program}-save | grep -E -- '{LINES}'`, and if it prints any, `{program}-save -c | grep -E -v -- \
-                 '{LINES}' | {program}-restore -c`"
+                 `{program}-save | grep -E -- '{LINES}'`, and if it prints any, {accept}`{program}-save -c | grep -E \
+                 -v -- '{LINES}' | {program}-restore -c`"
             )
         };
         self.legacy.iter().map(line).collect()
@@ -156,15 +172,30 @@ mod tests {
     fn each_finding_has_its_command() {
         let found = Elsewhere {
             legacy: vec!["ip6tables-legacy"],
+            mark: Some(0x0100_0000),
             sets: vec!["cali40all-ipam-pools".to_owned(), "felix-4-x".to_owned()],
         };
         let [legacy, sets] = found.lines().try_into().unwrap();
+        // In this order.
+        let mut rest = legacy.as_str();
         for command in [
-            "ip6tables-legacy-save | grep -E",
+            "`ip6tables-legacy-save | grep -E",
+            "ip6tables-legacy -I $chain -m mark --mark 0x1000000/0x1000000 -j ACCEPT",
             "| ip6tables-legacy-restore -c`",
         ] {
-            assert!(legacy.contains(command), "{legacy}");
+            let place = rest.find(command);
+            rest = &rest[place.unwrap_or_else(|| panic!("{command} in {legacy}"))..];
         }
+        let unmarked = Elsewhere {
+            mark: None,
+            ..found.clone()
+        };
+        let line = unmarked.legacy_lines().remove(0);
+        assert!(!line.contains("ACCEPT"), "{line}");
+        assert!(
+            line.contains("where no chain drops what Felix's rules alone accept"),
+            "{line}"
+        );
         assert_eq!(
             sets,
             "2 sets of ipset are Felix's, `cali40all-ipam-pools` the first: run `ipset list -n | grep -E \

@@ -14,16 +14,39 @@ const FELIX: &[u8] = b"calico-felix";
 /// The program that holds Felix among others, and how it is told to be Felix.
 const NODE: &[u8] = b"calico-node";
 const NODE_FLAGS: [&[u8]; 2] = [b"-felix", b"--felix"];
-/// What its earliest releases are run by.
+/// What its earliest releases are run by, and which of its options take the next word.
 const INTERPRETER: &[u8] = b"python";
+const INTERPRETER_TAKES: [&[u8]; 3] = [b"-Q", b"-W", b"-X"];
 /// More of a command line is not read.
 const COMMAND_LINE_MAX: u64 = 4096;
 
-/// Finds a process that is Felix in the network namespace of the calling thread. A namespace that cannot be read
+/// Whether a Felix polices a network namespace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FelixSeen {
+    /// This process is one.
+    Lives(Process),
+    /// None does, of the processes that have an id here.
+    Absent,
+    /// That cannot be told: processes of others are hidden from this one.
+    Hidden,
+}
+
+/// Looks for a process that is Felix in the network namespace of the calling thread. A namespace that cannot be read
 /// counts as this one. Ours is none, whatever it is called: neither the process with an id in `ours` nor one that
 /// runs the same file as this one.
-pub fn live_felix(ours: &[u32]) -> Option<Process> {
-    live_below(Path::new("/proc"), ours)
+pub fn live_felix(ours: &[u32]) -> FelixSeen {
+    let proc = Path::new("/proc");
+    match live_below(proc, ours) {
+        Some(process) => FelixSeen::Lives(process),
+        None if sees_others(proc) => FelixSeen::Absent,
+        None => FelixSeen::Hidden,
+    }
+}
+
+/// Tells whether processes of others can be seen, by the first, which always lives: where `/proc` is mounted with
+/// `hidepid`, those with more capabilities are hidden.
+fn sees_others(proc: &Path) -> bool {
+    File::open(proc.join("1/cmdline")).is_ok()
 }
 
 fn live_below(proc: &Path, ours: &[u32]) -> Option<Process> {
@@ -91,14 +114,27 @@ fn is_felix(words: &[Vec<u8>]) -> bool {
             .map(|name| name.as_bytes().to_vec())
     };
     let first = words.first().and_then(base).unwrap_or_default();
-    let second = words.get(1).and_then(base).unwrap_or_default();
     let flagged = words
         .iter()
         .skip(1)
         .any(|word| NODE_FLAGS.contains(&word.as_slice()));
     first == FELIX
         || (first == NODE && flagged)
-        || (first.starts_with(INTERPRETER) && second == FELIX)
+        || (first.starts_with(INTERPRETER)
+            && script(words).and_then(base).as_deref() == Some(FELIX))
+}
+
+/// Returns the program that an interpreter runs: the first word that is no option, nor that of one.
+fn script(words: &[Vec<u8>]) -> Option<&Vec<u8>> {
+    let mut words = words.iter().skip(1);
+    loop {
+        let word = words.next()?;
+        if INTERPRETER_TAKES.contains(&word.as_slice()) {
+            words.next();
+        } else if !word.starts_with(b"-") {
+            return Some(word);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -119,6 +155,8 @@ mod tests {
             "calico-node -felix",
             "/usr/local/bin/calico-node --felix",
             "/usr/bin/python2.7 /usr/bin/calico-felix --config-file=/etc/calico/felix.cfg",
+            "/usr/bin/python -s /usr/bin/calico-felix --config-file=/etc/calico/felix.cfg",
+            "python -u -W ignore -Es /usr/bin/calico-felix",
         ] {
             assert!(is_felix(&command(line)), "{line}");
         }
@@ -129,6 +167,9 @@ mod tests {
             "tail -f /var/log/calico/calico-felix",
             "/usr/bin/tortie run",
             "calico-felix-log",
+            "python",
+            "python -W calico-felix",
+            "python -u edit.py /usr/bin/calico-felix",
         ] {
             assert!(!is_felix(&command(line)), "{line}");
         }
@@ -164,5 +205,11 @@ mod tests {
         assert_eq!(live_below(&proc, &[12]).unwrap().id, 13);
         fs::remove_dir_all(&proc).unwrap();
         assert_eq!(live_below(&proc, &[]), None);
+    }
+
+    #[test]
+    fn where_processes_are_hidden_nobody_can_tell() {
+        assert!(sees_others(Path::new("/proc")));
+        assert!(!sees_others(Path::new("/nowhere/at/all")));
     }
 }

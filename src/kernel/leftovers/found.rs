@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::policed::Unpoliced;
 use crate::kernel::host_chains::{Advice, HostFamily};
 
 /// A table of Felix's own.
@@ -71,8 +72,8 @@ pub struct SharedTable {
     pub chains: Vec<FelixChain>,
 }
 
-/// Why nothing of Felix's is removed from the tables of a family: a chain that drops by default would then drop what
-/// policy accepts, since no rule but Felix's lets that pass.
+/// Why nothing of Felix's is removed from the tables of a family: a chain would then drop what policy accepts, since no
+/// rule but Felix's lets that pass.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Held {
     /// The family.
@@ -90,6 +91,17 @@ pub struct Leftovers {
     pub shared: Vec<SharedTable>,
     /// What keeps it from being removed there.
     pub held: Vec<Held>,
+    /// What would be without policy if it were removed, which keeps all of it.
+    pub unpoliced: Vec<Unpoliced>,
+}
+
+/// What a removal does not heed that would hold it back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Despite {
+    /// Interfaces that Felix's rules police and ours do not.
+    pub unpoliced: bool,
+    /// Chains that drop what policy accepts, once Felix's rules are gone.
+    pub dropped: bool,
 }
 
 impl Leftovers {
@@ -99,13 +111,36 @@ impl Leftovers {
         self.tables.is_empty() && !self.shared.iter().any(shared)
     }
 
+    /// Says what would be without policy; `None` where nothing would be.
+    pub fn unpoliced_line(&self) -> Option<String> {
+        /// How many are named.
+        const NAMED: usize = 5;
+        let name = |unpoliced: &Unpoliced| match unpoliced {
+            Unpoliced::Interface(name) => format!("`{}`", name.escape_debug()),
+            Unpoliced::Others => "every interface without an endpoint of its own".to_owned(),
+        };
+        let count = self.unpoliced.len();
+        let named: Vec<String> = self.unpoliced.iter().take(NAMED).map(name).collect();
+        let more = match count.saturating_sub(NAMED) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        (count > 0).then(|| {
+            format!(
+                "Felix's rules police what ours do not: {}{more}. No endpoint of this host is for it, so that it would \
+                 be without policy",
+                named.join(", ")
+            )
+        })
+    }
+
     /// Returns the tables of `iptables-nft` from which something goes.
     pub fn removable(&self) -> impl Iterator<Item = &SharedTable> {
         let shared = self.shared.iter();
         shared.filter(|table| table.has_work() && !self.is_held(table.family))
     }
 
-    /// Tells whether a removal has anything to do.
+    /// Tells whether there is anything that a removal could take away, if no interface were then without policy.
     pub fn has_removable(&self) -> bool {
         !self.tables.is_empty() || self.removable().next().is_some()
     }

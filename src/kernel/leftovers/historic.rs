@@ -16,8 +16,8 @@ use crate::kernel::host_chains::HostFamily;
 use crate::kernel::socket::Socket;
 
 /// Where the rules stand.
-const TABLE: &str = "nat";
 const CHAIN: &str = "POSTROUTING";
+const PLACE: (HostFamily, &str, &str) = (HostFamily::Ip, "nat", CHAIN);
 /// The set that the first one names.
 const POOLS: &str = "felix-masq-ipam-pools";
 /// The interface of the second one, as the kernel compares it.
@@ -94,18 +94,15 @@ impl Historic {
     /// Reads a rule of a base chain; `None` where it is neither of the two.
     pub(super) fn rule(
         self,
-        family: HostFamily,
-        table: &str,
-        chain: &str,
+        place: (HostFamily, &str, &str),
         attributes: Attributes<'_>,
     ) -> Option<FelixRule> {
-        let place = (family, table, chain) == (HostFamily::Ip, TABLE, CHAIN);
-        if !place || !(self.names_pools(attributes) || is_of_tunnel(attributes)) {
+        if place != PLACE || !(self.names_pools(attributes) || is_of_tunnel(attributes)) {
             return None;
         }
         let handle = attributes.value(NFTA_RULE_HANDLE).and_then(exact)?;
         Some(FelixRule {
-            chain: chain.to_owned(),
+            chain: CHAIN.to_owned(),
             handle: u64::from_be_bytes(handle),
             comment: None,
             target: None,
@@ -184,7 +181,7 @@ mod tests {
         fn any_bytes_are_read_without_panic(bytes in vec(any::<u8>(), 0..200)) {
             let historic = Historic { pools: Some(1) };
             let attributes = Attributes(&bytes);
-            let _ = historic.rule(HostFamily::Ip, TABLE, CHAIN, attributes);
+            let _ = historic.rule(PLACE, attributes);
             let _ = (historic.names_pools(attributes), is_of_tunnel(attributes), masquerades(attributes));
             let _ = (matched(attributes, "set"), AddressType::read(&bytes));
         }

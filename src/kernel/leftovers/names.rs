@@ -3,8 +3,11 @@
 /// Felix's own tables of nftables.
 pub(super) const TABLE: &str = "calico";
 
+/// The table of `iptables-nft` in which it asks policy.
+pub(super) const FILTER_TABLE: &str = "filter";
+
 /// The tables of `iptables-nft` that it writes.
-pub(super) const SHARED_TABLES: [&str; 4] = ["raw", "mangle", "nat", "filter"];
+pub(super) const SHARED_TABLES: [&str; 4] = ["raw", "mangle", "nat", FILTER_TABLE];
 
 /// How the names of its chains begin: now, in early candidates of 2.1, and before.
 const CHAIN_PREFIXES: [&str; 8] = [

@@ -3,20 +3,21 @@
 //! By one, since the parts depend on one another: a mark that a chain of `mangle` sets lets a packet pass in
 //! `filter`, and the other way round.
 
-use std::time::Duration;
-
 use nix::errno::Errno;
 
-use super::found::{ChainFate, Leftovers};
+use super::found::{ChainFate, Despite, Leftovers};
 use super::names::TABLE;
-use super::survey;
+use super::ours::{self, Reading};
+use super::survey::{self, Terms};
 use crate::kernel::encode::bound::Finish;
 use crate::kernel::encode::consts::nfnetlink;
 use crate::kernel::encode::removal::{Removal, batch};
 use crate::kernel::error::KernelError;
 use crate::kernel::host_chains::{Accepted, each_rule};
+use crate::kernel::netfilter::Settings;
 use crate::kernel::observe;
 use crate::kernel::socket::{Dump, Outcome, Socket};
+use crate::nft::TableName;
 
 /// How often it is tried when others change the ruleset meanwhile.
 const ATTEMPTS: u32 = 20;
@@ -27,16 +28,21 @@ const WHAT: &str = "what Felix has left";
 #[derive(Debug)]
 pub struct FelixLeftovers {
     socket: Socket,
+    table: TableName,
+    expected: Option<Accepted>,
 }
 
 impl FelixLeftovers {
-    /// Opens a socket in the network namespace of the calling thread.
+    /// Opens a socket in the network namespace of the calling thread. `expected` tells how packets will be known that
+    /// policy accepted, where our table is not there to tell.
     ///
     /// # Errors
     /// Fails without a socket.
-    pub fn open(timeout: Duration) -> Result<Self, KernelError> {
+    pub fn open(settings: &Settings, expected: Option<Accepted>) -> Result<Self, KernelError> {
         Ok(Self {
-            socket: Socket::open(timeout)?,
+            socket: Socket::open(settings.timeout)?,
+            table: settings.table.clone(),
+            expected,
         })
     }
 
@@ -44,30 +50,45 @@ impl FelixLeftovers {
         &mut self.socket
     }
 
-    /// Finds what is there, and what a removal would do to it; changes nothing. `accepted` tells how packets are
-    /// known that policy accepted; what lets them pass where nothing else does is held back.
+    /// Returns how packets are known that policy accepted; none where none are marked.
+    ///
+    /// # Errors
+    /// Fails where the kernel does not answer.
+    pub(super) fn accepted(&mut self) -> Result<Option<Accepted>, KernelError> {
+        for _ in 0..ATTEMPTS {
+            match ours::read(&mut self.socket, &self.table)? {
+                Reading::Interrupted => {}
+                Reading::Absent => return Ok(self.expected),
+                Reading::Read(ours) => return Ok(ours.accepted),
+            }
+        }
+        Err(unsettled())
+    }
+
+    /// Finds what is there, and what a removal would do to it; changes nothing.
     ///
     /// # Errors
     /// Fails where the kernel does not answer, or would refuse the removal.
-    pub fn survey(&mut self, accepted: Option<Accepted>) -> Result<Leftovers, KernelError> {
+    pub fn survey(&mut self, despite: Despite) -> Result<Leftovers, KernelError> {
         for _ in 0..ATTEMPTS {
-            if let Some((found, _)) = self.attempt(accepted)? {
+            if let Some((found, _)) = self.attempt(despite)? {
                 return Ok(found);
             }
         }
         Err(unsettled())
     }
 
-    /// Removes what [`FelixLeftovers::survey`] finds, and returns that. All goes at once, or nothing.
+    /// Removes what [`FelixLeftovers::survey`] finds, and returns that. All goes at once, or nothing, as where an
+    /// interface would then be without policy.
     ///
     /// # Errors
     /// Fails where the kernel does not answer or refuses; nothing has changed then.
-    pub fn remove(&mut self, accepted: Option<Accepted>) -> Result<Leftovers, KernelError> {
+    pub fn remove(&mut self, despite: Despite) -> Result<Leftovers, KernelError> {
         for _ in 0..ATTEMPTS {
-            let Some((found, generation)) = self.attempt(accepted)? else {
+            let Some((found, generation)) = self.attempt(despite)? else {
                 continue;
             };
-            if !found.has_removable() {
+            if !found.has_removable() || !found.unpoliced.is_empty() {
                 return Ok(found);
             }
             match self.send(&found, generation, Finish::Commit)? {
@@ -79,12 +100,14 @@ impl FelixLeftovers {
     }
 
     /// Finds what is there in one generation; `None` where others changed the ruleset.
-    fn attempt(
-        &mut self,
-        accepted: Option<Accepted>,
-    ) -> Result<Option<(Leftovers, u32)>, KernelError> {
+    fn attempt(&mut self, despite: Despite) -> Result<Option<(Leftovers, u32)>, KernelError> {
         let generation = observe::generation(&mut self.socket)?;
-        let Some(mut found) = survey::read(&mut self.socket, accepted)? else {
+        let terms = Terms {
+            ours: &self.table,
+            expected: self.expected,
+            despite,
+        };
+        let Some(mut found) = survey::read(&mut self.socket, terms)? else {
             return Ok(None);
         };
         // The rules of others are not read: the kernel itself says which chains they lead to.

@@ -1,8 +1,13 @@
 //! Looking for what is Felix's.
 
-use super::found::{ChainFate, FelixChain, FelixRule, FelixTable, Held, Leftovers, SharedTable};
+use super::found::{
+    ChainFate, Despite, FelixChain, FelixRule, FelixTable, Held, Leftovers, SharedTable,
+};
 use super::historic::Historic;
-use super::names::{self, SHARED_TABLES, TABLE};
+use super::names::{self, FILTER_TABLE, SHARED_TABLES, TABLE};
+use super::ours::{self, Reading};
+use super::passage;
+use super::policed::{Policed, existing};
 use crate::kernel::comments::{comments, expressions};
 use crate::kernel::decode::{Attributes, exact};
 use crate::kernel::encode::consts::attribute::{
@@ -11,13 +16,12 @@ use crate::kernel::encode::consts::attribute::{
 };
 use crate::kernel::encode::consts::{expression, message, nfnetlink};
 use crate::kernel::error::KernelError;
-use crate::kernel::host_chains::{
-    Accepted, HostChain, HostFamily, accepts, advice, each_rule, host_chain,
-};
+use crate::kernel::host_chains::{Accepted, Advice, HostChain, HostFamily, each_rule, host_chain};
 use crate::kernel::socket::{Dump, Socket};
+use crate::nft::TableName;
 
 /// The most chains and rules of a family that are taken; a busy node has some thousands.
-const MOST: usize = 200_000;
+pub(super) const MOST: usize = 200_000;
 
 /// The families of the tables of `iptables-nft`.
 const FAMILIES: [HostFamily; 2] = [HostFamily::Ip, HostFamily::Ip6];
@@ -37,7 +41,7 @@ impl FelixTable {
 struct Base {
     table: &'static str,
     name: String,
-    /// Where it filters at the input or forward hook: what it does by default.
+    /// Where it filters at the hooks input, forward and output: what it does by default.
     filters: Option<HostChain>,
 }
 
@@ -49,45 +53,145 @@ struct Chains {
     tables: Vec<SharedTable>,
 }
 
-/// What came of reading the rules of a base chain.
-enum Rules {
-    /// They changed meanwhile.
-    Interrupted,
-    /// The chain can do without Felix's.
-    Dispensable,
-    /// Without Felix's it would drop what policy accepts.
-    Needed(Held),
+/// What decides about a removal beside what there is.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Terms<'a> {
+    /// Our table.
+    pub(super) ours: &'a TableName,
+    /// How packets will be known that policy accepted, where our table is not there to tell.
+    pub(super) expected: Option<Accepted>,
+    /// What is not heeded.
+    pub(super) despite: Despite,
 }
 
-/// Reads what is there, `None` where others changed it meanwhile. `accepted` tells how packets are known that policy
-/// accepted; without it nothing is held back.
+/// Reads what is there, `None` where others changed it meanwhile.
 pub(super) fn read(
     socket: &mut Socket,
-    accepted: Option<Accepted>,
+    terms: Terms<'_>,
 ) -> Result<Option<Leftovers>, KernelError> {
     let mut found = Leftovers {
         tables: own_tables(socket)?,
         ..Leftovers::default()
     };
     let historic = Historic::ask(socket)?;
+    let mut shared = Vec::new();
     for family in FAMILIES {
-        let Some(Chains { bases, mut tables }) = chains(socket, family)? else {
+        let Some(chains) = chains(socket, family)? else {
             return Ok(None);
         };
-        for base in bases {
-            let Some(table) = tables.iter_mut().find(|table| table.name == base.table) else {
-                continue;
-            };
-            match rules(socket, table, &base, historic, accepted)? {
-                Rules::Interrupted => return Ok(None),
-                Rules::Dispensable => {}
-                Rules::Needed(held) => found.held.push(held),
+        shared.push(chains);
+    }
+    let tables = || shared.iter().flat_map(|chains| &chains.tables);
+    if found.tables.is_empty() && tables().all(|table| table.chains.is_empty()) {
+        match stray_rules(socket, &shared, historic)? {
+            None => return Ok(None),
+            // Most hosts; ours need not be read.
+            Some(Stray::Absent) => return Ok(Some(found)),
+            Some(Stray::Present) => {}
+        }
+    }
+    let Some(felix) = policed(socket, &found.tables, tables())? else {
+        return Ok(None);
+    };
+    let ours = match ours::read(socket, terms.ours)? {
+        Reading::Interrupted => return Ok(None),
+        Reading::Absent => None,
+        Reading::Read(ours) => Some(ours),
+    };
+    if !terms.despite.unpoliced && !felix.is_empty() {
+        let nothing = Policed::default();
+        let there = ours.as_ref().map_or(&nothing, |ours| &ours.policed);
+        found.unpoliced = felix.without(there, &existing()?);
+    }
+    let accepted = match &ours {
+        Some(ours) => ours.accepted,
+        None => terms.expected,
+    };
+    let mark = accepted.map(|accepted| accepted.mark);
+    // Felix accepts packets of endpoints alone.
+    let felix_accepts = !felix.is_empty() || mark.is_some();
+    let heeds_drops = felix_accepts && !terms.despite.dropped;
+    for Chains { bases, mut tables } in shared {
+        for table in &mut tables {
+            let mut chains = passage::Chains::new(table, mark, &felix, historic);
+            for base in bases.iter().filter(|base| base.table == table.name) {
+                let filters = base.filters.as_ref();
+                let Some(without) = chains.base(socket, &base.name, filters)? else {
+                    return Ok(None);
+                };
+                if let (Some(drops), Some(chain), true) = (without.drops, filters, heeds_drops) {
+                    found.held.push(Held {
+                        family: table.family,
+                        advice: Advice::new(chain.clone(), drops, accepted),
+                    });
+                }
+                table.rules.extend(without.felix);
             }
         }
         let is_felix = |table: &SharedTable| !(table.rules.is_empty() && table.chains.is_empty());
         found.shared.extend(tables.into_iter().filter(is_felix));
     }
     Ok(Some(found))
+}
+
+/// Whether base chains hold rules of Felix's without any chain of its.
+enum Stray {
+    Present,
+    Absent,
+}
+
+/// Looks for rules of Felix's in base chains, `None` where others changed them meanwhile.
+fn stray_rules(
+    socket: &mut Socket,
+    shared: &[Chains],
+    historic: Historic,
+) -> Result<Option<Stray>, KernelError> {
+    for (chains, family) in shared.iter().zip(FAMILIES) {
+        for base in &chains.bases {
+            let mut present = false;
+            let place = (family, base.table, base.name.as_str());
+            let dump = each_rule(socket, family, base.table, &base.name, |attributes| {
+                present |= rule_of_felix(historic, place, attributes).is_some();
+            })?;
+            match dump {
+                Dump::Interrupted => return Ok(None),
+                Dump::Complete if present => return Ok(Some(Stray::Present)),
+                Dump::Complete => {}
+            }
+        }
+    }
+    Ok(Some(Stray::Absent))
+}
+
+/// Reads which interfaces Felix's rules police, `None` where others changed them meanwhile.
+fn policed<'a>(
+    socket: &mut Socket,
+    own: &[FelixTable],
+    shared: impl Iterator<Item = &'a SharedTable>,
+) -> Result<Option<Policed>, KernelError> {
+    let mut policed = Policed::default();
+    for table in own {
+        let family = match table {
+            FelixTable::Ip | FelixTable::Ip6 => table.number(),
+            // It polices no packets of IP.
+            FelixTable::Arp => continue,
+        };
+        let rules = policed.read_rules(socket, family, TABLE, |_| true)?;
+        let maps = policed.read_maps(socket, family, TABLE)?;
+        if rules == Dump::Interrupted || maps == Dump::Interrupted {
+            return Ok(None);
+        }
+    }
+    // Every endpoint has chains there.
+    let filters = |table: &&SharedTable| table.name == FILTER_TABLE && !table.chains.is_empty();
+    for table in shared.filter(filters) {
+        let family = table.family.number();
+        let rules = policed.read_rules(socket, family, table.name, names::is_chain)?;
+        if rules == Dump::Interrupted {
+            return Ok(None);
+        }
+    }
+    Ok(Some(policed))
 }
 
 /// Returns which of Felix's own tables are there.
@@ -161,53 +265,15 @@ fn chains(socket: &mut Socket, family: HostFamily) -> Result<Option<Chains>, Ker
     })
 }
 
-/// Reads the rules of a base chain, keeps those that are Felix's, and says what is lost without them.
-fn rules(
-    socket: &mut Socket,
-    table: &mut SharedTable,
-    base: &Base,
+/// Reads a rule of a base chain, in the family, the table and the chain that it stands in; `None` where it is of no
+/// release of Felix.
+pub(super) fn rule_of_felix(
     historic: Historic,
-    accepted: Option<Accepted>,
-) -> Result<Rules, KernelError> {
-    let mut felix = Vec::new();
-    let mut others_accept = false;
-    let mut count = 0;
-    let (family, name) = (table.family, table.name);
-    let dump = each_rule(socket, family, name, &base.name, |attributes| {
-        let rule = felix_rule(&base.name, attributes)
-            .or_else(|| historic.rule(family, name, &base.name, attributes));
-        if let Some(rule) = rule {
-            count += 1;
-            if count <= MOST {
-                felix.push(rule);
-            }
-        } else {
-            others_accept |= accepted.is_some_and(|known| accepts(attributes, known.mark));
-        }
-    })?;
-    if count > MOST {
-        return Err(KernelError::TooManyLeftovers { most: MOST });
-    }
-    match dump {
-        Dump::Complete => {}
-        Dump::Interrupted => return Ok(Rules::Interrupted),
-    }
-    let mut needed = None;
-    if let (Some(chain), Some(accepted), false, false) =
-        (&base.filters, accepted, felix.is_empty(), others_accept)
-    {
-        needed = advice(std::slice::from_ref(chain), accepted)
-            .into_iter()
-            .next();
-    }
-    table.rules.extend(felix);
-    Ok(match needed {
-        None => Rules::Dispensable,
-        Some(advice) => Rules::Needed(Held {
-            family: table.family,
-            advice,
-        }),
-    })
+    place: (HostFamily, &str, &str),
+    attributes: Attributes<'_>,
+) -> Option<FelixRule> {
+    let (.., chain) = place;
+    felix_rule(chain, attributes).or_else(|| historic.rule(place, attributes))
 }
 
 /// Reads a rule of a base chain; `None` where it is not Felix's.
