@@ -394,6 +394,160 @@ fn what_get_prints_can_be_applied_again_and_changes_nothing() {
 }
 
 #[test]
+fn get_shows_what_files_name() {
+    let resources = Resources::new("get-files");
+    let set = "apiVersion: projectcalico.org/v3\nkind: NetworkSet\nmetadata: {name: s, namespace: prod}\nspec: {nets: [10.0.0.0/8]}\n";
+    let node = "apiVersion: v1\nkind: node\nmetadata: {name: n}\n";
+    let (one, two) = (policy("one", "order: 1"), policy("two", "order: 2"));
+    resources.done(
+        "create -f -",
+        &[one.as_str(), two.as_str(), set, node].join("---\n"),
+    );
+
+    let other = Resources::new("get-files-names");
+    // Only the name matters.
+    other.put("a.yaml", &policy("one", "selector: '='"));
+    other.put("b.yaml", &[set, node].join("---\n"));
+    let all = format!("get -f {0}/a.yaml -f {0}/b.yaml", other.path());
+    let table = resources.done(&all, "");
+    let first = |line: &str| {
+        line.split_whitespace()
+            .take(2)
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
+    let lines: Vec<String> = table.lines().map(first).collect();
+    assert_eq!(
+        lines,
+        [
+            "NAME LABELS",
+            "n -",
+            "",
+            "NAME TIER",
+            "one default",
+            "",
+            "NAMESPACE NAME",
+            "prod s"
+        ]
+    );
+    let table = resources.done(&format!("get --filename {}", other.path()), "");
+    assert_eq!(table.lines().map(first).collect::<Vec<_>>(), lines);
+
+    // One is shown as itself, several as a list; both can be applied.
+    assert_eq!(
+        resources.done("get -o yaml -f -", &policy("two", "")),
+        resources.done("get gnp two -o yaml", "")
+    );
+    let list = resources.done(&format!("{all} -o json"), "");
+    assert!(list.contains("\"kind\": \"List\""), "{list}");
+    resources.done("apply -f -", &list);
+    assert_eq!(resources.done(&format!("{all} -o json"), ""), list);
+
+    let found = resources.run(
+        "get -o yaml -f -",
+        &[policy("gone", ""), one.clone(), policy("lost", "")].join("---\n"),
+    );
+    assert_eq!(found.code, Some(1));
+    assert!(found.stdout.contains("name: one\n"), "{}", found.stdout);
+    assert_eq!(
+        found.stderr,
+        "resource does not exist: GlobalNetworkPolicy(gone)\n\
+         resource does not exist: GlobalNetworkPolicy(lost)\n"
+    );
+    let bare = set.replace(", namespace: prod", "");
+    let found = resources.run("get -f -", &bare);
+    assert_eq!(
+        found.stderr,
+        "resource does not exist: NetworkSet(default/s)\n"
+    );
+    assert!(resources.done("get -n prod -f -", &bare).contains("prod"));
+    let found = resources.run("get -n test -f -", set);
+    assert!(
+        found.stderr.contains("--namespace is `test`"),
+        "{}",
+        found.stderr
+    );
+    let found = resources.run("get -f -", &policy("", ""));
+    assert_eq!((found.code, found.stdout.as_str()), (Some(1), ""));
+    assert!(
+        found.stderr.contains("1 cannot be named"),
+        "{}",
+        found.stderr
+    );
+    assert_eq!(resources.run("get gnp -f -", &one).code, Some(2));
+    assert_eq!(resources.run("get", "").code, Some(2));
+}
+
+#[test]
+fn the_v1_form_has_versions_too() {
+    let resources = Resources::new("v1-versions");
+    let node = "apiVersion: v1\nkind: node\nmetadata: {name: web1}\n";
+    resources.done("create -f -", node);
+    let first = resources.done("get node web1 -o yaml", "");
+    resources.done(
+        "replace -f -",
+        &first.replace("name: web1", "name: web1\n  labels: {a: b}"),
+    );
+    for command in ["replace -f -", "delete -f -"] {
+        let found = resources.run(command, &first);
+        assert_eq!(found.code, Some(1), "{command}");
+        assert!(
+            found.stderr.starts_with("update conflict: "),
+            "{}",
+            found.stderr
+        );
+    }
+    let second = resources.done("get node web1 -o yaml", "");
+    resources.done("delete -f -", &second);
+}
+
+#[test]
+fn configuration_that_the_daemon_refuses_is_not_written() {
+    let resources = Resources::new("felix");
+    let felix = |spec: &str| {
+        format!(
+            "apiVersion: projectcalico.org/v3\nkind: FelixConfiguration\nmetadata: {{name: default}}\nspec: {{{spec}}}\n"
+        )
+    };
+    resources.done("create -f -", &felix("logPrefix: x, bpfEnabled: false"));
+    let before = resources.text("felixconfiguration_default.yaml");
+    for (spec, reason) in [
+        ("chainInsertMode: Bogus", "ChainInsertMode: `Bogus`"),
+        (
+            "failsafeInboundHostPorts: [{protocol: tcp, port: 99999}]",
+            "FailsafeInboundHostPorts: `tcp:99999`",
+        ),
+    ] {
+        for action in ["create", "apply", "replace"] {
+            let found = resources.run(
+                &format!("{action} -f -"),
+                &[policy("p", ""), felix(spec)].join("---\n"),
+            );
+            assert_eq!((found.code, found.stdout.as_str()), (Some(1), ""), "{spec}");
+            assert!(
+                found.stderr.contains(&format!(
+                    "standard input:6: FelixConfiguration(default): {reason}"
+                )),
+                "{}",
+                found.stderr
+            );
+        }
+    }
+    assert_eq!(resources.names().len(), 1);
+    assert_eq!(resources.text("felixconfiguration_default.yaml"), before);
+    // What the default takes the place of is told, and written.
+    let found = resources.run(
+        "apply -f -",
+        &felix("unheardOf: 1, prometheusMetricsPort: 99999"),
+    );
+    assert_eq!(found.code, Some(0), "{}", found.stderr);
+    for option in ["unheardOf", "PrometheusMetricsPort"] {
+        let warning = format!("warning: standard input:1: FelixConfiguration(default): {option}: ");
+        assert!(found.stderr.contains(&warning), "{}", found.stderr);
+    }
+}
+
+#[test]
 fn clients_wait_for_each_other() {
     let resources = Resources::new("two");
     std::thread::scope(|scope| {

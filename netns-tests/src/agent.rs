@@ -390,7 +390,8 @@ impl Agent {
     }
 
     fn wait(&self, what: &str, mut done: impl FnMut(&Log) -> bool) {
-        let deadline = Instant::now() + DEADLINE;
+        // Some of it is done at intervals of ten seconds.
+        let deadline = Instant::now() + DEADLINE * 3;
         let mut log = self.shared.lock();
         loop {
             if done(&log) {

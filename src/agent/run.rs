@@ -648,10 +648,9 @@ impl Agent {
             self.routes.configure(settings);
         }
         for (interface, workload) in self.enforcer.take_guarded() {
-            if workload.is_none() {
-                self.statuses.unwanted(&interface);
-            }
-            self.routes.want(interface, workload.as_deref().map(wiring));
+            let wiring = workload.as_deref().map(wiring);
+            self.statuses.wanted(&interface, wiring.as_ref());
+            self.routes.want(interface, wiring);
         }
         if !self.announced {
             self.routes.in_sync();

@@ -7,8 +7,9 @@ use anyhow::Context as _;
 
 use super::check::line;
 use super::output;
+use crate::config::{self, ConfigProblem, felix_configuration_problems};
 use crate::datastore::{self, MAX_FILE_SIZE, Written, read_documents};
-use crate::model::Severity;
+use crate::model::{Problem, Resource, Severity};
 
 /// What stands for standard input.
 const STDIN: &str = "-";
@@ -77,6 +78,32 @@ pub(super) fn documents(inputs: &[Input]) -> anyhow::Result<Vec<Written>> {
         written.extend(found);
     }
     Ok(written)
+}
+
+/// Adds to a resource that is to be written what is wrong with the configuration in it, so that none is written that the
+/// daemon refuses.
+pub(super) fn judge(written: &mut Written) {
+    let Some(Resource::FelixConfiguration(felix)) = written.value.as_deref() else {
+        return;
+    };
+    let problems = felix_configuration_problems(&felix.spec, &felix.annotations);
+    let problem = |problem: ConfigProblem| {
+        let severity = match problem.severity {
+            // Without effect, and harmless.
+            config::Severity::Note => return None,
+            config::Severity::Warning => Severity::Warning,
+            config::Severity::Error | config::Severity::Fatal => Severity::Rejected,
+        };
+        Some(Problem {
+            place: written.place.clone(),
+            object: written.key.clone(),
+            field: problem.subject.unwrap_or_default(),
+            reason: problem.reason,
+            severity,
+        })
+    };
+    let problems: Vec<Problem> = problems.into_iter().filter_map(problem).collect();
+    written.problems.extend(problems);
 }
 
 /// Says on stderr what is wrong with resources, and returns how many cannot be taken.

@@ -10,6 +10,7 @@ mod command;
 mod confirm;
 mod convert;
 mod datastore;
+mod designated;
 mod diff;
 mod explain;
 mod explain_show;

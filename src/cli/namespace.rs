@@ -28,6 +28,14 @@ impl NamespaceArgs {
         is_within(key, self.namespace.as_deref())
     }
 
+    /// Puts resources that are looked for and name no namespace into the one that is asked for, if one is.
+    ///
+    /// # Errors
+    /// Fails where one of them names another, or can have none.
+    pub(super) fn place(&self, written: Vec<Written>) -> anyhow::Result<Vec<Written>> {
+        put_into(written, self.namespace.as_deref())
+    }
+
     /// Refuses to look for a kind that has no namespaces in one.
     ///
     /// # Errors
@@ -58,11 +66,17 @@ pub(super) fn check(kind: Kind, namespace: Option<&str>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Puts resources that name no namespace into one.
+/// Puts resources that name no namespace into one, if one is asked for.
 ///
 /// # Errors
 /// Fails where one of them names another, or can have none.
-pub(super) fn put_into(written: Vec<Written>, namespace: &str) -> anyhow::Result<Vec<Written>> {
+pub(super) fn put_into(
+    written: Vec<Written>,
+    namespace: Option<&str>,
+) -> anyhow::Result<Vec<Written>> {
+    let Some(namespace) = namespace else {
+        return Ok(written);
+    };
     let put = |written: Written| {
         let place = &written.place;
         let kind = kinds::parse(written.kind()).ok();

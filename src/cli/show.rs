@@ -47,8 +47,9 @@ pub(super) fn resource(key: &ResourceKey, resource: &Resource) -> Fields {
     fields
 }
 
-/// Returns resources of a kind as a list of them.
-pub(super) fn list(kind: Kind, items: &[Value]) -> Value {
+/// Returns resources of a kind, or of several, as a list of them.
+pub(super) fn list(kind: Option<Kind>, items: &[Value]) -> Value {
+    let kind = kind.map_or("", Kind::as_str);
     json!({
         "apiVersion": "projectcalico.org/v3",
         "kind": format!("{kind}List"),

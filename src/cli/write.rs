@@ -7,7 +7,8 @@ use std::process::ExitCode;
 use super::check::line;
 use super::convert::into_v3;
 use super::datastore::Datastore;
-use super::input::{FileArgs, complain, documents, read_all};
+use super::designated::{Designated, designated};
+use super::input::{FileArgs, complain, documents, judge, read_all};
 use super::namespace::{check, is_within, put_into};
 use super::run::ConfigArgs;
 use super::{kinds, output};
@@ -108,10 +109,7 @@ impl Target {
 
     /// Puts documents into the namespace that is wanted.
     fn place(&self, written: Vec<Written>) -> anyhow::Result<Vec<Written>> {
-        match &self.namespace {
-            Some(namespace) => put_into(written, namespace),
-            None => Ok(written),
-        }
+        put_into(written, self.namespace.as_deref())
     }
 
     /// Opens the datastore for changes.
@@ -159,7 +157,8 @@ fn write(
     action: &str,
     mut write: impl FnMut(&mut Session, &Written, &str) -> Result<(), StoreError>,
 ) -> anyhow::Result<ExitCode> {
-    let wanted = target.place(documents(&files.read()?)?)?;
+    let mut wanted = target.place(documents(&files.read()?)?)?;
+    wanted.iter_mut().for_each(judge);
     let rejected = complain(&wanted);
     if rejected > 0 {
         anyhow::bail!(
@@ -194,29 +193,12 @@ fn write(
     tally.tell()
 }
 
-/// What is to be removed.
-struct Doomed {
-    key: ResourceKey,
-    /// The resource of the v1 form that counts where there is none of the v3 form.
-    v1: Option<ResourceKey>,
-    /// The version that it must have; empty where any will do.
-    version: String,
-}
-
-impl Doomed {
-    fn of(key: ResourceKey) -> Self {
-        Self {
-            key,
-            v1: None,
-            version: String::new(),
-        }
-    }
-
-    fn remove(&self, session: &mut Session) -> Result<(), StoreError> {
-        match (session.delete(&self.key, &self.version), &self.v1) {
-            (Err(StoreError::Absent(_)), Some(v1)) => session.delete(v1, ""),
-            (result, _) => result,
-        }
+/// Removes a resource, in the form in which it is there.
+fn remove(session: &mut Session, doomed: &Designated) -> Result<(), StoreError> {
+    let Designated { key, v1, version } = doomed;
+    match (session.delete(key, version), v1) {
+        (Err(StoreError::Absent(_)), Some(v1)) => session.delete(v1, version),
+        (result, _) => result,
     }
 }
 
@@ -229,16 +211,17 @@ pub(super) fn delete(args: &DeleteArgs) -> anyhow::Result<ExitCode> {
         let session = Target::open(&datastore)?;
         let there = session.keys()?;
         let names = args.names.iter();
-        let keys = names.map(|name| named(&there, kind, name, namespace).map(Doomed::of));
+        let keys = names.map(|name| named(&there, kind, name, namespace).map(Designated::from));
         (keys.collect::<anyhow::Result<Vec<_>>>()?, session)
     } else {
-        let doomed = doomed(args, &datastore)?;
+        let written = args.target.place(documents(&read_all(&args.filename)?)?)?;
+        let doomed = designated(written, &datastore, "removed")?;
         (doomed, Target::open(&datastore)?)
     };
     let kinds = doomed.iter().map(|doomed| doomed.key.kind.to_string());
     let mut tally = Tally::new("delete", kinds);
     for doomed in &doomed {
-        tally.count(match doomed.remove(&mut session) {
+        tally.count(match remove(&mut session, doomed) {
             Err(StoreError::Absent(_)) if args.skip_not_exists => Ok(()),
             result => result,
         });
@@ -247,42 +230,6 @@ pub(super) fn delete(args: &DeleteArgs) -> anyhow::Result<ExitCode> {
         }
     }
     tally.tell()
-}
-
-/// Returns what files name.
-fn doomed(args: &DeleteArgs, datastore: &Datastore) -> anyhow::Result<Vec<Doomed>> {
-    let written = args.target.place(documents(&read_all(&args.filename)?)?)?;
-    // Nothing but the name matters, so that what is wrong can be removed as well.
-    let unnamed: Vec<_> = written
-        .iter()
-        .filter(|written| written.key.is_none())
-        .collect();
-    if complain(unnamed.iter().copied()) > 0 {
-        anyhow::bail!("nothing was removed: {} cannot be named", unnamed.len());
-    }
-    let written = match datastore {
-        Datastore::Directory(_) => written,
-        Datastore::Etcd(_) => in_v3(written)?,
-    };
-    let doomed = written.into_iter().filter_map(|written| {
-        Some(Doomed {
-            version: written.version().to_owned(),
-            v1: written.converted,
-            key: written.key?,
-        })
-    });
-    Ok(doomed.collect())
-}
-
-/// Puts what is to be removed into v3 form; only what is of the v1 form has to be all right for that.
-fn in_v3(written: Vec<Written>) -> anyhow::Result<Vec<Written>> {
-    let (v1, mut v3): (Vec<_>, Vec<_>) = written.into_iter().partition(Written::is_v1);
-    let rejected = complain(&v1);
-    if rejected > 0 {
-        anyhow::bail!("nothing was removed: {rejected} cannot be put into v3 form");
-    }
-    v3.extend(into_v3(v1)?);
-    Ok(v3)
 }
 
 /// Returns the key of the resource that a name stands for.

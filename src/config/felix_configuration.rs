@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use super::go_duration;
+use super::layers::{DetectedHostname, HostnameSource, Layers};
 use super::options::{self, Row};
-use super::problem::quoted;
+use super::problem::{ConfigProblem, Severity, quoted};
+use super::resolve::resolve;
 use super::types::Unit;
 
 /// Fields whose name is not the option's, in lower case.
@@ -78,6 +80,30 @@ pub fn felix_configuration(
         raw.insert(name.to_owned(), value.clone());
     }
     (raw, problems)
+}
+
+/// Returns what is wrong with the spec and the annotations of a `FelixConfiguration`, on a host where nothing else is set.
+pub fn felix_configuration_problems(
+    spec: &Map<String, Value>,
+    annotations: &BTreeMap<String, String>,
+) -> Vec<ConfigProblem> {
+    let (raw, unreadable) = felix_configuration(spec, annotations);
+    let layers = Layers {
+        datastore_global: raw,
+        // Any name will do, as long as there is one.
+        hostname: DetectedHostname::new("host", HostnameSource::Kernel),
+        problems: unreadable
+            .into_iter()
+            .map(|reason| ConfigProblem {
+                severity: Severity::Warning,
+                subject: None,
+                place: String::new(),
+                reason,
+            })
+            .collect(),
+        ..Layers::default()
+    };
+    resolve(&layers, None).problems
 }
 
 /// Finds the row of a field and the name (its own, or an alias) that the field stands for.

@@ -41,7 +41,7 @@ pub use choices::{
 };
 pub use document::document;
 pub use failsafe::{FailsafePort, FailsafeProtocol};
-pub use felix_configuration::felix_configuration;
+pub use felix_configuration::{felix_configuration, felix_configuration_problems};
 pub use layers::{DetectedHostname, HostnameSource, Layers};
 pub use load::load;
 pub use problem::{ConfigProblem, Severity};

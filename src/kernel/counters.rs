@@ -32,6 +32,8 @@ pub struct Count {
 pub struct CounterReader {
     socket: Socket,
     table: TableName,
+    /// What was read last.
+    known: BTreeMap<CounterName, Count>,
 }
 
 impl CounterReader {
@@ -42,12 +44,17 @@ impl CounterReader {
     /// Fails without a socket.
     pub fn open(table: TableName, patience: Duration) -> Result<Self, KernelError> {
         let socket = Socket::open(patience)?;
-        Ok(Self { socket, table })
+        Ok(Self {
+            socket,
+            table,
+            known: BTreeMap::new(),
+        })
     }
 
     /// Returns what each counter has counted; nothing where there is no table.
     ///
-    /// Each count is one of a moment, all of them together are not: packets go on meanwhile.
+    /// Each count is one of a moment, all of them together are not: packets go on meanwhile. Where the ruleset changes
+    /// so often that no list comes to an end, counters that were passed over keep the count that was read before.
     ///
     /// # Errors
     /// Fails where the kernel does not answer.
@@ -56,14 +63,16 @@ impl CounterReader {
         for _ in 0..ATTEMPTS {
             // What was read before an interruption is good; only others may have been passed over.
             if self.dump(&mut counts)? == Dump::Complete {
-                break;
+                self.known.clone_from(&counts);
+                return Ok(counts);
             }
         }
-        Ok(counts)
+        self.known.append(&mut counts);
+        Ok(self.known.clone())
     }
 
     fn dump(&mut self, counts: &mut BTreeMap<CounterName, Count>) -> Result<Dump, KernelError> {
-        let Self { socket, table } = self;
+        let Self { socket, table, .. } = self;
         let dump = socket.dump(
             "the counters",
             message::GETOBJ,

@@ -46,9 +46,13 @@ impl Handle {
     /// Tells what an interface needs, `None` where its workload is gone.
     ///
     /// The policy of the interface must be in the kernel already. What was told of an interface and not yet
-    /// begun is replaced.
+    /// begun is replaced, and no event is about it any more.
     pub fn want(&self, interface: InterfaceName, wiring: Option<Wiring>) {
-        self.0.inbox().wants.insert(interface, wiring);
+        let mut inbox = self.0.inbox();
+        let mut outbox = self.0.outbox();
+        outbox.forget(&interface);
+        let wish = wiring.map(|wiring| (outbox.wish(&interface), wiring));
+        inbox.wants.insert(interface, wish);
         self.0.told.notify_one();
     }
 
@@ -85,7 +89,7 @@ impl Events {
     /// Waits for the next event; `None` once the thread has ended.
     ///
     /// Cancel safe: a call that is dropped before it is ready loses nothing. Of an interface that nobody has
-    /// asked for meanwhile, only the last event is kept.
+    /// asked for meanwhile, only the last event is kept; it is about what [`Handle::want`] was told last.
     pub async fn next(&mut self) -> Option<Event> {
         loop {
             {
@@ -121,7 +125,7 @@ pub(super) struct Shared {
 #[derive(Default)]
 pub(super) struct Inbox {
     /// What interfaces need.
-    pub(super) wants: BTreeMap<InterfaceName, Option<Wiring>>,
+    pub(super) wants: BTreeMap<InterfaceName, Option<(Wish, Wiring)>>,
     /// Whether that is all.
     pub(super) in_sync: bool,
     /// Other settings.
@@ -130,10 +134,32 @@ pub(super) struct Inbox {
     pub(super) closed: bool,
 }
 
+/// Tells what was wanted of an interface once from what is wanted later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Wish(u64);
+
 #[derive(Default)]
 struct Outbox {
     outcomes: BTreeMap<InterfaceName, Outcome>,
+    /// The wishes that count.
+    wishes: BTreeMap<InterfaceName, Wish>,
+    latest: Wish,
     ended: bool,
+}
+
+impl Outbox {
+    /// Takes back what was said of an interface, and heeds nothing that is said of its wish.
+    fn forget(&mut self, interface: &InterfaceName) {
+        self.outcomes.remove(interface);
+        self.wishes.remove(interface);
+    }
+
+    /// Returns a new wish, the one that counts of an interface.
+    fn wish(&mut self, interface: &InterfaceName) -> Wish {
+        self.latest.0 += 1;
+        self.wishes.insert(interface.clone(), self.latest);
+        self.latest
+    }
 }
 
 impl Shared {
@@ -147,15 +173,13 @@ impl Shared {
         std::mem::take(&mut *self.inbox())
     }
 
-    /// Says what came of an interface.
-    pub(super) fn say(&self, interface: InterfaceName, outcome: Outcome) {
-        self.outbox().outcomes.insert(interface, outcome);
-        self.news.notify_one();
-    }
-
-    /// Takes back what was said of an interface and not yet heard.
-    pub(super) fn unsay(&self, interface: &InterfaceName) {
-        self.outbox().outcomes.remove(interface);
+    /// Says what came of a wish, unless something else is wanted of the interface by now.
+    pub(super) fn say(&self, interface: InterfaceName, wish: Wish, outcome: Outcome) {
+        let mut outbox = self.outbox();
+        if outbox.wishes.get(&interface) == Some(&wish) {
+            outbox.outcomes.insert(interface, outcome);
+            self.news.notify_one();
+        }
     }
 
     fn inbox(&self) -> MutexGuard<'_, Inbox> {
@@ -179,7 +203,48 @@ impl Drop for Ended {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
+    use crate::routes::settings::SpoofedSources;
+
+    /// Wants something of `cali0`, and returns what the thread hears of it.
+    fn want(handle: &Handle) -> (InterfaceName, Wish) {
+        let wiring = Wiring {
+            addresses: BTreeSet::new(),
+            mac: None,
+            spoofing: SpoofedSources::Refused,
+        };
+        handle.want("cali0".parse().expect("a name"), Some(wiring));
+        let (name, wish) = handle.0.take().wants.pop_first().expect("a wish");
+        (name, wish.expect("something wanted").0)
+    }
+
+    #[test]
+    fn nothing_is_heard_of_what_is_wanted_no_more() {
+        let handle = Handle(Arc::default());
+        let shared = &handle.0;
+        let heard = || shared.outbox().outcomes.pop_first();
+        let (name, first) = want(&handle);
+        // Said before something else is wanted, and after, when the thread has not heard of that yet.
+        shared.say(name.clone(), first, Outcome::Wired);
+        let (_, second) = want(&handle);
+        assert_eq!(heard(), None);
+        shared.say(name.clone(), first, Outcome::Wired);
+        assert_eq!(heard(), None);
+        shared.say(name.clone(), second, Outcome::Down);
+        assert_eq!(heard(), Some((name.clone(), Outcome::Down)));
+        shared.say(name.clone(), second, Outcome::Wired);
+        handle.want(name.clone(), None);
+        assert_eq!(heard(), None);
+        shared.say(name.clone(), second, Outcome::Wired);
+        assert_eq!(heard(), None);
+        // The same again is another wish.
+        let (_, third) = want(&handle);
+        shared.say(name, second, Outcome::Wired);
+        assert_eq!(heard(), None);
+        assert_ne!(second, third);
+    }
 
     #[test]
     fn events_outlive_a_dropped_call_and_end_with_the_thread() {
@@ -187,14 +252,14 @@ mod tests {
         let mut events = Events(Arc::clone(&shared));
         let runtime = Builder::new_current_thread().build().expect("a runtime");
         runtime.block_on(async {
-            let name: InterfaceName = "cali0".parse().expect("a name");
+            let (name, wish) = want(&Handle(Arc::clone(&shared)));
             tokio::select! {
                 biased;
                 _ = events.next() => panic!("nothing was said"),
                 () = std::future::ready(()) => {}
             }
-            shared.say(name.clone(), Outcome::Down);
-            shared.say(name.clone(), Outcome::Wired);
+            shared.say(name.clone(), wish, Outcome::Down);
+            shared.say(name.clone(), wish, Outcome::Wired);
             let event = events.next().await.expect("an event");
             assert_eq!((event.interface, event.outcome), (name, Outcome::Wired));
             drop(Ended(shared));

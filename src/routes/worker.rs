@@ -11,7 +11,7 @@ use tracing::{debug, error, info, warn};
 use super::conntrack::Forgetter;
 use super::error::RouteError;
 use super::follow::Follow;
-use super::handle::{Inbox, Shared};
+use super::handle::{Inbox, Shared, Wish};
 use super::observed::{Fact, LinkState, Placed};
 use super::ours::Ours;
 use super::pace::Pace;
@@ -44,13 +44,17 @@ pub(super) struct Worker {
     waiting: BTreeSet<u32>,
     cares: BTreeMap<u32, Care>,
     contested: BTreeSet<IpAddr>,
-    /// Interfaces of which something is to be said even if it was said before.
-    told: BTreeSet<InterfaceName>,
-    said: BTreeMap<InterfaceName, Outcome>,
+    said: BTreeMap<InterfaceName, Said>,
     /// When there is something to do that nothing will announce.
     wake: Option<Instant>,
     /// Why the host may not forward.
     unforwarded: Option<String>,
+}
+
+/// What was said last of what is wanted of an interface.
+struct Said {
+    wish: Wish,
+    outcome: Option<Outcome>,
 }
 
 /// What is known of a link beside what the kernel says.
@@ -109,7 +113,6 @@ impl Worker {
             waiting: BTreeSet::new(),
             cares: BTreeMap::new(),
             contested: BTreeSet::new(),
-            told: BTreeSet::new(),
             said: BTreeMap::new(),
             wake: None,
             unforwarded: None,
@@ -149,21 +152,20 @@ impl Worker {
     }
 
     fn hear(&mut self, inbox: Inbox) {
-        for (interface, wiring) in inbox.wants {
+        for (interface, wish) in inbox.wants {
             if let Some((index, _)) = self.follow.observed().named(&interface) {
                 self.refresh_care(index);
             }
-            if let Some(wiring) = wiring {
+            if let Some((wish, wiring)) = wish {
                 match self.knowledge {
                     Knowledge::Partial => self.inherited.extend(&wiring.addresses),
                     Knowledge::Whole => {}
                 }
-                self.told.insert(interface.clone());
+                let outcome = None;
+                self.said.insert(interface.clone(), Said { wish, outcome });
                 self.wanted.insert(interface, wiring);
             } else {
-                self.told.remove(&interface);
                 self.said.remove(&interface);
-                self.shared.unsay(&interface);
                 self.wanted.remove(&interface);
             }
         }
@@ -401,9 +403,11 @@ impl Worker {
             let Some(outcome) = self.outcome(interface, plan, round) else {
                 continue;
             };
-            if self.told.remove(interface) || self.said.get(interface) != Some(&outcome) {
-                self.said.insert(interface.clone(), outcome.clone());
-                self.shared.say(interface.clone(), outcome);
+            if let Some(said) = self.said.get_mut(interface)
+                && said.outcome.as_ref() != Some(&outcome)
+            {
+                said.outcome = Some(outcome.clone());
+                self.shared.say(interface.clone(), said.wish, outcome);
             }
         }
     }

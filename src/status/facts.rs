@@ -57,6 +57,8 @@ pub enum Carrier {
 /// Whether the interface of a workload has its routes and settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wiring {
+    /// It is wanted, and nothing has been heard of it since.
+    Awaited,
     /// It has.
     Done,
     /// Some are missing.
@@ -130,7 +132,7 @@ impl Facts {
         before != now
     }
 
-    /// Takes in what came of the wiring of an interface.
+    /// Takes in what came of the wiring of an interface, or that something else is wanted of it.
     pub fn wired(&mut self, name: &InterfaceName, wiring: Wiring) -> bool {
         let before = self.wirings.insert(name.clone(), wiring);
         self.complete();
@@ -151,7 +153,10 @@ impl Facts {
     fn complete(&mut self) {
         let heard = |local: &Arc<LocalEndpoint>| match local.as_ref() {
             LocalEndpoint::Workload(workload) if workload.owner == Owner::Itself => {
-                self.wirings.contains_key(&workload.interface)
+                match self.wirings.get(&workload.interface) {
+                    Some(Wiring::Done | Wiring::Missing) => true,
+                    Some(Wiring::Awaited) | None => false,
+                }
             }
             LocalEndpoint::Workload(_) | LocalEndpoint::Host { .. } => true,
         };

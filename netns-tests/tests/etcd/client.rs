@@ -361,7 +361,12 @@ fn the_v1_form_is_written_in_v3_form() {
         shown.starts_with("apiVersion: v1\nkind: policy\n"),
         "{shown}"
     );
-    run(&member, "create -f -", &shown).failed(&format!("at {key}"));
+    let bare: Vec<&str> = shown
+        .lines()
+        .filter(|line| !line.contains("resourceVersion"))
+        .collect();
+    run(&member, "create -f -", &bare.join("\n")).failed(&format!("at {key}"));
+    run(&member, "create -f -", &shown).failed("metadata.resourceVersion: must not be set");
     run(&member, "apply -f -", &shown).failed(&format!("at {key}"));
     run(&member, "replace -f -", &shown).failed(&format!("at {key}"));
     let told = run(&member, "delete -f -", &shown);
@@ -380,6 +385,86 @@ fn the_v1_form_is_written_in_v3_form() {
         "{shown}"
     );
     run(&member, "delete felixconfiguration default", "").failed("one option at a key");
+}
+
+#[test]
+fn get_shows_what_files_name_in_the_form_in_which_it_is_there() {
+    let world = World::new();
+    let member = Member::start(&world.host);
+    done(&member, "create -f -", &policy("p", "order: 1"));
+    let endpoint = "apiVersion: v1\nkind: hostEndpoint\nmetadata: {name: NAME, node: n}\nspec: {interfaceName: eth0}\n";
+    let converted = endpoint.replace("NAME", "written");
+    run(&member, "create -f -", &converted);
+    let kept = endpoint.replace("NAME", "kept");
+    member.put(&format!("{V1}/host/n/endpoint/kept"), r#"{"name":"eth1"}"#);
+    let shown = |text: &str| run(&member, "get -o yaml -f -", text);
+    assert_eq!(
+        shown(&policy("p", "")).stdout,
+        done(&member, "get gnp p -o yaml", "")
+    );
+    for (text, name) in [(&converted, "n.written"), (&kept, "kept")] {
+        let told = shown(text);
+        assert_eq!(told.code, Some(0), "{told:?}");
+        assert_eq!(
+            told.stdout,
+            done(&member, &format!("get hep {name} -o yaml"), "")
+        );
+    }
+    let told = shown(&[policy("gone", ""), policy("p", "")].join("---\n"));
+    assert_eq!(
+        (told.code, told.stderr.as_str()),
+        (
+            Some(1),
+            "resource does not exist: GlobalNetworkPolicy(gone)\n"
+        )
+    );
+    assert!(told.stdout.contains("name: p\n"), "{told:?}");
+}
+
+#[test]
+fn the_version_of_what_is_kept_at_several_keys_is_that_of_the_last() {
+    let world = World::new();
+    let member = Member::start(&world.host);
+    let part = |part: &str, value: &str| {
+        member.put(&format!("{V1}/policy/profile/web/{part}"), value);
+    };
+    part("tags", r#"["a"]"#);
+    part("rules", r#"{"inbound_rules":[],"outbound_rules":[]}"#);
+    let first = done(&member, "get profile web -o yaml", "");
+    assert!(first.contains("resourceVersion: "), "{first}");
+    part("labels", r#"{"a":"b"}"#);
+    run(&member, "delete -f -", &first).failed("update conflict: v1 Profile(web) has changed");
+    let second = done(&member, "get profile web -o yaml", "");
+    let told = run(&member, "delete -f -", &second);
+    assert_eq!(told.code, Some(0), "{told:?}");
+    assert_eq!(keys(&member), Vec::<String>::new());
+    run(&member, "delete -f -", &second).failed("resource does not exist");
+}
+
+#[test]
+fn no_policy_is_left_without_its_tier() {
+    let world = World::new();
+    let member = Member::start(&world.host);
+    let tier =
+        "apiVersion: projectcalico.org/v3\nkind: Tier\nmetadata: {name: t}\nspec: {order: 1}\n";
+    for _ in 0..20 {
+        done(&member, "apply -f -", tier);
+        let (removed, created) = std::thread::scope(|scope| {
+            let removal = scope.spawn(|| run(&member, "delete tier t", ""));
+            let creation = scope.spawn(|| run(&member, "create -f -", &policy("p", "tier: t")));
+            (
+                removal.join().expect("it ends"),
+                creation.join().expect("it ends"),
+            )
+        });
+        // Whichever comes first, the other is refused.
+        let codes = [removed.code, created.code];
+        assert!(
+            codes == [Some(0), Some(1)] || codes == [Some(1), Some(0)],
+            "{removed:?} {created:?}"
+        );
+        run(&member, "delete gnp p --skip-not-exists", "");
+    }
 }
 
 #[test]

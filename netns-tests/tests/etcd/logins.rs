@@ -87,3 +87,28 @@ fn a_signed_token_that_runs_out_is_renewed() {
     );
     outlive(&["--auth-token", &signed]);
 }
+
+#[test]
+fn logins_may_be_demanded_later_and_no_longer() {
+    let world = World::serving(SERVICES);
+    let mut member = Member::start(&world.host);
+    fill(&member);
+    let mut agent = member.agent(Owner::Disabled, &RIGHT);
+    agent.started();
+    agent.warned(&Mark::beginning(), "etcd asks for no login");
+    let vigil = Vigil::keep(&world, NEVER, ALWAYS);
+    guard(&mut member);
+    allow(&world, &member, &[8056]);
+    // A new connection logs in.
+    let mark = agent.mark();
+    member.end(Signal::SIGKILL);
+    member.restart();
+    member.serving();
+    back(&agent, &mark);
+    allow(&world, &member, &[8055]);
+    assert!(!agent.has_said(&mark, "etcd asks for no login"));
+    member.etcdctl(&["auth", "disable"]);
+    allow(&world, &member, &[8056]);
+    vigil.finish();
+    member.agrees(&mut agent, &RIGHT);
+}

@@ -122,7 +122,12 @@ pub(in crate::cli) fn into_v3(all: Vec<Written>) -> anyhow::Result<Vec<Written>>
     let mut remarks = Remarks::default();
     let converted = resource::convert(&all, &mut remarks);
     remarks.tell()?;
-    let written = |each: Converted| {
+    let written = |mut each: Converted| {
+        if let (Some(Value::Object(metadata)), false) =
+            (each.document.get_mut("metadata"), each.version.is_empty())
+        {
+            metadata.insert("resourceVersion".to_owned(), json!(each.version));
+        }
         let mut written = Written::from_json(&each.document, &each.place)?;
         written.converted = each.from;
         Ok(written)

@@ -35,6 +35,8 @@ pub(super) struct Converted {
     pub(super) place: Place,
     /// The resource of the v1 form that it was made from, if it was.
     pub(super) from: Option<ResourceKey>,
+    /// The version that what it was made from names, if any; a document that is shown anew has none.
+    pub(super) version: String,
 }
 
 /// Returns resources in v3 form, in an order in which they can be created.
@@ -84,6 +86,7 @@ pub(super) fn convert(all: &[Written], remarks: &mut Remarks) -> Vec<Converted> 
             document,
             place: written.place.clone(),
             from,
+            version: written.version().to_owned(),
         };
         converted.insert(identity, resource);
     }

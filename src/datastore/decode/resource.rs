@@ -305,6 +305,8 @@ fn known_v1(object: &Object<'_>, kind: Kind, context: Context) -> Outcome {
     object.ignore(&["apiVersion", "kind"]);
     let metadata_field = object.get_or_empty("metadata");
     let metadata = metadata_field.object();
+    // As clients show it.
+    metadata.ignore(&["resourceVersion"]);
     let spec_field = object.get_or_empty("spec");
     let spec = spec_field.object();
     let (key, resource) = match kind {

@@ -105,8 +105,8 @@ impl Connection {
             let read = pairs(&self.client, &self.url, |pair| {
                 contents.put(pair.key(), pair.value(), pair.mod_revision());
             });
-            if self.runtime.block_on(read)?.is_some() {
-                contents.settle();
+            if let Some(point) = self.runtime.block_on(read)? {
+                contents.settle(point.revision);
                 return Ok(contents);
             }
         }

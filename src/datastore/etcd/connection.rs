@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use etcd_client::{Channel, Client, ConnectOptions, Error as EtcdError};
 use tokio::time::timeout;
+use tonic::Code;
 use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
+use tracing::warn;
 
-use super::settings::{EtcdSettings, EtcdTls};
+use super::settings::{EtcdLogin, EtcdSettings, EtcdTls};
 use crate::datastore::error::Error;
 use crate::telemetry::ErrorChain;
 
@@ -31,6 +33,9 @@ pub(super) const MAX_MESSAGE: usize = 64 << 20;
 
 /// The largest file of certificates that is read, in bytes.
 const MAX_FILE: u64 = 4 << 20;
+
+/// What etcd says to who logs in where there are no users to tell apart.
+const NO_AUTH: &str = "authentication is not enabled";
 
 /// What the files of TLS held when they were read.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -123,15 +128,30 @@ async fn attempt(
         endpoint = endpoint.tls_config(certificates.tls()).map_err(failed)?;
     }
     let channel = endpoint.connect().await.map_err(failed)?;
-    let mut options = ConnectOptions::new()
-        .with_require_leader(true)
-        .with_auto_token_refresh(true);
-    if let Some(login) = &settings.login {
-        options = options.with_user(&login.user, &login.password);
+    let connect = async |login: Option<&EtcdLogin>| {
+        let mut options = ConnectOptions::new()
+            .with_require_leader(true)
+            .with_auto_token_refresh(true);
+        if let Some(login) = login {
+            options = options.with_user(&login.user, &login.password);
+        }
+        Client::from_channel(Channel::Tonic(channel.clone()), Some(options)).await
+    };
+    let mut connected = connect(settings.login.as_ref()).await;
+    if connected.as_ref().is_err_and(asks_for_no_login) {
+        warn!(url, "etcd asks for no login, and is used without");
+        connected = connect(None).await;
     }
-    Client::from_channel(Channel::Tonic(channel), Some(options))
-        .await
-        .map_err(|error| in_doubt(refused(url, &error)))
+    connected.map_err(|error| in_doubt(refused(url, &error)))
+}
+
+/// Tells whether a login was refused because everybody may do everything, as other clients of etcd go on then.
+fn asks_for_no_login(error: &EtcdError) -> bool {
+    if let EtcdError::GRpcStatus(status) = error {
+        status.code() == Code::FailedPrecondition && status.message().contains(NO_AUTH)
+    } else {
+        false
+    }
 }
 
 /// Says what is likely where a connection with TLS ends before the first answer: of version 1.3 the handshake is over

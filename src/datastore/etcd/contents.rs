@@ -15,6 +15,7 @@ pub struct EtcdContents {
     fold: Fold,
     snapshot: Snapshot,
     held: BTreeMap<ResourceKey, Values>,
+    revision: i64,
 }
 
 /// The values of one resource.
@@ -47,8 +48,9 @@ impl EtcdContents {
         }
     }
 
-    /// Takes in that there are no more.
-    pub(super) fn settle(&mut self) {
+    /// Takes in that there are no more at the revision.
+    pub(super) fn settle(&mut self, revision: i64) {
+        self.revision = revision;
         let news = std::mem::take(&mut self.fold).settle();
         let objects = news.updates.into_iter();
         self.snapshot = Snapshot {
@@ -58,6 +60,11 @@ impl EtcdContents {
             problems: news.problems,
             ..Snapshot::default()
         };
+    }
+
+    /// Returns the revision at which all of it was there.
+    pub(super) fn revision(&self) -> i64 {
+        self.revision
     }
 
     /// Returns the resources as they were understood.

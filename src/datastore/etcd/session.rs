@@ -1,5 +1,6 @@
 //! A cluster that a client writes, in calicoctl's manners.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read as _;
 use std::sync::Arc;
@@ -211,40 +212,63 @@ impl EtcdSession {
     /// Fails where it is not there, has another version, or cannot be removed.
     pub fn delete(&mut self, key: &ResourceKey, version: &str) -> Result<(), StoreError> {
         protect(key)?;
-        self.keep_tiers(key)?;
         let wanted = revision(key, version)?;
         let paths = paths(key);
-        let unchanged = |path: &String| {
-            wanted.map(|wanted| Compare::mod_revision(path.as_str(), CompareOp::Equal, wanted))
-        };
-        let conditions: Vec<Compare> = paths.iter().filter_map(unchanged).collect();
-        let removals: Vec<TxnOp> = paths
-            .iter()
-            .map(|path| TxnOp::delete(path.as_str(), None))
-            .collect();
+        for _ in 0..ATTEMPTS {
+            let mut conditions = self.keep_tiers(key)?;
+            if let Some(wanted) = wanted {
+                conditions.extend(self.unchanged(key, &paths, wanted)?);
+            }
+            let removals: Vec<TxnOp> = paths
+                .iter()
+                .map(|path| TxnOp::delete(path.as_str(), None))
+                .collect();
+            let transaction = Txn::new().when(conditions).and_then(removals);
+            let done = self.commit(key, transaction)?;
+            if !done.succeeded() {
+                continue;
+            }
+            let removed = |response: TxnOpResponse| match response {
+                TxnOpResponse::Delete(response) => response.deleted(),
+                TxnOpResponse::Put(_) | TxnOpResponse::Get(_) | TxnOpResponse::Txn(_) => 0,
+            };
+            if done.op_responses().into_iter().map(removed).sum::<i64>() == 0 {
+                return Err(StoreError::Absent(key.clone()));
+            }
+            return Ok(());
+        }
+        Err(StoreError::Contested(key.clone()))
+    }
+
+    /// Demands that `wanted` is the last revision that wrote one of a resource's keys, which is its version, and
+    /// returns the conditions under which that is still so.
+    fn unchanged(
+        &self,
+        key: &ResourceKey,
+        paths: &[String],
+        wanted: i64,
+    ) -> Result<Vec<Compare>, StoreError> {
         let looks: Vec<TxnOp> = paths.iter().map(|path| look(path)).collect();
-        let transaction = Txn::new()
-            .when(conditions)
-            .and_then(removals)
-            .or_else(looks);
-        let done = self.commit(key, transaction)?;
-        if !done.succeeded() {
-            return Err(match pairs(done.op_responses()).pop() {
-                Some((_, revision)) => StoreError::Conflict {
-                    key: key.clone(),
-                    version: revision.to_string(),
-                },
-                None => StoreError::Absent(key.clone()),
-            });
+        let looked = self
+            .connection
+            .commit(Txn::new().and_then(looks))
+            .map_err(|source| unread(key, source))?;
+        let found: BTreeMap<Arc<str>, i64> = pairs(looked.op_responses()).into_iter().collect();
+        match found.values().max() {
+            None => Err(StoreError::Absent(key.clone())),
+            Some(latest) if *latest != wanted => Err(StoreError::Conflict {
+                key: key.clone(),
+                version: latest.to_string(),
+            }),
+            Some(_) => {
+                let condition = |path: &String| {
+                    // What is absent has the revision 0.
+                    let revision = found.get(path.as_str()).copied().unwrap_or_default();
+                    Compare::mod_revision(path.as_str(), CompareOp::Equal, revision)
+                };
+                Ok(paths.iter().map(condition).collect())
+            }
         }
-        let removed = |response: TxnOpResponse| match response {
-            TxnOpResponse::Delete(response) => response.deleted(),
-            TxnOpResponse::Put(_) | TxnOpResponse::Get(_) | TxnOpResponse::Txn(_) => 0,
-        };
-        if done.op_responses().into_iter().map(removed).sum::<i64>() == 0 {
-            return Err(StoreError::Absent(key.clone()));
-        }
-        Ok(())
     }
 
     fn get(&self, key: &ResourceKey, path: &str) -> Result<Option<Value>, StoreError> {
@@ -283,10 +307,11 @@ impl EtcdSession {
         Ok(StoreError::Absent(key.clone()))
     }
 
-    /// Refuses to remove a tier that every cluster has, or that policies stand in.
-    fn keep_tiers(&self, key: &ResourceKey) -> Result<(), StoreError> {
+    /// Refuses to remove a tier that every cluster has, or that policies stand in; returns the conditions under which
+    /// none has come into it since.
+    fn keep_tiers(&self, key: &ResourceKey) -> Result<Vec<Compare>, StoreError> {
         if key.kind != Kind::Tier || key.form != Form::V3 {
-            return Ok(());
+            return Ok(Vec::new());
         }
         let refuse = |reason: String| {
             Err(StoreError::Protected {
@@ -307,7 +332,7 @@ impl EtcdSession {
         });
         match within {
             Some(policy) => refuse(format!("cannot be removed: {policy} stands in it")),
-            None => Ok(()),
+            None => Ok(unwritten_policies(contents.revision())),
         }
     }
 }
@@ -398,6 +423,19 @@ fn tier_path(key: &ResourceKey, document: &Map<String, Json>) -> Option<(String,
     let tier = tier_of(key, document).filter(|tier| *tier != DEFAULT_TIER)?;
     let path = path(&ResourceKey::v3(Kind::Tier, "", tier));
     Some((tier.to_owned(), path))
+}
+
+/// Demands that no policy of a kind that stands in tiers has been written after a revision.
+fn unwritten_policies(revision: i64) -> Vec<Compare> {
+    let whole = |kind| path(&ResourceKey::v3(kind, "", ""));
+    let stands = |kind: &Kind| tier_of(&ResourceKey::v3(*kind, "", ""), &Map::new()).is_some();
+    let kinds = Kind::ALL.into_iter().filter(stands);
+    // An empty range has the revision 0.
+    let unwritten = |kind| {
+        Compare::mod_revision(whole(kind), CompareOp::Less, revision.saturating_add(1))
+            .with_prefix()
+    };
+    kinds.map(unwritten).collect()
 }
 
 fn absent(key: &str) -> Compare {

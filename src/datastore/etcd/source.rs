@@ -71,6 +71,7 @@ impl EtcdSource {
             since: None,
             failures: 0,
             told: BTreeSet::new(),
+            tried: None,
         };
         thread::Builder::new()
             .name("etcd".to_owned())
@@ -144,6 +145,8 @@ struct Follower {
     failures: usize,
     /// The reasons that were logged since a connection last stood.
     told: BTreeSet<String>,
+    /// The files of TLS that were tried last beside a connection that stands, and when.
+    tried: Option<(Certificates, Instant)>,
 }
 
 impl Follower {
@@ -262,7 +265,10 @@ impl Follower {
                 _ = ask.tick() => line.ask(&url).await?,
                 asked = self.asked.recv() => match asked {
                     None => return Ok(Ended::Unwanted),
-                    Some(Request::Reload) => look.reset_immediately(),
+                    Some(Request::Reload) => {
+                        self.tried = None;
+                        look.reset_immediately();
+                    }
                 },
                 _ = look.tick(), if connecting.is_empty() => {
                     if let Some(changed) = self.changed_certificates(&line) {
@@ -293,7 +299,18 @@ impl Follower {
     fn changed_certificates(&mut self, line: &Line) -> Option<Certificates> {
         match Certificates::read(&self.settings.tls) {
             Ok(certificates) if line.was_made_with(&certificates) => None,
-            Ok(certificates) => Some(certificates),
+            // Those that were refused may be accepted by and by; what they are refused for can be costly.
+            Ok(certificates)
+                if self.tried.as_ref().is_some_and(|(tried, at)| {
+                    *tried == certificates && at.elapsed() < PROBE_INTERVAL
+                }) =>
+            {
+                None
+            }
+            Ok(certificates) => {
+                self.tried = Some((certificates.clone(), Instant::now()));
+                Some(certificates)
+            }
             Err(error) => {
                 self.keep(&error);
                 None
@@ -416,7 +433,8 @@ fn every(period: Duration) -> Interval {
     interval
 }
 
-fn random() -> usize {
+/// Returns a number that nobody else has.
+pub(super) fn random() -> usize {
     // Each state has keys of its own, from the system's source of randomness.
     usize::try_from(RandomState::new().hash_one(0)).unwrap_or(0)
 }

@@ -93,24 +93,34 @@ fn json(bytes: &[u8]) -> Result<Json, String> {
 
 /// Decodes a value that is a whole resource.
 pub(super) fn whole(key: &ResourceKey, held: &Held) -> Outcome {
-    let document = json(&held.value).and_then(|value| match key.form {
-        Form::V3 => v3(key, value),
-        Form::V1 => Ok(value),
-    });
-    let decoded = document.and_then(|value| match key.form {
-        Form::V3 => documents(key, &held.key, &value),
+    let decoded = json(&held.value).and_then(|value| match key.form {
+        Form::V3 => whole_v3(key, &held.key, value),
         Form::V1 => whole_v1(key, &held.key, &value),
     });
     decoded.unwrap_or_else(|reason| Outcome::bad(key, &held.key, reason))
 }
 
-/// Says in a v3 resource what its key says: that is who it is, whatever it says itself.
-fn v3(key: &ResourceKey, value: Json) -> Result<Json, String> {
+fn whole_v3(key: &ResourceKey, at: &Arc<str>, value: Json) -> Result<Outcome, String> {
+    let (document, remarks) = v3(key, value)?;
+    let mut outcome = documents(key, at, &document)?;
+    let warnings = remarks
+        .into_iter()
+        .map(|remark| problem(key, at, remark, Severity::Warning));
+    outcome.problems.extend(warnings);
+    Ok(outcome)
+}
+
+/// Says in a v3 resource what its key says: that is who it is, whatever it says itself. What it does say otherwise is
+/// remarked.
+fn v3(key: &ResourceKey, value: Json) -> Result<(Json, Vec<String>), String> {
     let Json::Object(mut object) = value else {
         return Err("expected a JSON object".to_owned());
     };
-    settle(&mut object, "kind", key.kind.as_str())?;
-    settle(&mut object, "apiVersion", V3)?;
+    let words = [("kind", key.kind.as_str()), ("apiVersion", V3)];
+    let remarks = words
+        .into_iter()
+        .filter_map(|(name, word)| settle(&mut object, name, word));
+    let remarks: Vec<String> = remarks.collect();
     let mut metadata = match take(&mut object, "metadata") {
         None => Map::new(),
         Some(Json::Object(metadata)) => metadata,
@@ -123,7 +133,7 @@ fn v3(key: &ResourceKey, value: Json) -> Result<Json, String> {
         }
     }
     object.insert("metadata".to_owned(), Json::Object(metadata));
-    Ok(Json::Object(object))
+    Ok((Json::Object(object), remarks))
 }
 
 /// Takes a field out, in whatever case it is written; `null` is absent.
@@ -141,18 +151,16 @@ fn take(object: &mut Map<String, Json>, name: &str) -> Option<Json> {
         .find(|value| !value.is_null())
 }
 
-/// Has a field say a word, unless it says another one.
-fn settle(object: &mut Map<String, Json>, name: &str, word: &str) -> Result<(), String> {
+/// Has a field say a word, and returns a remark where it said another one.
+fn settle(object: &mut Map<String, Json>, name: &str, word: &str) -> Option<String> {
     let is_it = |value: &Json| {
         value
             .as_str()
             .is_some_and(|text| text.is_empty() || text.eq_ignore_ascii_case(word))
     };
-    if take(object, name).is_some_and(|value| !is_it(&value)) {
-        return Err(format!("{name}: is not `{word}`, as the key has it"));
-    }
+    let other = take(object, name).is_some_and(|value| !is_it(&value));
     object.insert(name.to_owned(), word.into());
-    Ok(())
+    other.then(|| format!("{name}: is not `{word}`, as the key has it; the key counts"))
 }
 
 /// Decodes a document as files hold them.
@@ -385,7 +393,7 @@ fn denying(profile: &Profile) -> Profile {
 pub(super) fn document(key: &ResourceKey, values: &Values) -> Option<Map<String, Json>> {
     let read = |held: &Held| json(&held.value).ok();
     let document = match (key.form, &values.whole) {
-        (Form::V3, Some(held)) => shown(v3(key, read(held)?).ok()?),
+        (Form::V3, Some(held)) => shown(v3(key, read(held)?).ok()?.0),
         // Of tiers they say nothing, nor of profiles without rules.
         (Form::V1, Some(_)) if key.kind == Kind::GlobalNetworkPolicy && !key.scope.is_empty() => {
             return None;

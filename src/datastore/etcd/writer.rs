@@ -10,15 +10,18 @@ use tokio::time::{Instant, timeout};
 use tonic::Code;
 
 use super::connection::{Certificates, connect, refused, silent};
+use super::point::Point;
 use super::settings::EtcdSettings;
 use super::snapshot::is_too_large;
-use super::source::CERTIFICATES_INTERVAL;
+use super::source::{CERTIFICATES_INTERVAL, random};
 use crate::datastore::error::Error;
 
 /// How long one request may take, as Felix has it.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
 /// How many keys are asked for at a time.
 const PAGE: i64 = 256;
+/// What etcd says where the users were changed after a token was given.
+const OLD_TOKEN: &str = "revision of auth store is old";
 
 /// A key and its value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,7 +51,7 @@ pub struct EtcdWriter {
     /// Which member is tried, counted on without end.
     member: usize,
     /// The cluster and the revision that were last seen.
-    seen: Option<(u64, i64)>,
+    seen: Option<Point>,
     history: u64,
 }
 
@@ -72,7 +75,8 @@ impl EtcdWriter {
         Self {
             settings,
             line: None,
-            member: 0,
+            // The hosts of a cluster begin with different members.
+            member: random(),
             seen: None,
             history: 0,
         }
@@ -242,21 +246,17 @@ impl EtcdWriter {
 
     /// Takes in of which cluster and time an answer is.
     fn note(&mut self, header: Option<&ResponseHeader>) {
-        let Some(header) = header else {
+        let Ok(now) = Point::of(header, self.url()) else {
             return;
         };
-        let now = (header.cluster_id(), header.revision());
-        if self
-            .seen
-            .is_some_and(|(cluster, revision)| cluster != now.0 || revision > now.1)
-        {
-            self.history += 1;
-        }
+        let broken = self.seen.and_then(|seen| seen.break_before(now));
+        self.history += u64::from(broken.is_some());
         self.seen = Some(now);
     }
 }
 
-/// Tells whether a member that is well has refused something: another one would do the same.
+/// Tells whether a member that is well has refused something: another one would do the same. A token that is older than
+/// the users is refused in the same words as what is wrong for good, and is not renewed on the connection.
 fn is_refusal(error: &EtcdError) -> bool {
     if let EtcdError::GRpcStatus(status) = error {
         [
@@ -267,6 +267,7 @@ fn is_refusal(error: &EtcdError) -> bool {
             Code::ResourceExhausted,
         ]
         .contains(&status.code())
+            && !status.message().contains(OLD_TOKEN)
     } else {
         false
     }

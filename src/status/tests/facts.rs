@@ -118,6 +118,9 @@ fn nothing_is_told_before_everything_was_heard_of_once() {
     let second = (workload_key("second"), endpoint("cali1"));
     facts.committed(changes(&[first, second]));
     assert!(!facts.are_whole(), "no wiring was heard of");
+    facts.wired(&name("cali0"), Wiring::Awaited);
+    facts.wired(&name("cali1"), Wiring::Awaited);
+    assert!(!facts.are_whole(), "to be wanted is not to be heard of");
     facts.wired(&name("cali0"), Wiring::Done);
     assert!(!facts.are_whole(), "only one was");
     assert!(facts.wired(&name("cali1"), Wiring::Missing));
@@ -126,6 +129,11 @@ fn nothing_is_told_before_everything_was_heard_of_once() {
     let third = (workload_key("third"), endpoint("cali2"));
     facts.committed(changes(&[third]));
     assert!(facts.are_whole());
+    assert!(facts.wired(&name("cali0"), Wiring::Awaited));
+    assert!(facts.are_whole());
+    assert_eq!(facts.workloads_up().count(), 0);
+    facts.wired(&name("cali0"), Wiring::Done);
+    assert_eq!(facts.workloads_up().count(), 1);
     assert!(facts.unwanted(&name("cali0")));
     assert_eq!(facts.workloads_up().count(), 0);
 }

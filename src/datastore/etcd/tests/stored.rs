@@ -161,7 +161,7 @@ fn what_is_shown_can_be_written_again() {
     for (number, (key, value)) in (1..).zip(&pairs) {
         contents.put(key.as_bytes(), value.as_bytes(), number);
     }
-    contents.settle();
+    contents.settle(100);
     assert_eq!(contents.keys().count(), 8);
     assert_eq!(contents.snapshot().problems.len(), 1);
     let mut all = String::new();

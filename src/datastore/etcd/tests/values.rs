@@ -25,11 +25,32 @@ fn a_v3_resource_is_who_its_key_says() {
 }
 
 #[test]
-fn a_v3_value_that_is_of_another_kind_counts_as_absent() {
+fn a_v3_value_is_what_its_key_says_whatever_it_says_itself() {
     let key = format!("{V3}/tiers/t");
     for (value, reason) in [
-        (r#"{"kind":"Profile","spec":{}}"#, "kind: is not `Tier`"),
-        (r#"{"apiVersion":"v1","spec":{}}"#, "apiVersion: is not"),
+        (
+            r#"{"kind":"Profile","spec":{"order":7}}"#,
+            "kind: is not `Tier`",
+        ),
+        (
+            r#"{"apiVersion":"v1","spec":{"order":7}}"#,
+            "apiVersion: is not",
+        ),
+    ] {
+        let (mut resources, problems) = read(&[(&key, value)]);
+        let (_, resource) = resources.pop_first().expect("the value counts");
+        let Resource::Tier(tier) = resource.as_ref() else {
+            panic!("a tier");
+        };
+        assert_eq!(Some(tier.order), crate::model::Order::new(7.0));
+        assert!(problems.concat().contains(reason), "{problems:?}");
+    }
+}
+
+#[test]
+fn a_v3_value_that_cannot_be_read_counts_as_absent() {
+    let key = format!("{V3}/tiers/t");
+    for (value, reason) in [
         (r#"{"metadata":[]}"#, "metadata: expected a JSON object"),
         ("[]", "expected a JSON object"),
         ("", "cannot be parsed"),
