@@ -185,7 +185,7 @@ impl Takeover {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::{FelixTable, Process, Unpoliced};
+    use crate::kernel::{FelixTable, HostFamily, Process, Unpoliced};
 
     fn found() -> Leftovers {
         Leftovers {
@@ -288,7 +288,11 @@ mod tests {
             often
         };
         let unpoliced = Leftovers {
-            unpoliced: vec![Unpoliced::Interface("eth0".to_owned())],
+            unpoliced: [(
+                Unpoliced::Interface("eth0".to_owned()),
+                [HostFamily::Ip].into(),
+            )]
+            .into(),
             ..found()
         };
         let look = |felix, found| {

@@ -124,6 +124,14 @@ both_ways! {
         stays_policed(owner, Mode::Nftables);
     }
 
+    fn what_felix_polices_of_ipv6_in_iptables_and_ours_leave_alone_stays_policed(owner) {
+        ipv6_stays_policed(owner, Mode::Iptables);
+    }
+
+    fn what_felix_polices_of_ipv6_in_nftables_and_ours_leave_alone_stays_policed(owner) {
+        ipv6_stays_policed(owner, Mode::Nftables);
+    }
+
     fn a_last_rule_that_rejects_holds_felixs_back(owner) {
         let rules = ["-A INPUT -m conntrack --ctstate ESTABLISHED -j ACCEPT", "-A INPUT -j REJECT"];
         held_by(owner, &rules, "INPUT", "drops by a rule");
@@ -206,6 +214,54 @@ fn what_the_host_sends_is_not_shut_in() {
     take_advice(&world, &agent, "OUTPUT", "drops by default");
     line(&agent, REMOVED);
     demand(&flood.finish());
+}
+
+/// Shows that IPv6 stays policed by Felix's rules while ours accept all of it, and that they go once ours do not.
+fn ipv6_stays_policed(owner: Owner, mode: Mode) {
+    let off = ("FELIX_IPV6SUPPORT", "false");
+    let world = World::new().with_workloads(1);
+    leave(&world.host, mode);
+    if mode == Mode::Iptables {
+        append(&world, &["-P INPUT DROP"]);
+    }
+    let rules = saved(&world.host);
+    let own = has_own_tables(&world.host);
+    let flood = Flood::start(&world, HOST0, &kinds(), DEADLINE);
+    let mut agent = launch(&world, owner, &[OFTEN, off]);
+    let said = line(&agent, UNPOLICED);
+    assert!(
+        said.contains("police what ours do not: `cali0` in IPv6, `eth0` in IPv6. "),
+        "{said}"
+    );
+    assert!(
+        said.contains("policy: ours accept all of IPv6 (`Ipv6Support`). If that"),
+        "{said}"
+    );
+    if mode == Mode::Iptables {
+        let said = line(
+            &agent,
+            "without it the chain `ip6 filter INPUT` drops by default",
+        );
+        assert!(said.contains("or Ipv6Support is off"), "{said}");
+        let said = line(
+            &agent,
+            "without it the chain `ip filter INPUT` drops by default",
+        );
+        assert!(said.contains("`iptables -I INPUT"), "{said}");
+    }
+    append(&world, &["-P INPUT ACCEPT"]);
+    let found = takeover(&world, owner, &["--yes"]);
+    assert_eq!(found.status.code(), Some(2), "{found:?}");
+    assert!(stderr(&found).contains("`eth0` in IPv6"), "{found:?}");
+    agent.terminate();
+    assert_eq!(has_own_tables(&world.host), own);
+    let kept = |lines: &[String]| lines.iter().filter(|line| goes(line)).count();
+    assert_eq!(kept(&saved(&world.host)), kept(&rules));
+    let agent = Agent::on(&world.host, owner, &[OFTEN], agent.directory());
+    line(&agent, REMOVED);
+    demand(&flood.finish());
+    assert_eq!(kept(&saved(&world.host)), 0);
+    assert!(!has_own_tables(&world.host));
 }
 
 #[test]

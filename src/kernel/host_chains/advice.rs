@@ -130,9 +130,16 @@ impl fmt::Display for Advice {
             Remedy::NameCannotBeTyped => {
                 f.write_str("`nft` cannot be given its name, so no command can be named")
             }
-            Remedy::NothingMarked => f.write_str(
-                "our rules mark nothing (NftablesFilterAllowAction is RETURN), so no rule there can tell",
-            ),
+            Remedy::NothingMarked => {
+                let why = match chain.family {
+                    HostFamily::Ip6 => "NftablesFilterAllowAction is RETURN, or Ipv6Support is off",
+                    HostFamily::Ip | HostFamily::Inet => "NftablesFilterAllowAction is RETURN",
+                };
+                write!(
+                    f,
+                    "our rules mark nothing ({why}), so no rule there can tell"
+                )
+            }
         }
     }
 }

@@ -8,12 +8,21 @@ use super::names;
 use super::remove::FelixLeftovers;
 use crate::kernel::encode::consts::{ipset, nfnetlink};
 use crate::kernel::error::KernelError;
+use crate::kernel::host_chains::HostFamily;
 use crate::kernel::socket::Dump;
 
 /// Where the kernel lists the tables of `iptables-legacy`, and of `ip6tables-legacy`.
-const LEGACY: [(&str, &str); 2] = [
-    ("iptables-legacy", "/proc/thread-self/net/ip_tables_names"),
-    ("ip6tables-legacy", "/proc/thread-self/net/ip6_tables_names"),
+const LEGACY: [(&str, HostFamily, &str); 2] = [
+    (
+        "iptables-legacy",
+        HostFamily::Ip,
+        "/proc/thread-self/net/ip_tables_names",
+    ),
+    (
+        "ip6tables-legacy",
+        HostFamily::Ip6,
+        "/proc/thread-self/net/ip6_tables_names",
+    ),
 ];
 /// More than the names of all tables take.
 const LISTING_MAX: u64 = 4096;
@@ -27,10 +36,9 @@ const ATTEMPTS: u32 = 5;
 /// What there is outside of nftables.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Elsewhere {
-    /// The programs of legacy iptables that have tables, whose rules cannot be read.
-    legacy: Vec<&'static str>,
-    /// The bit of packets that policy accepted, by which their rules can tell; none where none are marked.
-    mark: Option<u32>,
+    /// The programs of legacy iptables that have tables, whose rules cannot be read, and the bit of packets that
+    /// policy accepted, by which these rules can tell; none where none are marked.
+    legacy: Vec<(&'static str, Option<u32>)>,
     /// Felix's sets of `ipset`, in order.
     sets: Vec<String>,
 }
@@ -41,13 +49,14 @@ pub struct Elsewhere {
 /// Fails where the kernel does not answer; a listing that does not exist is an empty one.
 pub fn elsewhere(kernel: &mut FelixLeftovers) -> Result<Elsewhere, KernelError> {
     let mut found = Elsewhere::default();
-    for (program, path) in LEGACY {
+    for (program, family, path) in LEGACY {
         let names =
             listed(Path::new(path)).map_err(|source| KernelError::Listing { path, source })?;
-        found.legacy.extend(has_table(&names).then_some(program));
-    }
-    if !found.legacy.is_empty() {
-        found.mark = kernel.accepted()?.map(|accepted| accepted.mark);
+        if has_table(&names) {
+            let accepted = kernel.accepted(family)?;
+            let mark = accepted.map(|accepted| accepted.mark);
+            found.legacy.push((program, mark));
+        }
     }
     if Path::new(IPSET_MODULE).exists() {
         found.sets = sets(kernel)?;
@@ -109,8 +118,8 @@ impl Elsewhere {
     /// Names the legacy programs whose tables may hold rules of Felix's, with the commands that show and remove them,
     /// and before that do what these rules did where a chain drops the rest.
     pub fn legacy_lines(&self) -> Vec<String> {
-        let line = |program: &&str| {
-            let accept = match self.mark {
+        let line = |(program, mark): &(&str, Option<u32>)| {
+            let accept = match mark {
                 Some(mark) => format!(
                     "`for chain in INPUT FORWARD OUTPUT; do {program} -I $chain -m mark --mark {mark:#x}/{mark:#x} \
                      -j ACCEPT; done`, without which a chain that drops the rest would drop what policy accepts, \
@@ -171,8 +180,7 @@ mod tests {
     #[test]
     fn each_finding_has_its_command() {
         let found = Elsewhere {
-            legacy: vec!["ip6tables-legacy"],
-            mark: Some(0x0100_0000),
+            legacy: vec![("ip6tables-legacy", Some(0x0100_0000))],
             sets: vec!["cali40all-ipam-pools".to_owned(), "felix-4-x".to_owned()],
         };
         let [legacy, sets] = found.lines().try_into().unwrap();
@@ -187,7 +195,7 @@ mod tests {
             rest = &rest[place.unwrap_or_else(|| panic!("{command} in {legacy}"))..];
         }
         let unmarked = Elsewhere {
-            mark: None,
+            legacy: vec![("ip6tables-legacy", None)],
             ..found.clone()
         };
         let line = unmarked.legacy_lines().remove(0);

@@ -1,5 +1,6 @@
 //! What was found of Felix, and what becomes of it.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use super::policed::Unpoliced;
@@ -91,8 +92,10 @@ pub struct Leftovers {
     pub shared: Vec<SharedTable>,
     /// What keeps it from being removed there.
     pub held: Vec<Held>,
-    /// What would be without policy if it were removed, which keeps all of it.
-    pub unpoliced: Vec<Unpoliced>,
+    /// What would be without policy if it were removed, and in which families, which keeps all of it.
+    pub unpoliced: BTreeMap<Unpoliced, BTreeSet<HostFamily>>,
+    /// Whether our rules accept all of IPv6 before policy is asked.
+    pub ip6_unasked: bool,
 }
 
 /// What a removal does not heed that would hold it back.
@@ -115,9 +118,12 @@ impl Leftovers {
     pub fn unpoliced_line(&self) -> Option<String> {
         /// How many are named.
         const NAMED: usize = 5;
-        let name = |unpoliced: &Unpoliced| match unpoliced {
-            Unpoliced::Interface(name) => format!("`{}`", name.escape_debug()),
-            Unpoliced::Others => "every interface without an endpoint of its own".to_owned(),
+        let name = |(unpoliced, families): (&Unpoliced, &BTreeSet<HostFamily>)| {
+            let name = match unpoliced {
+                Unpoliced::Interface(name) => format!("`{}`", name.escape_debug()),
+                Unpoliced::Others => "every interface without an endpoint of its own".to_owned(),
+            };
+            format!("{name}{}", suffix(families))
         };
         let count = self.unpoliced.len();
         let named: Vec<String> = self.unpoliced.iter().take(NAMED).map(name).collect();
@@ -125,11 +131,19 @@ impl Leftovers {
             0 => String::new(),
             more => format!(" and {more} more"),
         };
+        let explained = |family: &HostFamily| self.ip6_unasked && *family == HostFamily::Ip6;
+        let mut families = self.unpoliced.values().flatten();
+        let is_explained = families.clone().any(explained);
+        let endpoint = families
+            .any(|family| !explained(family))
+            .then_some("no endpoint of this host is for it");
+        let ip6 = is_explained.then_some("ours accept all of IPv6 (`Ipv6Support`)");
+        let reasons: Vec<&str> = endpoint.into_iter().chain(ip6).collect();
         (count > 0).then(|| {
             format!(
-                "Felix's rules police what ours do not: {}{more}. No endpoint of this host is for it, so that it would \
-                 be without policy",
-                named.join(", ")
+                "Felix's rules police what ours do not: {}{more}. It would be without policy: {}",
+                named.join(", "),
+                reasons.join(", or ")
             )
         })
     }
@@ -247,6 +261,16 @@ impl fmt::Display for Held {
     }
 }
 
+/// Says in which families, where it is not in both.
+fn suffix(families: &BTreeSet<HostFamily>) -> &'static str {
+    let is_in = |family| families.contains(&family);
+    match (is_in(HostFamily::Ip), is_in(HostFamily::Ip6)) {
+        (true, false) => " in IPv4",
+        (false, true) => " in IPv6",
+        (true, true) | (false, false) => "",
+    }
+}
+
 fn counted(count: usize, thing: &str) -> String {
     match count {
         1 => format!("1 {thing}"),
@@ -285,6 +309,47 @@ mod tests {
         assert_eq!(kept.summary(), "");
         let emptied = shared(vec![], vec![chain("cali-x", ChainFate::Emptied)]);
         assert!(!emptied.is_empty() && emptied.has_removable());
+    }
+
+    #[test]
+    fn what_would_be_without_policy_is_named_with_its_family_and_the_reason() {
+        let eth0 = || Unpoliced::Interface("eth0".to_owned());
+        let both = [HostFamily::Ip, HostFamily::Ip6];
+        let line = |unpoliced: Vec<(Unpoliced, &[HostFamily])>, ip6_unasked| {
+            let unpoliced = unpoliced
+                .into_iter()
+                .map(|(unpoliced, families)| (unpoliced, families.iter().copied().collect()));
+            let found = Leftovers {
+                unpoliced: unpoliced.collect(),
+                ip6_unasked,
+                ..Leftovers::default()
+            };
+            found.unpoliced_line().unwrap_or_default()
+        };
+        assert_eq!(line(vec![], true), "");
+        assert_eq!(
+            line(vec![(eth0(), &both)], false),
+            "Felix's rules police what ours do not: `eth0`. It would be without policy: no endpoint of this host is \
+             for it"
+        );
+        assert_eq!(
+            line(vec![(eth0(), &[HostFamily::Ip6])], true),
+            "Felix's rules police what ours do not: `eth0` in IPv6. It would be without policy: ours accept all of \
+             IPv6 (`Ipv6Support`)"
+        );
+        assert_eq!(
+            line(
+                vec![(eth0(), &[HostFamily::Ip6]), (Unpoliced::Others, &both)],
+                true
+            ),
+            "Felix's rules police what ours do not: `eth0` in IPv6, every interface without an endpoint of its own. It \
+             would be without policy: no endpoint of this host is for it, or ours accept all of IPv6 (`Ipv6Support`)"
+        );
+        let ip = line(vec![(eth0(), &[HostFamily::Ip])], true);
+        assert!(
+            ip.contains("`eth0` in IPv4. ") && !ip.contains("Ipv6Support"),
+            "{ip}"
+        );
     }
 
     #[test]

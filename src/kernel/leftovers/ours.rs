@@ -11,7 +11,7 @@ use crate::kernel::encode::consts::attribute::{
 };
 use crate::kernel::encode::consts::{expression as field, message, nfnetlink, value};
 use crate::kernel::error::KernelError;
-use crate::kernel::host_chains::{Accepted, HostChain, host_chain};
+use crate::kernel::host_chains::{Accepted, HostChain, HostFamily, host_chain};
 use crate::kernel::socket::{Dump, Socket};
 use crate::nft::{Hook, TableName};
 
@@ -19,9 +19,40 @@ use crate::nft::{Hook, TableName};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Ours {
     /// The interfaces with an endpoint.
-    pub(super) policed: Policed,
+    policed: Policed,
     /// How packets are known that policy accepted; none where none are marked.
-    pub(super) accepted: Option<Accepted>,
+    accepted: Option<Accepted>,
+    /// What becomes of IPv6.
+    ip6: Ip6,
+}
+
+/// What our table does with IPv6.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ip6 {
+    /// What it does with IPv4.
+    Judged,
+    /// A base chain accepts all of it before any policy is asked.
+    AcceptedUnasked,
+}
+
+impl Ours {
+    /// Returns the interfaces with an endpoint whose policy is asked about packets of a family; none where none is.
+    pub(super) fn policed(&self, family: HostFamily) -> Option<&Policed> {
+        self.judges(family).then_some(&self.policed)
+    }
+
+    /// Returns how packets of a family are known that policy accepted; none where none are marked.
+    pub(super) fn accepted(&self, family: HostFamily) -> Option<Accepted> {
+        self.accepted.filter(|_| self.judges(family))
+    }
+
+    /// Tells whether policy is asked about packets of a family.
+    pub(super) fn judges(&self, family: HostFamily) -> bool {
+        match family {
+            HostFamily::Ip | HostFamily::Inet => true,
+            HostFamily::Ip6 => self.ip6 == Ip6::Judged,
+        }
+    }
 }
 
 /// What came of reading our table.
@@ -59,6 +90,7 @@ pub(super) fn read(socket: &mut Socket, table: &TableName) -> Result<Reading, Ke
     };
     let mut policed = Policed::default();
     let mut marks = Marks::default();
+    let mut ip6 = Ip6::Judged;
     let dump = socket.dump(
         "the rules",
         message::GETRULE,
@@ -71,10 +103,14 @@ pub(super) fn read(socket: &mut Socket, table: &TableName) -> Result<Reading, Ke
             }
             marks.rule(attributes);
             let chain = attributes.text(NFTA_RULE_CHAIN);
-            if let Some(base) = chain.and_then(|name| bases.get(name))
-                && base.hook == Hook::Input
-            {
-                policed.note_ours(&rule::read(attributes));
+            if let Some(base) = chain.and_then(|name| bases.get(name)) {
+                let rule = rule::read(attributes);
+                if rule.accepts_all_of(nfnetlink::NFPROTO_IPV6) {
+                    ip6 = Ip6::AcceptedUnasked;
+                }
+                if base.hook == Hook::Input {
+                    policed.note_ours(&rule);
+                }
             }
         },
     )?;
@@ -86,6 +122,7 @@ pub(super) fn read(socket: &mut Socket, table: &TableName) -> Result<Reading, Ke
     Ok(Reading::Read(Ours {
         policed,
         accepted: marks.accepted().map(|mark| Accepted { mark, priority }),
+        ip6,
     }))
 }
 
@@ -199,6 +236,26 @@ mod tests {
         };
         take(&mut marks, &[accepted]);
         assert_eq!(marks.accepted(), Some(0x0100_0000));
+    }
+
+    #[test]
+    fn nothing_of_ipv6_is_policed_where_it_is_accepted_unasked() {
+        let mut ours = Ours {
+            policed: Policed::default(),
+            accepted: Some(Accepted {
+                mark: 1,
+                priority: 0,
+            }),
+            ip6: Ip6::Judged,
+        };
+        let says = |ours: &Ours, family| {
+            let accepted = ours.accepted(family).is_some();
+            (ours.policed(family).is_some(), accepted)
+        };
+        assert_eq!(says(&ours, HostFamily::Ip6), (true, true));
+        ours.ip6 = Ip6::AcceptedUnasked;
+        assert_eq!(says(&ours, HostFamily::Ip6), (false, false));
+        assert_eq!(says(&ours, HostFamily::Ip), (true, true));
     }
 
     proptest! {

@@ -258,6 +258,7 @@ mod tests {
         let mut policed = Policed::default();
         policed.note_felix(&Rule {
             interfaces: interfaces.to_vec(),
+            family: None,
             asks: rule::Asks::Nothing,
             does: Does::Goes(target),
         });

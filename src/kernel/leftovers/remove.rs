@@ -13,7 +13,7 @@ use crate::kernel::encode::bound::Finish;
 use crate::kernel::encode::consts::nfnetlink;
 use crate::kernel::encode::removal::{Removal, batch};
 use crate::kernel::error::KernelError;
-use crate::kernel::host_chains::{Accepted, each_rule};
+use crate::kernel::host_chains::{Accepted, HostFamily, each_rule};
 use crate::kernel::netfilter::Settings;
 use crate::kernel::observe;
 use crate::kernel::socket::{Dump, Outcome, Socket};
@@ -50,16 +50,16 @@ impl FelixLeftovers {
         &mut self.socket
     }
 
-    /// Returns how packets are known that policy accepted; none where none are marked.
+    /// Returns how packets of a family are known that policy accepted; none where none are marked.
     ///
     /// # Errors
     /// Fails where the kernel does not answer.
-    pub(super) fn accepted(&mut self) -> Result<Option<Accepted>, KernelError> {
+    pub(super) fn accepted(&mut self, family: HostFamily) -> Result<Option<Accepted>, KernelError> {
         for _ in 0..ATTEMPTS {
             match ours::read(&mut self.socket, &self.table)? {
                 Reading::Interrupted => {}
                 Reading::Absent => return Ok(self.expected),
-                Reading::Read(ours) => return Ok(ours.accepted),
+                Reading::Read(ours) => return Ok(ours.accepted(family)),
             }
         }
         Err(unsettled())

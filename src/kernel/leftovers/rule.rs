@@ -15,6 +15,8 @@ const PROTOCOL_OFFSET: u32 = 9;
 pub(super) struct Rule<'a> {
     /// The interfaces that it asks for, of either side.
     pub(super) interfaces: Vec<Interface<'a>>,
+    /// The family of the packets that it asks for, `NFPROTO_*`.
+    pub(super) family: Option<u8>,
     /// What else it asks.
     pub(super) asks: Asks,
     /// What it does.
@@ -30,7 +32,7 @@ pub(super) enum Interface<'a> {
     Prefix(&'a [u8]),
 }
 
-/// What a rule asks beside the interfaces that it names.
+/// What a rule asks beside the interfaces and the family that it names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Asks {
     /// Nothing.
@@ -62,6 +64,7 @@ pub(super) enum Does<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Loaded {
     Interface,
+    Family,
     Protocol,
     Other,
 }
@@ -70,6 +73,7 @@ enum Loaded {
 pub(super) fn read(rule: Attributes<'_>) -> Rule<'_> {
     let mut read = Rule {
         interfaces: Vec::new(),
+        family: None,
         asks: Asks::Nothing,
         does: Does::GoesOn,
     };
@@ -114,7 +118,8 @@ pub(super) fn read(rule: Attributes<'_>) -> Rule<'_> {
 fn of_meta(data: Attributes<'_>) -> Loaded {
     match data.be32(field::NFTA_META_KEY) {
         Some(value::META_IIFNAME | value::META_OIFNAME) => Loaded::Interface,
-        Some(value::META_L4PROTO | value::META_NFPROTO) => Loaded::Protocol,
+        Some(value::META_NFPROTO) => Loaded::Family,
+        Some(value::META_L4PROTO) => Loaded::Protocol,
         Some(_) | None => Loaded::Other,
     }
 }
@@ -155,9 +160,13 @@ fn compare<'a>(data: Attributes<'a>, loaded: Loaded, read: &mut Rule<'a>) {
             });
             Asks::Nothing
         }
-        (Loaded::Interface, Some(value::CMP_NEQ))
+        (Loaded::Family, Some(value::CMP_EQ)) => {
+            read.family = operand.first().copied();
+            Asks::Nothing
+        }
+        (Loaded::Interface | Loaded::Family, Some(value::CMP_NEQ))
         | (Loaded::Protocol, Some(value::CMP_EQ | value::CMP_NEQ)) => Asks::Little,
-        (Loaded::Interface | Loaded::Protocol | Loaded::Other, _) => Asks::More,
+        (Loaded::Interface | Loaded::Family | Loaded::Protocol | Loaded::Other, _) => Asks::More,
     };
     read.asks = read.asks.max(asks);
 }
@@ -183,6 +192,15 @@ fn verdict(data: Attributes<'_>) -> Does<'_> {
 impl<'a> Rule<'a> {
     /// Tells whether it is for every packet.
     pub(super) fn is_unconditional(&self) -> bool {
+        self.family.is_none() && self.is_for_all_interfaces()
+    }
+
+    /// Tells whether it accepts every packet of a family, `NFPROTO_*`.
+    pub(super) fn accepts_all_of(&self, family: u8) -> bool {
+        self.does == Does::Accepts && self.family == Some(family) && self.is_for_all_interfaces()
+    }
+
+    fn is_for_all_interfaces(&self) -> bool {
         self.interfaces.is_empty() && self.asks == Asks::Nothing
     }
 
@@ -205,7 +223,7 @@ mod tests {
     use crate::kernel::encode::buffer::{Buffer, Header};
     use crate::kernel::encode::consts::attribute::{NFTA_LIST_ELEM, NFTA_RULE_EXPRESSIONS};
     use crate::kernel::encode::exprs::expressions as write;
-    use crate::net::Protocol;
+    use crate::net::{Family, Protocol};
     use crate::nft::{Comparison, Expr, InterfaceMatch, InterfaceSide, RejectWith, Verdict};
 
     fn message(body: impl FnOnce(&mut Buffer)) -> Vec<u8> {
@@ -264,6 +282,11 @@ mod tests {
             assert_eq!(rule.interfaces, [Interface::Prefix(b"eth0")]);
             assert_eq!(rule.asks, Asks::Nothing);
         });
+        let of_ip6 = Expr::NetworkFamily(Family::V6);
+        of(&written(&[of_ip6.clone(), drop.clone()]), |rule| {
+            assert!(!rule.is_unconditional());
+            assert_eq!((rule.family, rule.asks), (Some(10), Asks::Nothing));
+        });
         for much in [Expr::CtState(8), Expr::MarkBits(Comparison::Is, 1)] {
             let exprs = [Expr::Counter, much, drop.clone()];
             of(&written(&exprs), |rule| assert_eq!(rule.asks, Asks::More));
@@ -274,6 +297,30 @@ mod tests {
         of(&xtables("match", "comment"), |rule| {
             assert!(rule.is_unconditional());
         });
+    }
+
+    #[test]
+    fn a_rule_that_accepts_a_whole_family_is_told_from_one_that_asks_more() {
+        let of = |exprs: &[Expr]| {
+            let accept = Expr::Verdict(Verdict::Accept);
+            let bytes = written(&[exprs, &[accept]].concat());
+            of(&bytes, |rule| rule.accepts_all_of(10))
+        };
+        let ip6 = Expr::NetworkFamily(Family::V6);
+        assert!(of(std::slice::from_ref(&ip6)));
+        assert!(of(&[Expr::Counter, ip6.clone()]));
+        let eth0 = InterfaceMatch::Name("eth0".parse().unwrap());
+        for more in [
+            Expr::Interface(InterfaceSide::Input, Comparison::Is, eth0),
+            Expr::Protocol(Comparison::Is, Protocol::TCP),
+            Expr::CtState(8),
+        ] {
+            assert!(!of(&[ip6.clone(), more]));
+        }
+        assert!(!of(&[Expr::NetworkFamily(Family::V4)]));
+        assert!(!of(&[]));
+        let drop = written(&[ip6, Expr::Verdict(Verdict::Drop)]);
+        assert!(!self::of(&drop, |rule| rule.accepts_all_of(10)));
     }
 
     #[test]

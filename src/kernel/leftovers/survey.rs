@@ -1,13 +1,15 @@
 //! Looking for what is Felix's.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::found::{
     ChainFate, Despite, FelixChain, FelixRule, FelixTable, Held, Leftovers, SharedTable,
 };
 use super::historic::Historic;
 use super::names::{self, FILTER_TABLE, SHARED_TABLES, TABLE};
-use super::ours::{self, Reading};
+use super::ours::{self, Ours, Reading};
 use super::passage;
-use super::policed::{Policed, existing};
+use super::policed::{Policed, Unpoliced, existing};
 use crate::kernel::comments::{comments, expressions};
 use crate::kernel::decode::{Attributes, exact};
 use crate::kernel::encode::consts::attribute::{
@@ -90,28 +92,33 @@ pub(super) fn read(
             Some(Stray::Present) => {}
         }
     }
-    let Some(felix) = policed(socket, &found.tables, tables())? else {
-        return Ok(None);
-    };
+    let mut felix = Vec::new();
+    for family in FAMILIES {
+        let Some(policed) = policed(socket, family, &found.tables, tables())? else {
+            return Ok(None);
+        };
+        felix.push((family, policed));
+    }
     let ours = match ours::read(socket, terms.ours)? {
         Reading::Interrupted => return Ok(None),
         Reading::Absent => None,
         Reading::Read(ours) => Some(ours),
     };
-    if !terms.despite.unpoliced && !felix.is_empty() {
-        let nothing = Policed::default();
-        let there = ours.as_ref().map_or(&nothing, |ours| &ours.policed);
-        found.unpoliced = felix.without(there, &existing()?);
+    if !terms.despite.unpoliced && felix.iter().any(|(_, policed)| !policed.is_empty()) {
+        found.unpoliced = unpoliced(&felix, ours.as_ref(), &existing()?);
     }
-    let accepted = match &ours {
-        Some(ours) => ours.accepted,
-        None => terms.expected,
-    };
-    let mark = accepted.map(|accepted| accepted.mark);
-    // Felix accepts packets of endpoints alone.
-    let felix_accepts = !felix.is_empty() || mark.is_some();
-    let heeds_drops = felix_accepts && !terms.despite.dropped;
-    for Chains { bases, mut tables } in shared {
+    found.ip6_unasked = ours
+        .as_ref()
+        .is_some_and(|ours| !ours.judges(HostFamily::Ip6));
+    for (Chains { bases, mut tables }, (family, felix)) in shared.into_iter().zip(felix) {
+        let accepted = match &ours {
+            Some(ours) => ours.accepted(family),
+            None => terms.expected,
+        };
+        let mark = accepted.map(|accepted| accepted.mark);
+        // Felix accepts packets of endpoints alone.
+        let felix_accepts = !felix.is_empty() || mark.is_some();
+        let heeds_drops = felix_accepts && !terms.despite.dropped;
         for table in &mut tables {
             let mut chains = passage::Chains::new(table, mark, &felix, historic);
             for base in bases.iter().filter(|base| base.table == table.name) {
@@ -163,30 +170,45 @@ fn stray_rules(
     Ok(Some(Stray::Absent))
 }
 
-/// Reads which interfaces Felix's rules police, `None` where others changed them meanwhile.
+/// Returns what Felix's rules police and ours do not, of interfaces that exist, and in which families.
+fn unpoliced(
+    felix: &[(HostFamily, Policed)],
+    ours: Option<&Ours>,
+    exist: &BTreeSet<String>,
+) -> BTreeMap<Unpoliced, BTreeSet<HostFamily>> {
+    let nothing = Policed::default();
+    let mut unpoliced: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
+    for (family, felix) in felix {
+        let there = ours.and_then(|ours| ours.policed(*family));
+        for missing in felix.without(there.unwrap_or(&nothing), exist) {
+            unpoliced.entry(missing).or_default().insert(*family);
+        }
+    }
+    unpoliced
+}
+
+/// Reads which interfaces Felix's rules of a family police, `None` where others changed them meanwhile.
 fn policed<'a>(
     socket: &mut Socket,
+    family: HostFamily,
     own: &[FelixTable],
     shared: impl Iterator<Item = &'a SharedTable>,
 ) -> Result<Option<Policed>, KernelError> {
     let mut policed = Policed::default();
-    for table in own {
-        let family = match table {
-            FelixTable::Ip | FelixTable::Ip6 => table.number(),
-            // It polices no packets of IP.
-            FelixTable::Arp => continue,
-        };
-        let rules = policed.read_rules(socket, family, TABLE, |_| true)?;
-        let maps = policed.read_maps(socket, family, TABLE)?;
+    let number = family.number();
+    if own.iter().any(|table| table.number() == number) {
+        let rules = policed.read_rules(socket, number, TABLE, |_| true)?;
+        let maps = policed.read_maps(socket, number, TABLE)?;
         if rules == Dump::Interrupted || maps == Dump::Interrupted {
             return Ok(None);
         }
     }
     // Every endpoint has chains there.
-    let filters = |table: &&SharedTable| table.name == FILTER_TABLE && !table.chains.is_empty();
+    let filters = |table: &&SharedTable| {
+        table.family == family && table.name == FILTER_TABLE && !table.chains.is_empty()
+    };
     for table in shared.filter(filters) {
-        let family = table.family.number();
-        let rules = policed.read_rules(socket, family, table.name, names::is_chain)?;
+        let rules = policed.read_rules(socket, number, table.name, names::is_chain)?;
         if rules == Dump::Interrupted {
             return Ok(None);
         }
