@@ -9,7 +9,7 @@ use crate::calc::{
 };
 use crate::model::Update;
 use crate::net::InterfaceName;
-use crate::nft::{Catalog, CatalogDelta, Extent, PlanError, Plans, plan};
+use crate::nft::{Catalog, CatalogDelta, Committed, Distrust, Extent, PlanError, Plans, plan};
 use crate::render::{CounterNews, Renderer, Settings as RenderSettings};
 
 /// What the loop is to do next.
@@ -49,6 +49,10 @@ pub struct Enforcer {
     knowledge: Knowledge,
     in_flight: Option<InFlight>,
     adopt: bool,
+    /// What is not believed of what is read from the kernel, until a transaction has put it right.
+    distrust: Distrust,
+    /// What sets held before another program had a hand in the table.
+    untouched: Committed,
     /// The interfaces of workloads whose policy is in the kernel.
     guarded: BTreeMap<InterfaceName, Arc<WorkloadInterface>>,
     /// How they changed since that was last asked.
@@ -89,6 +93,8 @@ impl Enforcer {
             knowledge: Knowledge::None,
             in_flight: None,
             adopt: false,
+            distrust: Distrust::default(),
+            untouched: Committed::default(),
             guarded: BTreeMap::new(),
             newly_guarded: WorkloadChanges::new(),
             weighed: Weighed::default(),
@@ -132,7 +138,8 @@ impl Enforcer {
 
     /// Takes in what the kernel was seen to hold; `adopt` where the table is there or is to be made, and is not
     /// this process's yet.
-    pub fn observed(&mut self, catalog: Catalog, adopt: bool) {
+    pub fn observed(&mut self, mut catalog: Catalog, adopt: bool) {
+        catalog.distrust(&self.distrust);
         self.knowledge = Knowledge::Observed(catalog);
         self.adopt = adopt;
     }
@@ -150,7 +157,8 @@ impl Enforcer {
                     let mut changes = self.calc.take_whole();
                     self.weighed.add(&mut changes);
                     let settings = self.renderer.settings().clone();
-                    self.renderer = Renderer::resume(settings, &catalog.sets);
+                    let untouched = std::mem::take(&mut self.untouched);
+                    self.renderer = Renderer::resume(settings, &catalog.sets, untouched);
                     let objects = self.renderer.render(&changes, &self.calc);
                     let workloads = self.workload_changes(changes, Extent::Whole);
                     (plan(&catalog, &objects, Extent::Whole)?, catalog, workloads)
@@ -200,6 +208,27 @@ impl Enforcer {
         self.knowledge = Knowledge::None;
     }
 
+    /// Takes in that another program had a hand in the table: it is read and compared before anything else.
+    ///
+    /// Not to be called while a transaction is in flight.
+    pub fn distrust(&mut self, distrust: Distrust) {
+        self.distrust.merge(distrust);
+        if let Knowledge::Followed(catalog) =
+            std::mem::replace(&mut self.knowledge, Knowledge::None)
+        {
+            self.distrust.compare_with(&catalog);
+            self.untouched = catalog.committed;
+        }
+    }
+
+    /// Tells whether the kernel was read and is to be compared next.
+    pub fn is_comparing(&self) -> bool {
+        match self.knowledge {
+            Knowledge::Observed(_) => true,
+            Knowledge::None | Knowledge::Followed(_) => false,
+        }
+    }
+
     /// Returns how the interfaces of workloads changed whose policy is in the kernel, since this was last
     /// asked.
     pub fn take_guarded(&mut self) -> WorkloadChanges {
@@ -235,6 +264,7 @@ impl Enforcer {
 
     /// Brings the picture of the kernel up to date.
     fn follow(&mut self, done: InFlight) {
+        self.distrust = Distrust::default();
         if let Knowledge::Followed(catalog) = &mut self.knowledge {
             catalog.apply(done.catalog);
         }

@@ -7,10 +7,12 @@
 mod cause;
 mod census;
 mod configuration;
+mod drift;
 mod enforcer;
 mod exit;
 mod firewall;
 mod observer;
+mod pace;
 mod retry;
 mod rounds;
 mod run;

@@ -7,6 +7,7 @@ use tokio::time::Instant as TokioInstant;
 use tracing::{error, info, warn};
 
 use super::cause::Cause;
+use super::drift::{Due, Meddled};
 use super::enforcer::Step;
 use super::exit::ExitReason;
 use super::observer::Reading;
@@ -42,10 +43,30 @@ impl Agent {
         })
     }
 
+    /// Has the table read and compared where another program has changed it, and tells whether anything may go on.
+    fn advance_repair(&mut self) -> Due {
+        // What was heard since the table was read may be in what was read: that is put in force first.
+        if self.enforcer.is_comparing() {
+            return Due::Nothing;
+        }
+        let refresh = self.configuration.config().kernel.refresh_interval;
+        let due = self.drift.next(TokioInstant::now(), refresh);
+        if let Due::Repair { distrust, changes } = &due {
+            self.observer.drifted(*changes);
+            self.enforcer.distrust(distrust.clone());
+            // What has failed may have failed for this.
+            self.retry.over();
+            self.cause.add("drift");
+        }
+        due
+    }
+
     /// Asks for the next step towards what policy says.
     fn advance_policy(&mut self) -> Result<(), ExitReason> {
-        let waits = self.writer.is_busy() || self.retry.at().is_some();
-        if waits || self.cause.is_none() || !self.is_in_sync() {
+        if self.writer.is_busy() || !self.is_in_sync() || self.advance_repair() == Due::Held {
+            return Ok(());
+        }
+        if self.retry.at().is_some() || self.cause.is_none() {
             return Ok(());
         }
         let config = self.configuration.config();
@@ -63,6 +84,7 @@ impl Agent {
         }
         let asked = match step {
             Ok(Step::Nothing) => {
+                self.drift.settled();
                 self.firewall.committing(config);
                 self.firewall.committed(TokioInstant::now());
                 self.retry.succeeded();
@@ -76,9 +98,11 @@ impl Agent {
             Ok(Step::Commit(plans)) => {
                 self.firewall.committing(config);
                 self.committing = std::mem::take(&mut self.cause);
+                self.drift.committing(&plans);
                 self.writer.commit(plans)
             }
             Err(cause) => {
+                self.drift.settled();
                 error!("{}; what is in the kernel stays", ErrorChain(&cause));
                 self.enforcer.doubt();
                 self.observer.failed(Failure::Unplanned);
@@ -121,6 +145,9 @@ impl Agent {
                 elapsed,
             } => {
                 self.enforcer.committed();
+                if self.drift.committed() {
+                    self.observer.repaired();
+                }
                 self.firewall.committed(TokioInstant::now());
                 self.retry.succeeded();
                 self.wire();
@@ -163,6 +190,7 @@ impl Agent {
         let owner = match observed.table.map(|table| table.ownership) {
             Some(Ownership::Foreign(owner)) => owner,
             Some(Ownership::None | Ownership::Ours | Ownership::Orphan) | None => {
+                self.drift.observed(observed.generation);
                 let mut catalog = observed.catalog;
                 // Only making the table anew changes its flags.
                 catalog.undecodable |= !fits;
@@ -185,6 +213,14 @@ impl Agent {
         let committing = std::mem::take(&mut self.committing);
         self.cause.triggers.extend(committing.triggers);
         self.cause.since = committing.since.or(self.cause.since);
+        if self.drift.refused() == Meddled::Yes {
+            warn!(
+                "{}; another program has changed the ruleset meanwhile, reading back",
+                ErrorChain(cause)
+            );
+            self.cause.add("drift");
+            return;
+        }
         match cause {
             CommitError::Unknown { .. } => {
                 warn!("{}; reading back", ErrorChain(cause));

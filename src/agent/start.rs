@@ -9,6 +9,7 @@ use tracing::{error, info};
 
 use super::cause::Cause;
 use super::configuration::Configuration;
+use super::drift::Drift;
 use super::enforcer::Enforcer;
 use super::exit::ExitReason;
 use super::firewall::Firewall;
@@ -66,7 +67,7 @@ pub async fn run(configuration: Configuration, logs: LogHandle) -> ExitReason {
     let routes = routes::start(routes_settings(config)).map_err(|e| ErrorChain(&e).to_string());
     let statuses = Statuses::start(config).map_err(|e| ErrorChain(&e).to_string());
     let parts = (|| Ok::<_, String>((opened?, source?, links?, routes?, statuses?)))();
-    let (writer, source, links, (routes, route_events), statuses) = match parts {
+    let ((writer, drift), source, links, (routes, route_events), statuses) = match parts {
         Ok(parts) => parts,
         Err(reason) => {
             error!("{reason}");
@@ -84,6 +85,7 @@ pub async fn run(configuration: Configuration, logs: LogHandle) -> ExitReason {
         firewall: Firewall::new(TokioInstant::now()),
         observer,
         takeover: Takeover::new(TokioInstant::now()),
+        drift,
         datastore_in_sync: false,
         links_in_sync: false,
         announced: false,
@@ -98,12 +100,19 @@ pub async fn run(configuration: Configuration, logs: LogHandle) -> ExitReason {
 }
 
 /// Opens what the kernel's writer needs, and starts it.
-fn open_writer(config: &Config) -> Result<Writer, String> {
+fn open_writer(config: &Config) -> Result<(Writer, Drift), String> {
     let settings = writer_settings(config);
+    let (table, timeout) = (settings.table.clone(), settings.timeout);
     let firewall = HostChains::open(&settings).map_err(|e| ErrorChain(&e).to_string())?;
     let felix = FelixLeftovers::open(&settings, None).map_err(|e| ErrorChain(&e).to_string())?;
     let kernel = Netfilter::open(settings).map_err(|e| ErrorChain(&e).to_string())?;
+    let drift = if kernel.owned() {
+        Drift::none()
+    } else {
+        Drift::watch(table, timeout).map_err(|e| ErrorChain(&e).to_string())?
+    };
     Writer::start(Box::new(kernel), Box::new(firewall), felix)
+        .map(|writer| (writer, drift))
         .map_err(|e| ErrorChain(&e).to_string())
 }
 

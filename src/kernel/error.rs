@@ -21,6 +21,13 @@ pub enum KernelError {
         #[source]
         source: io::Error,
     },
+    /// The group of those who hear of changes of the ruleset.
+    #[error("hear of changes of the ruleset")]
+    Watch {
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// A socket option that is needed.
     #[error("set {option} on the netlink socket")]
     SocketOption {

@@ -245,6 +245,16 @@ fn add_own(page: &mut Page, facts: &Facts, now: Instant) {
         "Number of transactions that the kernel refused or did not answer.",
         facts.refusals(),
     );
+    page.counter(
+        "tortie_foreign_changes_total",
+        "Number of transactions of other programs that changed the kernel's table.",
+        facts.foreign_changes,
+    );
+    page.counter(
+        "tortie_repairs_total",
+        "Number of transactions that put the kernel's table right after another program.",
+        facts.repairs,
+    );
     let failing = facts.failing().map_or(0.0, |(_, since)| {
         now.saturating_duration_since(since).as_secs_f64()
     });

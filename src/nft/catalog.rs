@@ -16,8 +16,11 @@ pub struct Fingerprint(pub [u8; 8]);
 /// What is known of a chain in the kernel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChainRecord {
-    /// Present for a base chain; a hook or type that we never use makes the record foreign.
+    /// Present for a base chain of a kind that we make.
     pub base: Option<BaseChain>,
+    /// Whether it is a base chain of a kind that we never make, be it by its hook, its type or its policy: it becomes
+    /// what is wanted only by being made anew.
+    pub alien: bool,
     /// The fingerprint of each rule, in order; `None` for a rule without one of ours.
     pub rules: Vec<Option<Fingerprint>>,
 }
@@ -64,6 +67,16 @@ pub(super) enum Known {
     Digest(Digest),
     /// The whole content of a verdict map.
     Verdicts(Verdicts),
+}
+
+impl Committed {
+    /// Tells whether a set has been committed with just this content.
+    pub fn holds(&self, set: &SetName, elements: &[Element]) -> bool {
+        self.sets.get(set).is_some_and(|known| match known {
+            Known::Digest(digest) => *digest == Digest::of(elements),
+            Known::Verdicts(verdicts) => *verdicts == Verdicts::of(elements),
+        })
+    }
 }
 
 /// What is known of the content of a set.

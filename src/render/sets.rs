@@ -20,8 +20,8 @@ use super::names;
 use crate::calc::{Changes, Member, SetChange, SetId, SetMembers, SetSize};
 use crate::net::{Family, PortRange};
 use crate::nft::{
-    ChainName, Element, ElementKey, KeyType, ObjectChange, ObjectChanges, ObjectKey, SetName,
-    SetRecord, SetSpec,
+    ChainName, Committed, Element, ElementKey, KeyType, ObjectChange, ObjectChanges, ObjectKey,
+    SetName, SetRecord, SetSpec,
 };
 
 /// The room of the smallest hash table.
@@ -125,6 +125,8 @@ impl Form {
 #[derive(Debug, Default)]
 pub(super) struct SetBook {
     found: BTreeMap<SetName, SetRecord>,
+    /// What those that were found held when they were last committed, where that is known.
+    committed: Committed,
     present: BTreeMap<SetRef, Form>,
     chosen: BTreeMap<SetRef, Form>,
     deltas: BTreeMap<SetRef, (Vec<Element>, Vec<Element>)>,
@@ -135,8 +137,9 @@ pub(super) struct SetBook {
 
 impl SetBook {
     /// Remembers the sets that a start has found, until the first rendering.
-    pub(super) fn take_over(&mut self, found: &BTreeMap<SetName, SetRecord>) {
+    pub(super) fn take_over(&mut self, found: &BTreeMap<SetName, SetRecord>, committed: Committed) {
         self.found.clone_from(found);
+        self.committed = committed;
     }
 
     /// Takes in how members changed, and returns the chains that must be written anew because a set that
@@ -261,6 +264,7 @@ impl SetBook {
         self.chosen.clear();
         self.deltas.clear();
         self.found.clear();
+        self.committed = Committed::default();
     }
 
     /// Chooses the form of a set that does not exist yet: that of one that was found with this content, else
@@ -284,7 +288,9 @@ impl SetBook {
             let content = elements(&members.members(id, *family), *family);
             for (form, record) in &found {
                 let serves = Storage::choose(Some(form.storage), size) == form.storage;
-                if serves && record.elements.as_deref() == Some(&content) {
+                let is_same = record.elements.as_deref() == Some(&content)
+                    || self.committed.holds(&record.spec.name, &content);
+                if serves && is_same {
                     return *form;
                 }
             }
