@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use super::pace::Pace;
-use crate::kernel::{Author, Heard, KernelError, RulesetWatch, Touched, Unheard};
+use crate::kernel::{Author, CommitError, Heard, KernelError, RulesetWatch, Touched, Unheard};
 use crate::nft::{Distrust, Plans, TableName};
 use crate::telemetry::ErrorChain;
 
@@ -37,13 +37,13 @@ pub(super) enum Due {
     },
 }
 
-/// Whether somebody changed the ruleset at the same time as we did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Whether a refusal comes of what another program did.
+#[derive(Debug, PartialEq, Eq)]
 pub(super) enum Meddled {
-    /// Nobody.
+    /// Not as far as is known.
     No,
-    /// Somebody did.
-    Yes,
+    /// It may: the table is to be read again at once, and this is not believed of it.
+    Yes(Distrust),
 }
 
 /// Where a socket that hears of changes is opened.
@@ -79,6 +79,8 @@ pub(super) struct Drift {
     compared: Option<u32>,
     refresh_at: Option<Instant>,
     excused: u32,
+    /// Whether nothing of the table has been believed since the start, or since another program last changed it.
+    doubted: bool,
     mentioned: Option<Instant>,
 }
 
@@ -95,6 +97,7 @@ impl Drift {
             compared: None,
             refresh_at: None,
             excused: 0,
+            doubted: false,
             mentioned: None,
         }
     }
@@ -149,6 +152,7 @@ impl Drift {
         self.pace.begin(now);
         self.say(&pending, now);
         self.repairing = true;
+        self.doubted = false;
         Due::Repair {
             distrust: pending.touched.into_distrust(),
             changes: pending.changes,
@@ -187,13 +191,24 @@ impl Drift {
     }
 
     /// Takes in that one of them was refused, or that this is not known.
-    pub(super) fn refused(&mut self) -> Meddled {
+    pub(super) fn refused(&mut self, cause: &CommitError) -> Meddled {
         self.committing = None;
         self.resume(0);
-        let meddled = self.pending.is_some() && self.excused < EXCUSED;
-        self.excused = self.excused.saturating_add(1);
         self.settled();
-        if meddled { Meddled::Yes } else { Meddled::No }
+        let excused = self.excused < EXCUSED;
+        self.excused = self.excused.saturating_add(1);
+        if self.pending.is_some() && excused {
+            return Meddled::Yes(Distrust::default());
+        }
+        // Something refers to what nothing of ours should: rules lead elsewhere than they say, as they do where a chain
+        // was given another name while nobody looked.
+        if cause.is_busy() && !self.doubted {
+            self.doubted = true;
+            let mut distrust = Distrust::default();
+            distrust.everything();
+            return Meddled::Yes(distrust);
+        }
+        Meddled::No
     }
 
     /// Takes in that nothing differs any more, or that no more can be done now.

@@ -52,7 +52,7 @@ pub struct Enforcer {
     /// What is not believed of what is read from the kernel, until a transaction has put it right.
     distrust: Distrust,
     /// What sets held before another program had a hand in the table.
-    untouched: Committed,
+    untouched: Arc<Committed>,
     /// The interfaces of workloads whose policy is in the kernel.
     guarded: BTreeMap<InterfaceName, Arc<WorkloadInterface>>,
     /// How they changed since that was last asked.
@@ -94,7 +94,7 @@ impl Enforcer {
             in_flight: None,
             adopt: false,
             distrust: Distrust::default(),
-            untouched: Committed::default(),
+            untouched: Arc::default(),
             guarded: BTreeMap::new(),
             newly_guarded: WorkloadChanges::new(),
             weighed: Weighed::default(),
@@ -140,6 +140,7 @@ impl Enforcer {
     /// this process's yet.
     pub fn observed(&mut self, mut catalog: Catalog, adopt: bool) {
         catalog.distrust(&self.distrust);
+        catalog.untouched = Arc::clone(&self.untouched);
         self.knowledge = Knowledge::Observed(catalog);
         self.adopt = adopt;
     }
@@ -157,8 +158,7 @@ impl Enforcer {
                     let mut changes = self.calc.take_whole();
                     self.weighed.add(&mut changes);
                     let settings = self.renderer.settings().clone();
-                    let untouched = std::mem::take(&mut self.untouched);
-                    self.renderer = Renderer::resume(settings, &catalog.sets, untouched);
+                    self.renderer = Renderer::resume(settings, &catalog);
                     let objects = self.renderer.render(&changes, &self.calc);
                     let workloads = self.workload_changes(changes, Extent::Whole);
                     (plan(&catalog, &objects, Extent::Whole)?, catalog, workloads)
@@ -217,7 +217,7 @@ impl Enforcer {
             std::mem::replace(&mut self.knowledge, Knowledge::None)
         {
             self.distrust.compare_with(&catalog);
-            self.untouched = catalog.committed;
+            self.untouched = Arc::new(catalog.committed);
         }
     }
 
@@ -265,6 +265,7 @@ impl Enforcer {
     /// Brings the picture of the kernel up to date.
     fn follow(&mut self, done: InFlight) {
         self.distrust = Distrust::default();
+        self.untouched = Arc::default();
         if let Knowledge::Followed(catalog) = &mut self.knowledge {
             catalog.apply(done.catalog);
         }

@@ -213,13 +213,17 @@ impl Agent {
         let committing = std::mem::take(&mut self.committing);
         self.cause.triggers.extend(committing.triggers);
         self.cause.since = committing.since.or(self.cause.since);
-        if self.drift.refused() == Meddled::Yes {
-            warn!(
-                "{}; another program has changed the ruleset meanwhile, reading back",
-                ErrorChain(cause)
-            );
-            self.cause.add("drift");
-            return;
+        match self.drift.refused(cause) {
+            Meddled::No => {}
+            Meddled::Yes(distrust) => {
+                warn!(
+                    "{}; another program may have changed the table, reading back",
+                    ErrorChain(cause)
+                );
+                self.enforcer.distrust(distrust);
+                self.cause.add("drift");
+                return;
+            }
         }
         match cause {
             CommitError::Unknown { .. } => {

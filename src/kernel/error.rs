@@ -171,6 +171,18 @@ pub enum CommitError {
     },
 }
 
+impl CommitError {
+    /// Tells whether something was to go that something else still refers to.
+    pub fn is_busy(&self) -> bool {
+        match self {
+            Self::Refused { refusals } => refusals.iter().any(|it| it.errno == Errno::EBUSY),
+            Self::Encode(_) | Self::Send(_) | Self::ForeignOwner { .. } | Self::Unknown { .. } => {
+                false
+            }
+        }
+    }
+}
+
 /// Why it is not known whether a transaction was committed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum UnknownReason {

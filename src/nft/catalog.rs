@@ -51,6 +51,8 @@ pub struct Catalog {
     pub undecodable: bool,
     /// What is known from our own commits alone; the default where the rest was read from the kernel.
     pub committed: Committed,
+    /// What sets held before another program had a hand in the table; their names are chosen by it, and nothing else.
+    pub untouched: Arc<Committed>,
 }
 
 /// What the kernel does not tell: the references between objects, and in short the content of sets.
@@ -103,6 +105,7 @@ impl Catalog {
             *self = Self::default();
         }
         self.table |= delta.table;
+        self.untouched = Arc::default();
         for (name, record) in delta.chains {
             match record {
                 Some(record) => self.chains.insert(name, record),

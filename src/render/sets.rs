@@ -20,8 +20,8 @@ use super::names;
 use crate::calc::{Changes, Member, SetChange, SetId, SetMembers, SetSize};
 use crate::net::{Family, PortRange};
 use crate::nft::{
-    ChainName, Committed, Element, ElementKey, KeyType, ObjectChange, ObjectChanges, ObjectKey,
-    SetName, SetRecord, SetSpec,
+    Catalog, ChainName, Committed, Element, ElementKey, KeyType, ObjectChange, ObjectChanges,
+    ObjectKey, SetName, SetRecord, SetSpec,
 };
 
 /// The room of the smallest hash table.
@@ -125,8 +125,8 @@ impl Form {
 #[derive(Debug, Default)]
 pub(super) struct SetBook {
     found: BTreeMap<SetName, SetRecord>,
-    /// What those that were found held when they were last committed, where that is known.
-    committed: Committed,
+    /// What those that were found held before another program had a hand in them.
+    untouched: Arc<Committed>,
     present: BTreeMap<SetRef, Form>,
     chosen: BTreeMap<SetRef, Form>,
     deltas: BTreeMap<SetRef, (Vec<Element>, Vec<Element>)>,
@@ -137,9 +137,9 @@ pub(super) struct SetBook {
 
 impl SetBook {
     /// Remembers the sets that a start has found, until the first rendering.
-    pub(super) fn take_over(&mut self, found: &BTreeMap<SetName, SetRecord>, committed: Committed) {
-        self.found.clone_from(found);
-        self.committed = committed;
+    pub(super) fn take_over(&mut self, found: &Catalog) {
+        self.found.clone_from(&found.sets);
+        self.untouched = Arc::clone(&found.untouched);
     }
 
     /// Takes in how members changed, and returns the chains that must be written anew because a set that
@@ -264,7 +264,7 @@ impl SetBook {
         self.chosen.clear();
         self.deltas.clear();
         self.found.clear();
-        self.committed = Committed::default();
+        self.untouched = Arc::default();
     }
 
     /// Chooses the form of a set that does not exist yet: that of one that was found with this content, else
@@ -289,7 +289,7 @@ impl SetBook {
             for (form, record) in &found {
                 let serves = Storage::choose(Some(form.storage), size) == form.storage;
                 let is_same = record.elements.as_deref() == Some(&content)
-                    || self.committed.holds(&record.spec.name, &content);
+                    || self.untouched.holds(&record.spec.name, &content);
                 if serves && is_same {
                     return *form;
                 }
