@@ -221,6 +221,8 @@ fn chain_to(floating: IpAddr, own: IpAddr) -> Arc<Chain> {
 /// Makes the chain for what is sent to an own address: a workload that asks for itself does so by a floating one.
 fn chain_of_own(own: IpAddr, floating: IpAddr) -> Arc<Chain> {
     let exprs = vec![
+        // For readers: who comes here has been asked already.
+        Expr::NetworkFamily(Family::of_address(own)),
         Expr::Address(Side::Source, Comparison::Is, host_net(own)),
         Expr::Snat {
             address: floating,
