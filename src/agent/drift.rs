@@ -340,3 +340,7 @@ impl Pending {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "tests/drift.rs"]
+mod tests;

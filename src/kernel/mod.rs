@@ -2,8 +2,7 @@
 //!
 //! In: plans. Out: a transaction that was committed, or an error that names our object; what the kernel holds,
 //! as a catalogue; what its counters have counted; and what others change of it. May touch: `nft`, `net`, `netlink`,
-//! the netfilter socket, the lock file, `/proc`,
-//! `/sys/module`. Absent: Calico's resources, the choice of what to change.
+//! the netfilter socket, the lock file, `/proc`, `/sys/module`. Absent: Calico's resources, the choice of what to change.
 
 mod comments;
 mod counters;

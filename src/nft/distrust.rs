@@ -134,7 +134,9 @@ mod tests {
         let named = |names: &[&str]| {
             let mut distrust = Distrust::default();
             distrust.compare_with(&before);
-            names.iter().for_each(|it| distrust.chain(name(it)));
+            for it in names {
+                distrust.chain(name(it));
+            }
             distrust
         };
         // A chain of somebody else beside ours.
