@@ -1,4 +1,3 @@
-use std::path::Path;
 use std::sync::Arc;
 
 use super::super::enforcer::{Enforcer, Step};
@@ -35,12 +34,36 @@ fn settle(enforcer: &mut Enforcer, kernel: &mut Fake) -> usize {
     panic!("does not settle");
 }
 
-/// Puts the examples in force in a table that is not owned.
+/// An endpoint, a set of addresses, and a policy that refers to it.
+const RESOURCES: &str = "
+apiVersion: projectcalico.org/v3
+kind: HostEndpoint
+metadata: {name: eth0, labels: {host: 'yes'}}
+spec: {node: my-host, interfaceName: eth0}
+---
+apiVersion: projectcalico.org/v3
+kind: GlobalNetworkSet
+metadata: {name: members, labels: {member: 'yes'}}
+spec: {nets: [10.0.0.1, 10.0.0.2, 10.1.0.0/16]}
+---
+apiVersion: projectcalico.org/v3
+kind: GlobalNetworkPolicy
+metadata: {name: allow}
+spec:
+  selector: has(host)
+  types: [Ingress]
+  ingress:
+    - {action: Allow, source: {selector: has(member)}}
+    - {action: Allow, protocol: TCP, destination: {ports: [80]}}
+";
+
+/// Puts them in force in a table that is not owned.
 fn in_force() -> (Enforcer, Fake, Catalog) {
     let config = Config::default_for("my-host");
     let mut enforcer = Enforcer::new(calc_settings(&config), render_settings(&config).unwrap());
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
-    for (key, value) in read_directory(&path).unwrap().objects {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("resources.yaml"), RESOURCES).unwrap();
+    for (key, value) in read_directory(directory.path()).unwrap().objects {
         let value = Some(value);
         enforcer.update(Update { key, value });
     }
