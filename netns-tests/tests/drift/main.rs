@@ -1,5 +1,8 @@
 //! Scenarios 98 and 99: what other programs do to our table, routes, neighbours and settings, and what becomes of it.
 
+mod fights;
+mod wiring;
+
 use std::collections::BTreeSet;
 use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
@@ -329,7 +332,7 @@ fn scenario_99_rules_are_put_right() {
     for index in [0, 2, rules.len() - 1] {
         let what = format!("rule {index} with a copied fingerprint");
         mended(&world, &agent, &before, &what, chain, || {
-            forge(&world, chain, index)
+            forge(&world, chain, index);
         });
     }
     expect_policed(&world, "after forged rules");
@@ -456,80 +459,6 @@ fn scenario_98_a_deleted_table_is_there_again() {
     println!("gaps of 10 deletions, as a denied port was open: {gaps:?}");
 }
 
-/// A ruleset as other firewalls load it, whole, in the place of all there is.
-fn reload() -> String {
-    let addresses: Vec<String> = (0..2000)
-        .map(|it| format!("10.80.{}.{}", it / 250, it % 250))
-        .collect();
-    let rules: String = (0..200)
-        .map(|it| format!("ip saddr 10.90.{it}.0/24 counter accept\n"))
-        .collect();
-    format!(
-        "flush ruleset
-         table inet firewalld {{
-             set blocked {{ type ipv4_addr; elements = {{ {} }}
-             }}
-             chain filter_INPUT {{
-                 type filter hook input priority 10; policy accept
-                 ip saddr @blocked drop
-                 {rules}
-             }}
-         }}",
-        addresses.join(", ")
-    )
-}
-
-both_ways! {
-    fn scenario_98_reloads_of_another_firewall(owner) {
-        let (world, agent) = start(owner);
-        let before = contents(&world);
-        let identities = witness::identities(&world.host);
-        let mark = agent.mark();
-        let reload = reload();
-        // Where the table is owned, no packet sees any of it.
-        let vigil = (owner == Owner::Enabled).then(|| Vigil::keep(&world, 8056, 22));
-        for _ in 0..5 {
-            world.host.nft(&reload);
-        }
-        if let Some(vigil) = vigil {
-            vigil.finish();
-            assert_eq!(witness::identities(&world.host), identities);
-            assert!(!agent.has_said(&mark, "drift"));
-        } else {
-            until("the table", || is_again(&world, &before));
-        }
-        expect_policed(&world, "after reloads");
-        let foreign = witness::foreign(&world.host);
-        assert!(foreign.contains_key("inet firewalld"), "{:?}", foreign.keys());
-        world.host.nft("add rule inet firewalld filter_INPUT tcp dport 8055 drop");
-        world.expect("and that of the other firewall is heeded", [
-            tcp(W1, HOST0, 8055, Dropped),
-            tcp(W2, HOST0, 8057, Open),
-        ]);
-    }
-
-    fn what_others_do_in_their_tables_is_nothing_to_us(owner) {
-        let (world, agent) = start(owner);
-        let identities = witness::identities(&world.host);
-        let mark = agent.mark();
-        for number in 0..50 {
-            world.host.nft(&format!(
-                "add table ip other
-                 add chain ip other c{number}
-                 add rule ip other c{number} counter
-                 add table inet tortie2
-                 add chain inet tortie2 output
-                 delete table ip other"
-            ));
-        }
-        agent.apply(&resources().replace("8057", "8055"));
-        assert!(!agent.has_said(&mark, "another program"));
-        agent.apply(&resources());
-        assert_eq!(witness::identities(&world.host).0, identities.0);
-        expect_policed(&world, "beside a busy program");
-    }
-}
-
 #[test]
 fn scenario_98_nobody_changes_an_owned_table() {
     if !ns::privileged() {
@@ -559,91 +488,6 @@ fn scenario_98_nobody_changes_an_owned_table() {
     assert_eq!(witness::identities(&world.host), before);
     assert!(!agent.has_said(&mark, "drift"));
     expect_policed(&world, "as before");
-}
-
-#[test]
-fn a_fight_is_fought_with_pauses_and_ends_in_our_table() {
-    if !ns::privileged() {
-        return;
-    }
-    let (world, agent) = start(Owner::Disabled);
-    let before = contents(&world);
-    let mark = agent.mark();
-    let over = Arc::new(AtomicBool::new(false));
-    let fight = {
-        let (over, handle) = (Arc::clone(&over), world.host.handle());
-        std::thread::spawn(move || {
-            handle.enter();
-            while !over.load(Ordering::SeqCst) {
-                let nft = Command::new("nft")
-                    .args(["delete", "table", "inet", "tortie"])
-                    .output();
-                nft.expect("run nft");
-            }
-        })
-    };
-    let warning = agent.warned(&mark, "another program keeps changing our table");
-    assert!(warning.contains("(`nft`)"), "{warning}");
-    // What policy says goes on, at the pace of the repairs.
-    agent.apply(&resources().replace("8057", "8055"));
-    agent.apply(&resources());
-    over.store(true, Ordering::SeqCst);
-    fight.join().expect("the fight ends");
-    until("the table", || is_again(&world, &before));
-    expect_policed(&world, "after the fight");
-}
-
-#[test]
-fn changes_of_ours_and_of_others_at_once_end_in_ours() {
-    if !ns::privileged() {
-        return;
-    }
-    let (world, agent) = start(Owner::Disabled);
-    let over = Arc::new(AtomicBool::new(false));
-    let others = {
-        let (over, handle) = (Arc::clone(&over), world.host.handle());
-        std::thread::spawn(move || {
-            handle.enter();
-            let commands = [
-                "flush chain inet tortie pol-in-default.allow",
-                "insert rule inet tortie output accept",
-                "add element inet tortie wl-from-if { \"cali7\" : accept }",
-                "add table ip other",
-                "delete table ip other",
-            ];
-            for command in commands.iter().cycle() {
-                if over.load(Ordering::SeqCst) {
-                    return;
-                }
-                let nft = Command::new("nft").arg(command).output();
-                nft.expect("run nft");
-                // Less than makes a fight.
-                std::thread::park_timeout(Duration::from_millis(300));
-            }
-        })
-    };
-    let mark = agent.mark();
-    for number in 0..40 {
-        let members = format!("10.65.0.1, 10.67.0.{number}, \"fd65::1\"");
-        agent.apply(&resources().replace("10.65.0.1, \"fd65::1\"", &members));
-    }
-    agent.line(&mark, "a repair", |line| line.contains("another program"));
-    agent.apply(&resources());
-    over.store(true, Ordering::SeqCst);
-    others.join().expect("the others end");
-    let held = || contents(&world);
-    until("the table", || {
-        let lines = held();
-        !lines
-            .iter()
-            .any(|line| line.contains("cali7") || line.contains("10.67"))
-            && lines
-                .iter()
-                .filter(|line| line.contains("pol-in-default.allow"))
-                .count()
-                > 3
-    });
-    expect_policed(&world, "after all of it");
 }
 
 #[test]
@@ -678,118 +522,6 @@ fn a_rule_that_was_forged_while_nobody_looked_is_put_right_by_a_start() {
     let _agent = Agent::on(&world.host, Owner::Disabled, &[], agent.directory());
     assert_eq!(contents(&world), before);
     expect_policed(&world, "after the start");
-}
-
-/// Waits until something of a workload's that another program has changed is as it was, and until the log says so.
-fn wired_again(
-    agent: &Agent,
-    what: &str,
-    named: &str,
-    change: impl FnOnce(),
-    done: impl FnMut() -> bool,
-) {
-    let mark = agent.mark();
-    let begun = Instant::now();
-    change();
-    until(what, done);
-    println!(
-        "{what}: put right within {} us",
-        begun.elapsed().as_micros()
-    );
-    let said = |line: &str| {
-        line.contains("put right what another program had changed") && line.contains(named)
-    };
-    agent.line(&mark, named, said);
-}
-
-#[test]
-fn routes_neighbours_and_settings_of_workloads_are_put_right() {
-    if !ns::privileged() {
-        return;
-    }
-    let settings = [("FELIX_ROUTEREFRESHINTERVAL", "2")];
-    let (world, agent) = stage(Owner::Enabled, SERVICES, 2, &settings, &two());
-    let works = || {
-        [
-            tcp(EXT, WL0, 8055, Open),
-            tcp(WL0, EXT, 8055, Open),
-            tcp(HOST0, WL0, 8055, Open),
-        ]
-    };
-    let (address, mac) = (WL0.v4.to_string(), hardware_address(WL0));
-    let neighbour = || {
-        let list = ["-4", "neigh", "show", "dev", "cali0", "nud", "permanent"];
-        world.host.exec("ip", &list, "").contains(&mac)
-    };
-    until("the neighbour", neighbour);
-    let leads = |family: &str, address: &str| {
-        let route = world
-            .host
-            .exec("ip", &[family, "route", "show", address], "");
-        route.contains("dev cali0") && !route.contains("via")
-    };
-    world.expect("before", works());
-    // Each is another interface's turn for the pause between two repairs of one.
-    wired_again(
-        &agent,
-        "a route that goes",
-        "add the route to 10.65.1.10/32",
-        || world.host.ip(&format!("route delete {address}\n")),
-        || leads("-4", &address),
-    );
-    let v6 = WL0.v6.to_string();
-    wired_again(
-        &agent,
-        "an IPv6 route that goes",
-        "add the route to fd65:1::10/128",
-        || world.host.ip(&format!("route delete {v6}/128\n")),
-        || leads("-6", &v6),
-    );
-    wired_again(
-        &agent,
-        "a neighbour that goes",
-        "set the neighbour",
-        || {
-            world
-                .host
-                .ip(&format!("neigh delete {address} dev cali0\n"))
-        },
-        neighbour,
-    );
-    wired_again(
-        &agent,
-        "a neighbour with another hardware address",
-        "set the neighbour",
-        || {
-            world.host.ip(&format!(
-                "neigh replace {address} lladdr 02:00:00:00:00:77 dev cali0 nud permanent\n"
-            ))
-        },
-        neighbour,
-    );
-    world.expect("after routes and neighbours", works());
-    let is = |setting: &str, value: &str| world.setting(setting) == value;
-    for (setting, wrong, right) in [
-        ("net/ipv4/conf/cali1/proxy_arp", "0", "1"),
-        ("net/ipv4/conf/cali1/rp_filter", "0", "1"),
-        ("net/ipv4/conf/cali1/forwarding", "0", "1"),
-        ("net/ipv6/conf/cali1/forwarding", "0", "1"),
-        ("net/ipv6/conf/cali1/proxy_ndp", "0", "1"),
-        ("net/ipv4/ip_forward", "0", "1"),
-        ("net/ipv6/conf/all/forwarding", "0", "1"),
-        // The kernel announces no change of these: they are found when everything is read again.
-        ("net/ipv4/conf/cali1/route_localnet", "0", "1"),
-        ("net/ipv6/conf/cali1/accept_ra", "1", "0"),
-    ] {
-        wired_again(
-            &agent,
-            setting,
-            setting,
-            || world.host.sysctl(setting, wrong),
-            || is(setting, right),
-        );
-    }
-    world.expect("after settings", works());
 }
 
 /// Tries a port that is denied, and takes note of when it was open.
