@@ -135,6 +135,19 @@ fn matches() -> Vec<Rule> {
         ]),
         rule(&[family(Family::V4), in_set("nets4-a")]),
         rule(&[
+            family(Family::V6),
+            Expr::InSet(
+                vec![Key::Network(Family::V6, Side::Source, 47)],
+                Comparison::Is,
+                "sel6-a.47-32".parse().unwrap(),
+            ),
+        ]),
+        rule(&[Expr::InSet(
+            vec![Key::Network(Family::V4, Side::Source, 20)],
+            Comparison::IsNot,
+            "sel4-a.20-32".parse().unwrap(),
+        )]),
+        rule(&[
             family(Family::V4),
             Expr::InSet(
                 vec![
