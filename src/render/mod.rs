@@ -9,7 +9,9 @@ mod bindings;
 mod counters;
 mod dispatch;
 mod endpoint;
+mod floating;
 mod forms;
+mod keyed;
 mod layout;
 mod marks;
 mod names;
@@ -20,6 +22,7 @@ mod rule;
 mod sets;
 mod settings;
 mod shared;
+mod spoofing;
 
 pub use counters::{Counted, CounterNews, Decision};
 pub use forms::Splitting;

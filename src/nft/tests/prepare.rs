@@ -25,8 +25,13 @@ pub(super) fn check(before: &Applied, plans: &Plans, after: &Applied) {
     let gone = |key: &&ObjectKey| !prepared.ruleset().objects.contains_key(key);
     assert_eq!(old.objects.keys().find(gone), None);
 
+    let mut step = before.clone();
     for plan in plans.transactions() {
         check_entries(&old, plan, &after.ruleset());
+        if !old.objects.is_empty() && !plan.operations.contains(&Operation::DeleteTable) {
+            check_intervals(&old, &step, plan);
+        }
+        step.commit(plan).unwrap();
     }
 }
 
@@ -65,6 +70,36 @@ fn check_entries(old: &Ruleset, plan: &Plan, new: &Ruleset) {
                     .any(|key| replaced.contains(key))
             };
             assert!(!made.contains(&chain) || held(), "{chain} was empty");
+        }
+    }
+}
+
+/// Checks that nothing leads to an interval set that its own transaction fills for the first time, since packets
+/// would find it empty, unless it is a new one of an old name or there was no table.
+fn check_intervals(old: &Ruleset, before: &Applied, plan: &Plan) {
+    let mut made: BTreeSet<ObjectKey> = BTreeSet::new();
+    for operation in &plan.operations {
+        if let Operation::AddElements { set, .. } = operation
+            && set.interval
+            && !before
+                .ruleset()
+                .objects
+                .contains_key(&ObjectKey::Set(set.name.clone()))
+            && !old.objects.contains_key(&ObjectKey::Set(set.name.clone()))
+        {
+            made.insert(ObjectKey::Set(set.name.clone()));
+        }
+    }
+    for operation in &plan.operations {
+        if let Operation::AddRule { chain, rule } = operation
+            && old.objects.contains_key(&ObjectKey::Chain(chain.clone()))
+        {
+            let mut targets = rule.exprs.iter().filter_map(Expr::target);
+            assert_eq!(
+                targets.find(|target| made.contains(target)),
+                None,
+                "in {chain}"
+            );
         }
     }
 }
@@ -163,6 +198,24 @@ fn a_new_endpoint_is_made_before_its_interface_leads_to_it() {
         "~ map hep-in-if\n    + \"eth1\" : goto hep-in-new\n\
          ~ chain pol-in-shared\n    - all rules\n    + accept\n\
          + chain unused\n    + accept\n"
+    );
+}
+
+#[test]
+fn a_new_interval_set_is_filled_before_a_rule_looks_into_it() {
+    let mut host = Host::with(&example());
+    let objects = [
+        addresses("sel4-b", &["10.0.0.0/8"]),
+        chain("pol-in-shared", &[in_set("sel4-b")]),
+    ];
+    let (prepare, enforce) = texts(host.change(&changes_of(&objects), Extent::Part).unwrap());
+    assert_eq!(
+        prepare,
+        "+ set sel4-b\n    + type ipv4_addr\n    + flags interval\n    + 10.0.0.0/8\n"
+    );
+    assert_eq!(
+        enforce,
+        "~ chain pol-in-shared\n    - all rules\n    + @nh,96,32 @sel4-b\n"
     );
 }
 
