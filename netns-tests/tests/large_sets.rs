@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use netns_tests::Outcome::{Dropped, Open};
-use netns_tests::agent::DEADLINE;
+use netns_tests::agent::{DEADLINE, command_line};
 use netns_tests::flood::{Fate, Flood, Kind};
 use netns_tests::resources::{documents, eth0, ingress, network_set};
 use netns_tests::server::Services;
@@ -136,6 +136,9 @@ both_ways! {
         world.expect("without a daemon", members(&[A1, A2, W1]));
         let agent = Agent::on(&world.host, owner, &[], agent.directory());
         assert!(witness::ruleset(&world.host) == before, "a start takes over what it finds");
+        let directory = agent.directory().path();
+        let same = command_line(&world.host, owner, &["diff", &directory.to_string_lossy()]);
+        assert_eq!(same.status.code(), Some(0), "tortie diff takes over what it finds: {same:?}");
         world.expect("with another daemon", members(&[A1, A2, W1]));
 
         agent.put("sets.yaml", &documents(&[set("from", FEW), set("to", DESTINATIONS)]));

@@ -54,6 +54,18 @@ fn port_set(name: &str) -> Object {
     Object::Set(Arc::new(spec), Arc::new(elements))
 }
 
+/// Makes a hash table of the first addresses of prefixes.
+fn networks(name: &str, family: Family, member: &str) -> Object {
+    let spec = SetSpec {
+        name: name.parse().unwrap(),
+        key: vec![KeyType::Address(family)],
+        interval: false,
+        verdicts: false,
+        size: Some(32),
+    };
+    Object::Set(Arc::new(spec), Arc::new(vec![net(member)]))
+}
+
 fn ports(name: &str) -> Object {
     let spec = SetSpec {
         name: name.parse().unwrap(),
@@ -318,6 +330,8 @@ fn everything() -> Vec<Object> {
         ),
         addresses("nets4-a", &["10.0.0.0/8", "11.0.0.1/32", "12.0.0.0/24"]),
         addresses("sel4-empty", &[]),
+        networks("sel4-a.20-32", Family::V4, "10.0.16.0/32"),
+        networks("sel6-a.47-32", Family::V6, "fd00:0:2::/128"),
         port_set("port4-a"),
         ports("ports-a"),
     ]
