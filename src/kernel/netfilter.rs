@@ -1,5 +1,6 @@
 //! The kernel as the agent sees it.
 
+use std::ops::Add;
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -38,6 +39,18 @@ pub struct Committed {
     pub messages: usize,
     /// How many bytes it had.
     pub bytes: usize,
+}
+
+impl Add for Committed {
+    type Output = Self;
+
+    /// Returns what is told of two transactions together.
+    fn add(self, other: Self) -> Self {
+        Self {
+            messages: self.messages + other.messages,
+            bytes: self.bytes + other.bytes,
+        }
+    }
 }
 
 /// What the socket is opened for.

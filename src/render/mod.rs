@@ -19,6 +19,7 @@ mod rule;
 mod sets;
 mod settings;
 mod shared;
+mod tiers;
 
 pub use counters::{Counted, CounterNews, Decision};
 pub use layout::{last_filter_priority, table_name};
