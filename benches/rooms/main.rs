@@ -9,7 +9,7 @@ use tortie::calc::Changes;
 use tortie::datastore::{Origin, decode_file};
 use tortie::kernel::{Batch, Target};
 use tortie::model::Update;
-use tortie::nft::{Extent, Fingerprint, Plans, plan};
+use tortie::nft::{Extent, Plans, plan};
 use tortie::render::table_name;
 use tortie::selector::Selector;
 
@@ -117,7 +117,6 @@ fn encode(bench: &mut Criterion) {
     let target = Target {
         table: &table,
         flags: 0,
-        fingerprint: Fingerprint::of,
     };
     let [(_, [policy, _]), (_, [member, _])] = changes();
     let (policy, member) = (rooms.step(&policy), rooms.step(&member));

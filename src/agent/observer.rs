@@ -148,15 +148,18 @@ impl Observer {
     /// Notes what is too much to count at every turn.
     fn note_sizes(&mut self, enforcer: &Enforcer, logs: &LogHandle) {
         let losses = logs.losses();
-        let table = enforcer.catalog().filter(|_| self.uncounted).map(|catalog| {
-            let rules = catalog.chains.values().map(|chain| chain.rules.len()).sum();
-            let maps = catalog
-                .sets
-                .values()
-                .filter(|set| set.spec.verdicts)
-                .count();
-            (catalog.chains.len(), rules, catalog.sets.len() - maps, maps)
-        });
+        let table = enforcer
+            .catalog()
+            .filter(|_| self.uncounted)
+            .map(|catalog| {
+                let rules = catalog.chains.values().map(|chain| chain.rules.len()).sum();
+                let maps = catalog
+                    .sets
+                    .values()
+                    .filter(|set| set.spec.verdicts)
+                    .count();
+                (catalog.chains.len(), rules, catalog.sets.len() - maps, maps)
+            });
         self.uncounted &= table.is_none();
         self.board.note(|facts| {
             facts.logs_dropped = losses.dropped;

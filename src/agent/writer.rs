@@ -11,8 +11,8 @@ use tokio::sync::mpsc as channel;
 
 use super::takeover::{Look, Wish, look};
 use crate::kernel::{
-    CommitError, Committed, FelixLeftovers, HostChain, HostFirewall, Kernel, KernelError, Observed, Report,
-    Wanted,
+    CommitError, Committed, FelixLeftovers, HostChain, HostFirewall, Kernel, KernelError, Observed,
+    Report, Wanted,
 };
 use crate::nft::Plans;
 

@@ -12,7 +12,7 @@ use super::observe::{self, Observed, Ownership};
 use super::owner::TableOwner;
 use super::probe::{self, Capabilities};
 use super::socket::{Received, Socket, Wait};
-use crate::nft::{Fingerprint, Plan, TableName};
+use crate::nft::{Plan, TableName};
 
 /// The most refusals of one transaction that are kept.
 const REFUSALS_MAX: usize = 64;
@@ -188,7 +188,6 @@ impl Kernel for Netfilter {
         let target = Target {
             table: &self.table,
             flags: if self.owned { probe::OWNED } else { 0 },
-            fingerprint: Fingerprint::of,
         };
         let first = self.socket.take_sequences(0);
         let batch = Batch::encode(plan, &target, first).map_err(CommitError::Encode)?;

@@ -337,8 +337,14 @@ impl Renderer {
                 out.insert(ObjectKey::Chain(chain.clone()), ObjectChange::Absent);
             }
             let (settings, passing) = (&self.settings, &self.passing);
-            self.tiers
-                .share(id, before.as_deref(), now.as_deref(), settings, passing, out);
+            self.tiers.share(
+                id,
+                before.as_deref(),
+                now.as_deref(),
+                settings,
+                passing,
+                out,
+            );
         }
         let (settings, passing) = (&self.settings, &self.passing);
         dirty.extend(self.tiers.follow(repassed, settings, passing, out));

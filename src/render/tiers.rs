@@ -189,10 +189,6 @@ fn write(
     passing: &Passing,
     out: &mut ObjectChanges,
 ) {
-    let chain: Arc<Chain> =
-        policy::tier_chain(tier.path, name, &tier.policies, passing, settings);
-    out.insert(
-        ObjectKey::Chain(name.clone()),
-        ObjectChange::Chain(chain),
-    );
+    let chain: Arc<Chain> = policy::tier_chain(tier.path, name, &tier.policies, passing, settings);
+    out.insert(ObjectKey::Chain(name.clone()), ObjectChange::Chain(chain));
 }

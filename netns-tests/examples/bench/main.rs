@@ -73,7 +73,11 @@ fn report(shape: Shape, floor: &Floor, measured: &Measured) {
         changes,
         harness,
     } = measured;
-    let own = format!("{} | {}", millis(share(harness, 50)), millis(share(harness, 99)));
+    let own = format!(
+        "{} | {}",
+        millis(share(harness, 50)),
+        millis(share(harness, 99))
+    );
     println!(
         "| {shape} | start | {} | {} | {} | | {own} | {} | {} | {resident:.1} MiB | {later:.1} MiB | {peak:.1} MiB | \
          {idle:.2} % |",
