@@ -123,12 +123,12 @@ pub(crate) fn measure(shape: Shape, rounds: u32) -> Measured {
 
 /// Makes the interfaces of the workloads, and the namespace of the one that comes and goes.
 fn join(world: &World, shape: Shape) -> Namespace {
-    let links: Vec<String> = (0..shape.workloads)
-        .map(interface)
-        .map(|name| format!("link add {name} type dummy\nlink set {name} up\n"))
-        .collect();
-    world.host.ip(&links.concat());
     let pod = Namespace::new("pod");
+    let links = (0..shape.workloads).map(interface).map(|name| {
+        let peer = pod.name();
+        format!("link add {name} type veth peer name {name} netns {peer}\nlink set {name} up\n")
+    });
+    world.host.ip(&links.collect::<String>());
     world.host.ip(&format!(
         "link add {INTERFACE} address ee:ee:ee:ee:ee:ee type veth peer name eth0 netns {}\n\
          link set {INTERFACE} up\n",
@@ -268,6 +268,8 @@ impl Bench<'_> {
                 continue;
             }
             sender.aim(port);
+            // What came while it was open the last time.
+            receiver.discard();
             pause(round);
             assert_eq!(receiver.discard(), 0, "{kind:?}: open before the write");
             let change = self.shape.change(kind, round);
