@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use netns_tests::agent::{Mark, field};
-use netns_tests::etcd::Member;
+use netns_tests::etcd::{Member, patiently};
 use netns_tests::writer::{Change, Writer};
 use netns_tests::{Agent, EXT, HOST0, Namespace, Owner, World};
 
@@ -179,7 +179,9 @@ fn start(world: &World, member: &Member<'_>) -> (Agent, Duration) {
     let last = Last::watch(receiver);
     let begun = Instant::now();
     let agent = member.agent(Owner::Enabled, &[]);
-    agent.started();
+    patiently("the first commit", || {
+        agent.has_said(&Mark::beginning(), "in-sync")
+    });
     std::thread::sleep(SILENCE);
     let closed = last.at().expect("one arrived before the start");
     (agent, closed.saturating_duration_since(begun))

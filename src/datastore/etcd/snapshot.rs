@@ -17,7 +17,7 @@ const FIRST_PAGE: usize = 16;
 /// The most keys that are asked for at a time.
 const LARGEST_PAGE: usize = 1000;
 /// How many bytes a page should have.
-const PAGE_SIZE: usize = 2 << 20;
+const PAGE_SIZE: usize = 1 << 20;
 /// How long one page may take.
 const PAGE_TIMEOUT: Duration = Duration::from_secs(30);
 /// What etcd says where a revision is no longer kept.
@@ -166,7 +166,7 @@ mod tests {
             next_limit(LARGEST_PAGE, LARGEST_PAGE, LARGEST_PAGE * 200),
             LARGEST_PAGE
         );
-        assert_eq!(next_limit(LARGEST_PAGE, 16, 16 << 20), 2);
+        assert_eq!(next_limit(LARGEST_PAGE, 16, 8 << 20), 2);
         assert_eq!(next_limit(1, 1, 8 << 20), 1);
         assert_eq!(next_limit(2, 2, 2), 16);
         assert_eq!(next_limit(16, 0, 0), 128);

@@ -1,9 +1,8 @@
-//! The rooms that only compute, each by itself: `cargo bench`.
-
-mod state;
+//! The rooms that only compute, each by itself: `cargo bench --package benches`.
 
 use std::hint::black_box;
 
+use benches::{Rooms, decoded, members, policy, updates};
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use tortie::calc::Changes;
 use tortie::datastore::{Origin, decode_file};
@@ -12,8 +11,6 @@ use tortie::model::Update;
 use tortie::nft::{Extent, Plans, plan};
 use tortie::render::table_name;
 use tortie::selector::Selector;
-
-use crate::state::{Rooms, decoded, members, policy, updates};
 
 const SELECTOR: &str =
     "has(tier) && role in {'web', 'api'} && !(env == 'test') || name starts with 'db-'";
