@@ -15,7 +15,6 @@ mod network;
 mod options;
 mod packet;
 mod probes;
-mod random;
 mod runner;
 mod shrink;
 mod walk;
