@@ -25,7 +25,7 @@ fn main() {
     let arch = TargetArch::try_from(ARCH).expect("an architecture with filters");
     let calls = calls.split(',');
     // The groups name the calls of every architecture.
-    let there = calls.filter(|call| compiled(json!([{ "syscall": call }]), arch).is_some());
+    let there = calls.filter(|call| compiled(&json!([{ "syscall": call }]), arch).is_some());
     let mut rules: Vec<Value> = there
         .filter(|call| !LOOKED_AT.contains(call))
         .map(|call| json!({ "syscall": call }))
@@ -40,7 +40,7 @@ fn main() {
         let family = json!({ "index": 0, "type": "dword", "op": "eq", "val": family });
         rules.push(json!({ "syscall": "socket", "args": [family] }));
     }
-    let allowed = compiled(json!(rules), arch).expect("a filter");
+    let allowed = compiled(&json!(rules), arch).expect("a filter");
     let filter = json!({ "main": {
         "mismatch_action": "allow",
         "match_action": { "errno": ENOSYS },
@@ -55,7 +55,7 @@ fn main() {
 }
 
 /// Compiles rules that allow, where this architecture has what they name.
-fn compiled(rules: Value, arch: TargetArch) -> Option<BpfProgram> {
+fn compiled(rules: &Value, arch: TargetArch) -> Option<BpfProgram> {
     let filter = json!({ "main": {
         "mismatch_action": "kill_process",
         "match_action": "allow",

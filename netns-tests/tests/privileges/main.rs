@@ -18,7 +18,7 @@ use netns_tests::etcd::{Member, V3};
 use netns_tests::server::Services;
 use netns_tests::stage::until;
 use netns_tests::workloads::{Routed, hardware_address};
-use netns_tests::{EXT, HOST0, Namespace, WL0, World, ns, tcp, udp};
+use netns_tests::{EXT, HOST0, Namespace, Row, WL0, World, ns, tcp, udp};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -34,6 +34,7 @@ const METRICS: u16 = 9091;
 const LOCKS: &str = "/run/tortie";
 /// `CAP_NET_ADMIN`, as `/proc` shows sets.
 const NET_ADMIN: &str = "0000000000001000";
+const NONE: &str = "0000000000000000";
 /// Has the rest of the arguments run where only these directories can be written to. What the kernel shows of itself stays
 /// as it is, as with the unit.
 const CONFINE: &str = r#"
@@ -62,6 +63,10 @@ impl Place {
 
     fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
+    }
+
+    fn kept(&self) -> PathBuf {
+        self.path("state/last-good")
     }
 
     fn text(&self, name: &str) -> String {
@@ -156,18 +161,16 @@ fn fill(member: &Member<'_>, tcp: u16, udp: u16) {
     }
 }
 
-fn expect(world: &World, what: &str, tcp_port: u16, udp_port: u16) {
+/// Expects that of each pair of ports this one alone is open.
+fn policed(tcp_port: u16, udp_port: u16) -> Vec<Row> {
     let of = |port, open| if port == open { Open } else { Dropped };
-    world.expect(
-        what,
-        [
-            tcp(EXT, HOST0, 22, Open),
-            tcp(EXT, HOST0, 8055, of(8055, tcp_port)),
-            tcp(EXT, HOST0, 8056, of(8056, tcp_port)),
-            udp(EXT, WL0, 7001, of(7001, udp_port)),
-            udp(EXT, WL0, 7002, of(7002, udp_port)),
-        ],
-    );
+    vec![
+        tcp(EXT, HOST0, 22, Open),
+        tcp(EXT, HOST0, 8055, of(8055, tcp_port)),
+        tcp(EXT, HOST0, 8056, of(8056, tcp_port)),
+        udp(EXT, WL0, 7001, of(7001, udp_port)),
+        udp(EXT, WL0, 7002, of(7002, udp_port)),
+    ]
 }
 
 /// Tells whether the daemon answers a request for a page.
@@ -237,6 +240,76 @@ fn secure<'a>(world: &'a World, authority: &Authority, server: &Pair, client: &P
     )
 }
 
+/// Demands that the daemon has one capability, a filter, and a file system that it cannot write.
+fn is_confined(agent: &Agent) {
+    let facts = facts(agent);
+    for (name, value) in [
+        ("CapEff", NET_ADMIN),
+        ("CapPrm", NET_ADMIN),
+        ("CapBnd", NET_ADMIN),
+        ("CapInh", NONE),
+        ("CapAmb", NONE),
+        ("NoNewPrivs", "1"),
+        ("Seccomp", "2"),
+    ] {
+        assert_eq!(facts[name], value, "{name}");
+    }
+    let mounts =
+        fs::read_to_string(format!("/proc/{}/mountinfo", agent.pid())).expect("the daemon lives");
+    let mut mounts = mounts.lines().map(|line| line.split(' ').skip(4));
+    let root = mounts.find_map(|mut fields| (fields.next() == Some("/")).then(|| fields.next()));
+    let options = root.flatten().expect("there is a root");
+    assert!(options.split(',').any(|option| option == "ro"), "{options}");
+}
+
+/// Has the daemon do all that it ever does.
+fn keep_busy(world: &World, place: &Place, member: &mut Member<'_>, agent: &Agent) {
+    let (log, kept) = (place.path("log").join("felix.log"), place.kept());
+    world.routed(&[WL0], Routed::Yes);
+    until("health", || asked(&world.host, HEALTH, "/readiness"));
+    until("metrics", || asked(&world.host, METRICS, "/metrics"));
+    until("a status file", || modes(&place.path("calico")).len() > 1);
+    until("the state is kept", || kept.exists());
+    let mark = agent.mark();
+    agent.signal(Signal::SIGHUP);
+    agent.line(&mark, "SIGHUP", |line| {
+        line.contains("reading the configuration again")
+    });
+    fs::rename(&log, place.path("log").join("felix.log.1")).expect("rotate the log");
+    fill(member, 8056, 7002);
+    world.eventually("after a change", policed(8056, 7002));
+    until("the new log", || log.exists());
+    member.end(Signal::SIGKILL);
+    agent.line(&mark, "etcd is away", |line| {
+        line.contains("the datastore is lost")
+    });
+    member.restart();
+    member.serving();
+    agent.line(&mark, "etcd is back", |line| {
+        line.contains("the datastore is back")
+    });
+    world.host.ip("link set cali0 down\nlink set cali0 up\n");
+    fill(member, 8055, 7002);
+    world.eventually("the last change", policed(8055, 7002));
+}
+
+/// Demands that others can neither read nor write what the daemon has made.
+fn is_private(world: &World, place: &Place) {
+    let made = ["log", "state", "calico"].map(|name| modes(&place.path(name)));
+    let mut made: BTreeMap<PathBuf, u32> = made.into_iter().flatten().collect();
+    assert!(made.len() >= 4, "{made:?}");
+    let namespace = Path::new("/proc/thread-self/ns/net");
+    let namespace = world.host.run(|| fs::metadata(namespace));
+    let lock = format!("{}.lock", namespace.expect("a namespace").ino());
+    let mut locks = modes(Path::new(LOCKS));
+    locks.retain(|path, _| path.ends_with(&lock));
+    assert_eq!(locks.len(), 1, "the lock file stays");
+    made.extend(locks);
+    for (path, mode) in made {
+        assert_eq!(mode & 0o077, 0, "{}: {mode:o}", path.display());
+    }
+}
+
 #[test]
 fn all_of_it_works_with_what_the_unit_allows_and_nobody_else_sees_its_files() {
     if !ns::privileged() {
@@ -253,8 +326,6 @@ fn all_of_it_works_with_what_the_unit_allows_and_nobody_else_sees_its_files() {
     );
     let mut member = secure(&world, &authority, &server, &client);
     fill(&member, 8055, 7001);
-
-    let log = place.path("log").join("felix.log");
     let settings = [
         ("ETCD_ENDPOINTS", member.url().to_owned()),
         ("ETCD_CA_CERT_FILE", text(authority.certificate())),
@@ -262,108 +333,34 @@ fn all_of_it_works_with_what_the_unit_allows_and_nobody_else_sees_its_files() {
         ("ETCD_KEY_FILE", text(&client.key)),
         ("FELIX_HEALTHENABLED", "true".to_owned()),
         ("FELIX_PROMETHEUSMETRICSENABLED", "true".to_owned()),
-        ("FELIX_LOGFILEPATH", text(&log)),
+        ("FELIX_LOGFILEPATH", place.text("log/felix.log")),
         ("FELIX_LOGSEVERITYFILE", "Debug".to_owned()),
         ("FELIX_ENDPOINTSTATUSPATHPREFIX", place.text("calico")),
         ("FELIX_ENDPOINTREPORTINGENABLED", "true".to_owned()),
         ("FELIX_REPORTINGINTERVALSECS", "1".to_owned()),
     ];
-    let settings: Vec<(&str, &str)> = settings
-        .iter()
-        .map(|(name, value)| (*name, value.as_str()))
-        .collect();
-    let kept = place.path("state").join("last-good");
-    let argument = format!("--last-good={}", kept.display());
+    let settings = settings.each_ref().map(|(name, value)| (*name, &**value));
+    let keep = format!("--last-good={}", place.kept().display());
     let start = || {
-        Agent::started_by(
-            confined(&place),
-            &world.host,
-            Owner::Enabled,
-            &settings,
-            &[&argument],
-        )
+        let command = confined(&place);
+        Agent::started_by(command, &world.host, Owner::Enabled, &settings, &[&keep])
     };
+
     let mut agent = start();
     agent.started();
-    expect(&world, "confined", 8055, 7001);
-    let facts = facts(&agent);
-    for (name, value) in [
-        ("CapEff", NET_ADMIN),
-        ("CapPrm", NET_ADMIN),
-        ("CapBnd", NET_ADMIN),
-        ("CapInh", "0000000000000000"),
-        ("CapAmb", "0000000000000000"),
-        ("NoNewPrivs", "1"),
-        ("Seccomp", "2"),
-    ] {
-        assert_eq!(facts[name], value, "{name}");
-    }
-    let mounts =
-        fs::read_to_string(format!("/proc/{}/mountinfo", agent.pid())).expect("the daemon lives");
-    let root = mounts
-        .lines()
-        .find(|line| line.split(' ').nth(4) == Some("/"));
-    let options = root
-        .and_then(|line| line.split(' ').nth(5))
-        .expect("there is a root");
-    assert!(options.split(',').any(|option| option == "ro"), "{options}");
-
-    world.routed(&[WL0], Routed::Yes);
-    until("health", || asked(&world.host, HEALTH, "/readiness"));
-    until("metrics", || asked(&world.host, METRICS, "/metrics"));
-    until("a status file", || modes(&place.path("calico")).len() > 1);
-    until("the state is kept", || kept.exists());
-    let mark = agent.mark();
-    agent.signal(Signal::SIGHUP);
-    agent.line(&mark, "SIGHUP", |line| {
-        line.contains("reading the configuration again")
-    });
-    fs::rename(&log, place.path("log").join("felix.log.1")).expect("rotate the log");
-    fill(&member, 8056, 7002);
-    agent.line(&mark, "the change", |line| line.contains("applied"));
-    until("the new log", || log.exists());
-    expect(&world, "after a change", 8056, 7002);
-    member.end(Signal::SIGKILL);
-    agent.line(&mark, "etcd is away", |line| {
-        line.contains("the datastore is lost")
-    });
-    member.restart();
-    member.serving();
-    agent.line(&mark, "etcd is back", |line| {
-        line.contains("the datastore is back")
-    });
-    world.host.ip("link set cali0 down\nlink set cali0 up\n");
-    let mark = agent.mark();
-    fill(&member, 8055, 7002);
-    agent.line(&mark, "the last change", |line| line.contains("applied"));
-    world.eventually("the last change", [tcp(EXT, HOST0, 8055, Open)]);
+    is_confined(&agent);
+    world.expect("confined", policed(8055, 7001));
+    keep_busy(&world, &place, &mut member, &agent);
     assert!(agent.terminate().success());
 
     member.end(Signal::SIGKILL);
-    world
-        .host
-        .exec("nft", &["delete", "table", "inet", "tortie"], "");
+    let table = ["delete", "table", "inet", "tortie"];
+    world.host.exec("nft", &table, "");
     let mut agent = start();
     agent.logged("applied");
-    expect(&world, "from the file", 8055, 7002);
+    world.expect("from the file", policed(8055, 7002));
     assert!(agent.terminate().success());
-
-    let made = ["log", "state", "calico"].map(|name| modes(&place.path(name)));
-    let made: BTreeMap<PathBuf, u32> = made.into_iter().flatten().collect();
-    assert!(made.len() >= 4, "{made:?}");
-    for (path, mode) in made {
-        assert_eq!(mode & 0o077, 0, "{}: {mode:o}", path.display());
-    }
-    let lock = world
-        .host
-        .run(|| fs::metadata("/proc/thread-self/ns/net"))
-        .expect("a namespace");
-    let lock = Path::new(LOCKS).join(format!("{}.lock", lock.ino()));
-    let mode = fs::metadata(lock)
-        .expect("the lock file stays")
-        .permissions()
-        .mode();
-    assert_eq!(mode & 0o077, 0);
+    is_private(&world, &place);
 }
 
 #[test]
