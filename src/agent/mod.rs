@@ -11,6 +11,8 @@ mod drift;
 mod enforcer;
 mod exit;
 mod firewall;
+mod guard;
+mod last_good;
 mod observer;
 mod pace;
 mod retry;
@@ -28,6 +30,7 @@ mod writer;
 pub use configuration::Configuration;
 pub use enforcer::{Enforcer, Step, Weighed, WorkloadChanges};
 pub use exit::ExitReason;
+pub use last_good::LAST_GOOD_FILE;
 pub use start::run;
 pub use statuses::Gate;
 pub use translate::{

@@ -73,10 +73,16 @@ pub(super) enum Known {
 
 impl Committed {
     /// Tells whether a set has been committed with just this content.
-    pub fn holds(&self, set: &SetName, elements: &[Element]) -> bool {
+    pub fn holds(&self, set: &SetName, elements: impl Iterator<Item = Element>) -> bool {
         self.sets.get(set).is_some_and(|known| match known {
-            Known::Digest(digest) => *digest == Digest::of(elements),
-            Known::Verdicts(verdicts) => *verdicts == Verdicts::of(elements),
+            Known::Digest(digest) => {
+                let mut wanted = Digest::default();
+                elements.for_each(|element| wanted.add(&element));
+                *digest == wanted
+            }
+            Known::Verdicts(verdicts) => {
+                *verdicts == Verdicts::of(&elements.collect::<Vec<Element>>())
+            }
         })
     }
 }
