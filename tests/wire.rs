@@ -47,7 +47,6 @@ fn encoded(operations: Vec<Operation>) -> Vec<Vec<u8>> {
     let target = Target {
         table: &table,
         flags: 0,
-        fingerprint: Fingerprint::of,
     };
     let batch = Batch::encode(&Plan { operations }, &target, 1).unwrap();
     let mut rest = batch.bytes();
@@ -489,12 +488,14 @@ fn rules() -> Vec<(&'static str, Vec<Expr>)> {
 }
 
 fn add_rule(exprs: Vec<Expr>, comment: Option<&str>) -> Operation {
+    let rule = Rule {
+        exprs,
+        comment: comment.map(Arc::from),
+    };
     Operation::AddRule {
         chain: "rules".parse().unwrap(),
-        rule: Arc::new(Rule {
-            exprs,
-            comment: comment.map(Arc::from),
-        }),
+        fingerprint: Fingerprint::of(&rule),
+        rule: Arc::new(rule),
     }
 }
 

@@ -128,10 +128,11 @@ impl Offline {
         })
     }
 
-    /// Returns the objects as a start would make them that finds these sets, and keeps what serves.
+    /// Returns the objects as a start would write them that finds these sets, of which it keeps those that hold what
+    /// they are to hold, whatever their size and name.
     ///
     /// # Errors
-    /// Fails where the daemon would not start with the configuration.
+    /// Fails as [`Offline::compute`] does.
     pub fn objects_beside(
         &mut self,
         found: &BTreeMap<SetName, SetRecord>,

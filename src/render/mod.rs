@@ -23,6 +23,7 @@ mod sets;
 mod settings;
 mod shared;
 mod spoofing;
+mod tiers;
 
 pub use counters::{Counted, CounterNews, Decision};
 pub use forms::Splitting;

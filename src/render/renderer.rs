@@ -17,6 +17,7 @@ use super::sets::{Listed, SetBook, SetRef};
 use super::settings::{DenyAction, Settings};
 use super::shared;
 use super::spoofing::Spoofing;
+use super::tiers::Tiers;
 use crate::calc::{
     ActivePolicy, ActiveProfile, Changes, EndpointId, EndpointPolicies, MatchRule, NatPools,
     PolicyId, SetMembers,
@@ -24,14 +25,6 @@ use crate::calc::{
 use crate::model::{Direction, PolicyKind, ProfileId};
 use crate::net::maximal;
 use crate::nft::{Chain, ChainName, ObjectChange, ObjectChanges, ObjectKey, SetName, SetRecord};
-
-/// A chain of a tier's policies, shared by the endpoints that have the same ones in the same order.
-#[derive(Debug)]
-struct TierChain {
-    policies: Vec<PolicyId>,
-    path: Path,
-    users: BTreeSet<EndpointId>,
-}
 
 /// The state of rendering: what has been rendered, as far as later changes need to know it.
 #[derive(Debug)]
@@ -49,7 +42,7 @@ pub struct Renderer {
     floating: Floating,
     pools: Arc<NatPools>,
     passing: Passing,
-    tiers: BTreeMap<ChainName, TierChain>,
+    tiers: Tiers,
     owners: BTreeMap<ChainName, Owner>,
     /// The base chains and shared chains as they were written last; a whole is only written where it differs.
     written: BTreeMap<ChainName, Arc<Chain>>,
@@ -79,7 +72,7 @@ impl Renderer {
             floating: Floating::default(),
             pools: Arc::default(),
             passing: Passing::new(),
-            tiers: BTreeMap::new(),
+            tiers: Tiers::default(),
             owners: BTreeMap::new(),
             written: BTreeMap::new(),
         }
@@ -129,6 +122,7 @@ impl Renderer {
         for id in &endpoints {
             self.render_endpoint(id, &mut out);
         }
+        self.tiers.forget_unused();
         self.render_dispatch(changes, &mut out);
         self.render_nat(changes, &mut out);
         self.book.write(members, &mut out);
@@ -356,84 +350,19 @@ impl Renderer {
                 self.counters.forget(chain);
                 out.insert(ObjectKey::Chain(chain.clone()), ObjectChange::Absent);
             }
-            self.share_tiers(id, before.as_deref(), now.as_deref(), out);
+            let (settings, passing) = (&self.settings, &self.passing);
+            self.tiers.share(
+                id,
+                before.as_deref(),
+                now.as_deref(),
+                settings,
+                passing,
+                out,
+            );
         }
-        if !repassed.is_empty() {
-            for (name, tier) in &self.tiers {
-                if tier.policies.iter().any(|id| repassed.contains(id)) {
-                    dirty.extend(tier.users.iter().cloned());
-                    write_chain(self.tier_chain(name, tier), out);
-                }
-            }
-        }
+        let (settings, passing) = (&self.settings, &self.passing);
+        dirty.extend(self.tiers.follow(repassed, settings, passing, out));
         dirty
-    }
-
-    /// Renders the chain of a tier's policies.
-    fn tier_chain(&self, name: &ChainName, tier: &TierChain) -> Arc<Chain> {
-        policy::tier_chain(
-            tier.path,
-            name,
-            &tier.policies,
-            &self.passing,
-            &self.settings,
-        )
-    }
-
-    /// Moves an endpoint from the tier chains it used to those it uses.
-    fn share_tiers(
-        &mut self,
-        id: &EndpointId,
-        before: Option<&EndpointPolicies>,
-        now: Option<&EndpointPolicies>,
-        out: &mut ObjectChanges,
-    ) {
-        let old = self.tiers_of(id, before);
-        let new = self.tiers_of(id, now);
-        for name in old.keys().filter(|name| !new.contains_key(*name)) {
-            let Some(tier) = self.tiers.get_mut(name) else {
-                continue;
-            };
-            tier.users.remove(id);
-            if tier.users.is_empty() {
-                self.tiers.remove(name);
-                out.insert(ObjectKey::Chain(name.clone()), ObjectChange::Absent);
-            }
-        }
-        for (name, (path, policies)) in new {
-            if let Some(tier) = self.tiers.get_mut(&name) {
-                tier.users.insert(id.clone());
-                continue;
-            }
-            let tier = TierChain {
-                policies,
-                path,
-                users: BTreeSet::from([id.clone()]),
-            };
-            write_chain(self.tier_chain(&name, &tier), out);
-            self.tiers.insert(name, tier);
-        }
-    }
-
-    /// Returns the chains of tiers that an endpoint leads to, with what they hold.
-    fn tiers_of(
-        &self,
-        id: &EndpointId,
-        policies: Option<&EndpointPolicies>,
-    ) -> BTreeMap<ChainName, (Path, Vec<PolicyId>)> {
-        let Some(policies) = policies else {
-            return BTreeMap::new();
-        };
-        endpoint::places(id, policies, &self.settings)
-            .flat_map(|place| {
-                let path = endpoint::path(place);
-                let tiers = endpoint::lists(place, id, policies).iter();
-                tiers.map(move |tier| {
-                    let name = names::tier(path, &tier.tier, &tier.policies);
-                    (name, (path, tier.policies.clone()))
-                })
-            })
-            .collect()
     }
 
     /// Renders the chains of an endpoint.
@@ -444,7 +373,7 @@ impl Renderer {
         for place in endpoint::places(id, policies, &self.settings) {
             let mut tally = Tally::new(self.settings.counters);
             let settings = &self.settings;
-            let chain = endpoint::chain(place, id, policies, &self.passing, settings, &mut tally);
+            let chain = endpoint::chain(place, id, policies, &self.tiers, settings, &mut tally);
             self.counters.refer(&chain.name, tally);
             write_chain(chain, out);
         }
