@@ -283,7 +283,7 @@ impl SetBook {
                 );
             }
         }
-        self.write_tables(&set, &form, &old, members, out);
+        Self::write_tables(&set, &form, &old, members, out);
         for (part, (added, removed)) in self.deltas.remove(&set).unwrap_or_default() {
             if let Some(table) = form.get(&part) {
                 let change = ObjectChange::Elements { added, removed };
@@ -297,7 +297,6 @@ impl SetBook {
 
     /// Writes the tables of a form that are not there yet, with all their elements.
     fn write_tables(
-        &self,
         set: &Members,
         form: &Form,
         old: &Form,
@@ -482,8 +481,8 @@ fn of_family(members: &[Member], family: Family) -> Vec<Member> {
 }
 
 /// Makes the element of a member in one of the tables.
-fn element(part: Part, member: &Member) -> Element {
-    plain(match (*member, part) {
+fn element(within: Part, member: &Member) -> Element {
+    plain(match (*member, within) {
         (Member::Net(net), Part::Rest) => ElementKey::Net(net),
         (Member::Net(net), Part::Length(_)) => ElementKey::Net(host_net(net.network())),
         (Member::Port(address, protocol, port), _) => {
