@@ -94,8 +94,8 @@ fn render(bench: &mut Criterion) {
             BatchSize::LargeInput,
         );
     });
-    let (mut rooms, changes) = whole();
-    let objects = rooms.renderer.render(&changes, &rooms.calc);
+    let (mut rooms, everything) = whole();
+    let objects = rooms.renderer.render(&everything, &rooms.calc);
     bench.bench_function("plan everything", |b| {
         b.iter(|| plan(&rooms.catalog, black_box(&objects), Extent::Whole));
     });
