@@ -54,9 +54,9 @@ fn calc(bench: &mut Criterion) {
         b.iter_batched(
             || (Rooms::empty(), all.clone()),
             |(mut rooms, updates)| {
-                updates
-                    .into_iter()
-                    .for_each(|update| rooms.calc.apply(update));
+                for update in updates {
+                    rooms.calc.apply(update);
+                }
                 (rooms.calc.take_whole(), rooms)
             },
             BatchSize::LargeInput,
@@ -79,9 +79,9 @@ fn calc(bench: &mut Criterion) {
 /// Returns what calc says of everything.
 fn whole() -> (Rooms, Changes) {
     let mut rooms = Rooms::empty();
-    updates()
-        .into_iter()
-        .for_each(|update| rooms.calc.apply(update));
+    for update in updates() {
+        rooms.calc.apply(update);
+    }
     let changes = rooms.calc.take_whole();
     (rooms, changes)
 }
