@@ -25,6 +25,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("kernel", &["net", "nft"]),
     ("telemetry", &[]),
     ("monitor", &[]),
+    ("last_good", &["model", "telemetry"]),
     ("agent", ALL),
     ("cli", ALL),
 ];
@@ -38,6 +39,7 @@ const ALL: &[&str] = &[
     "datastore",
     "explain",
     "kernel",
+    "last_good",
     "links",
     "model",
     "monitor",

@@ -7,6 +7,7 @@ use tracing::{error, warn};
 
 use super::census::Census;
 use super::enforcer::Enforcer;
+use super::last_good::Basis;
 use super::supervisor::{Notice, Supervisor, Surroundings};
 use super::tallies::{KernelCounters, Ledger};
 use super::{monitor_patience, monitor_settings};
@@ -251,8 +252,8 @@ impl Observer {
         }
     }
 
-    /// Takes in that a round is in force.
-    pub(super) fn in_force(&mut self, round: Round) {
+    /// Takes in that a round is in force; the start is complete where that is what the datastore says.
+    pub(super) fn in_force(&mut self, round: Round, basis: Basis) {
         self.count = Count::Due;
         self.board
             .note(|facts| facts.in_force(Instant::now(), round));
@@ -261,9 +262,13 @@ impl Observer {
             policies,
             ..
         } = round.enforced;
-        let status = format!("in force: {endpoints} endpoints, {policies} policies");
+        let from = match basis {
+            Basis::Datastore => "",
+            Basis::LastGood => "; as kept, the datastore has not been read yet",
+        };
+        let status = format!("in force: {endpoints} endpoints, {policies} policies{from}");
         self.tell(Notice::Status(&status));
-        if !self.ready {
+        if basis == Basis::Datastore && !self.ready {
             self.ready = true;
             self.tell(Notice::Ready);
         }

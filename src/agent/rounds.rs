@@ -9,6 +9,7 @@ use tracing::{error, info, warn};
 use super::cause::Cause;
 use super::enforcer::Step;
 use super::exit::ExitReason;
+use super::last_good::Basis;
 use super::observer::Reading;
 use super::run::Agent;
 use super::start::{HANDOVER, HANDOVER_POLL};
@@ -53,7 +54,7 @@ impl Agent {
     /// Asks for the next step towards what policy says.
     fn advance_policy(&mut self) -> Result<(), ExitReason> {
         let waits = self.writer.is_busy() || self.retry.at().is_some();
-        if waits || self.cause.is_none() || !self.is_in_sync() {
+        if waits || self.cause.is_none() || !self.may_enforce() {
             return Ok(());
         }
         let config = self.configuration.config();
@@ -64,6 +65,8 @@ impl Agent {
             });
         }
         let begun = Instant::now();
+        self.basis = self.basis();
+        self.record.planning();
         let step = self.enforcer.next_step();
         self.observer.calculated(begun);
         if let Some(news) = self.enforcer.take_counter_news() {
@@ -75,7 +78,7 @@ impl Agent {
                 self.firewall.committed(TokioInstant::now());
                 self.retry.succeeded();
                 self.wire();
-                self.statuses.committed(self.enforcer.take_weighed());
+                self.note_in_force();
                 let cause = std::mem::take(&mut self.cause);
                 self.report("no change", &cause, Work::default());
                 Ok(())
@@ -132,7 +135,7 @@ impl Agent {
                 self.firewall.committed(TokioInstant::now());
                 self.retry.succeeded();
                 self.wire();
-                self.statuses.committed(self.enforcer.take_weighed());
+                self.note_in_force();
                 let cause = std::mem::take(&mut self.committing);
                 let work = Work {
                     operations,
@@ -162,8 +165,22 @@ impl Agent {
             self.statuses.wanted(&interface, wiring.as_ref());
             self.routes.want(interface, wiring);
         }
-        if !self.announced {
-            self.routes.in_sync();
+        match self.basis {
+            Basis::LastGood => self.routes.in_force(),
+            Basis::Datastore if !self.announced => self.routes.in_sync(),
+            Basis::Datastore => {}
+        }
+    }
+
+    /// Tells who keeps or reports what the datastore says that it is in force.
+    fn note_in_force(&mut self) {
+        match self.basis {
+            Basis::Datastore => {
+                self.statuses.committed(self.enforcer.take_weighed());
+                self.record.in_force();
+            }
+            // Nobody is told of an old state; what was weighed is told with the next one.
+            Basis::LastGood => {}
         }
     }
 
@@ -252,11 +269,11 @@ impl Agent {
             elapsed_us = micros(latency),
             "{message}"
         );
-        if !self.announced {
+        if self.basis == Basis::Datastore && !self.announced {
             self.announced = true;
             info!("in-sync");
         }
-        self.observer.in_force(Round {
+        let round = Round {
             operations,
             messages,
             bytes,
@@ -269,7 +286,8 @@ impl Agent {
                 sets: counts.sets,
                 members: counts.members,
             },
-        });
+        };
+        self.observer.in_force(round, self.basis);
         let problems: BTreeSet<Problem> = self.enforcer.calc().problems().into_iter().collect();
         for problem in problems.difference(&self.known_problems) {
             warn!("{problem}");

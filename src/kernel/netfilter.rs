@@ -123,6 +123,14 @@ impl Netfilter {
         observe::generation(&mut self.socket)
     }
 
+    /// Tells whether our table is there, whoever made it.
+    ///
+    /// # Errors
+    /// Fails where the kernel does not answer.
+    pub fn has_table(&mut self) -> Result<bool, KernelError> {
+        Ok(observe::table_ownership(&mut self.socket, &self.table)?.is_some())
+    }
+
     /// Receives everything that the kernel says to a batch.
     ///
     /// The kernel handles a batch while it is being sent, so that all answers are there when sending returns.

@@ -7,12 +7,13 @@ use super::bindings::Bindings;
 use super::counters::{Counted, CounterBook, CounterNews, Decision, Tally};
 use super::endpoint;
 use super::floating::Floating;
+use super::forms::Splitting;
 use super::layout::{Base, NatBase, Path};
 use super::names;
 use super::nat;
 use super::policy::{self, Passing, any_pass};
 use super::rule::{PassAction, RuleContext};
-use super::sets::{SetBook, SetRef};
+use super::sets::{Listed, SetBook, SetRef};
 use super::settings::{DenyAction, Settings};
 use super::shared;
 use super::spoofing::Spoofing;
@@ -85,6 +86,13 @@ impl Renderer {
         renderer
     }
 
+    /// Sets when large sets are split, which is otherwise [`Splitting::DEFAULT`]; before anything is rendered.
+    #[must_use]
+    pub fn splitting(mut self, splitting: Splitting) -> Self {
+        self.book.split(splitting);
+        self
+    }
+
     /// Returns the settings.
     pub fn settings(&self) -> &Settings {
         &self.settings
@@ -116,7 +124,7 @@ impl Renderer {
         }
         self.tiers.forget_unused();
         self.render_dispatch(changes, &mut out);
-        self.render_nat(changes, members, &mut out);
+        self.render_nat(changes, &mut out);
         self.book.write(members, &mut out);
         self.write_counters(&mut out);
         self.started = true;
@@ -393,7 +401,7 @@ impl Renderer {
     }
 
     /// Renders the translation of addresses.
-    fn render_nat(&mut self, changes: &Changes, members: &dyn SetMembers, out: &mut ObjectChanges) {
+    fn render_nat(&mut self, changes: &Changes, out: &mut ObjectChanges) {
         if let Some(pools) = &changes.pools {
             self.pools = Arc::clone(pools);
         }
@@ -404,11 +412,10 @@ impl Renderer {
             .follow(&changes.workloads, &self.settings, out);
         for base in NatBase::ALL {
             let mut references = BTreeSet::new();
-            let book = &mut self.book;
             let mut nets = |family, nets: Vec<_>| {
-                let set = SetRef::Nets(family, maximal(nets).into());
-                let name = book.name(&set, members);
-                references.insert(set);
+                let set = Listed::Nets(family, maximal(nets).into());
+                let name = set.name();
+                references.insert(SetRef::Listed(set));
                 name
             };
             let (pools, settings) = (&self.pools, &self.settings);

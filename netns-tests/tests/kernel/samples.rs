@@ -404,6 +404,20 @@ pub(crate) fn every_expression() -> Vec<(Vec<Expr>, &'static str)> {
             "ip6 saddr @nets6",
         ),
         (
+            vec![
+                v4(),
+                in_set(&[Key::Network(Family::V4, Source, 20)], Is, "sel4-hash"),
+            ],
+            "ip saddr & 255.255.240.0 == @sel4-hash",
+        ),
+        (
+            vec![
+                v6(),
+                in_set(&[Key::Network(Family::V6, Destination, 47)], IsNot, "nets6"),
+            ],
+            "ip6 daddr & ffff:ffff:fffe:: != @nets6",
+        ),
+        (
             vec![tcp(), in_set(&[Key::Port(Destination)], Is, "ports-range")],
             "tcp dport @ports-range",
         ),
