@@ -190,7 +190,7 @@ fn start(world: &World, member: &Member<'_>) -> (Agent, Duration) {
 /// Waits until the daemon has done all that may follow a start.
 fn settle(agent: &Agent) {
     let pause = Duration::from_millis(500);
-    for _ in 0..120 {
+    for _ in 0..600 {
         let before = cpu(agent.pid());
         std::thread::sleep(pause);
         if cpu(agent.pid()) - before < pause / 100 {
