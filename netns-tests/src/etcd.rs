@@ -59,6 +59,15 @@ impl<'a> Member<'a> {
         member
     }
 
+    /// Starts a single member on another port than etcd's own.
+    pub fn on_port(namespace: &'a Namespace, port: u16) -> Self {
+        let url = format!("http://{LOCAL}:{port}");
+        let mut member = Self::of(namespace, Arc::new(directory()), "one", url, &[]);
+        member.restart();
+        member.serving();
+        member
+    }
+
     /// Starts a single member on the peer of the host's `eth0`, for a daemon on the host.
     pub fn elsewhere(world: &'a World) -> Self {
         let url = format!("http://{}:2379", EXT.v4);

@@ -91,7 +91,9 @@ impl Configuration {
     /// Takes in a resource; tells whether it can bear on the configuration.
     pub fn update(&mut self, update: &Update) -> bool {
         let relevant = match update.key.kind {
-            Kind::FelixConfiguration | Kind::ClusterInformation | Kind::Node => true,
+            Kind::FelixConfiguration | Kind::ClusterInformation => true,
+            // Those of other hosts come by the thousand, and change whenever one of them gives a sign of life.
+            Kind::Node => *update.key.name == *self.resolution.config.hostname,
             Kind::IpPool
             | Kind::Tier
             | Kind::Profile

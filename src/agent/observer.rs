@@ -53,6 +53,8 @@ pub(super) struct Observer {
     beaten: Option<Instant>,
     ready: bool,
     silent: bool,
+    /// Whether a round has ended since what the table holds was counted.
+    uncounted: bool,
     /// How long the kernel may be busy with one request.
     patience: Option<Duration>,
     /// Whether it was busy for longer when the loop turned last.
@@ -87,6 +89,7 @@ impl Observer {
             beaten: None,
             ready: false,
             silent: false,
+            uncounted: false,
             patience: None,
             stuck: false,
         }
@@ -144,17 +147,21 @@ impl Observer {
     }
 
     /// Notes what is too much to count at every turn.
-    fn note_sizes(&self, enforcer: &Enforcer, logs: &LogHandle) {
+    fn note_sizes(&mut self, enforcer: &Enforcer, logs: &LogHandle) {
         let losses = logs.losses();
-        let table = enforcer.catalog().map(|catalog| {
-            let rules = catalog.chains.values().map(|chain| chain.rules.len()).sum();
-            let maps = catalog
-                .sets
-                .values()
-                .filter(|set| set.spec.verdicts)
-                .count();
-            (catalog.chains.len(), rules, catalog.sets.len() - maps, maps)
-        });
+        let table = enforcer
+            .catalog()
+            .filter(|_| self.uncounted)
+            .map(|catalog| {
+                let rules = catalog.chains.values().map(|chain| chain.rules.len()).sum();
+                let maps = catalog
+                    .sets
+                    .values()
+                    .filter(|set| set.spec.verdicts)
+                    .count();
+                (catalog.chains.len(), rules, catalog.sets.len() - maps, maps)
+            });
+        self.uncounted &= table.is_none();
         self.board.note(|facts| {
             facts.logs_dropped = losses.dropped;
             facts.log_errors = losses.failed;
@@ -237,6 +244,7 @@ impl Observer {
 
     /// Takes in that a round is in force; the start is complete where that is what the datastore says.
     pub(super) fn in_force(&mut self, round: Round, basis: Basis) {
+        self.uncounted = true;
         self.board
             .note(|facts| facts.in_force(Instant::now(), round));
         let Enforced {

@@ -15,10 +15,18 @@ use super::run::Agent;
 use super::start::{HANDOVER, HANDOVER_POLL};
 use super::wiring;
 use super::writer::Reply;
-use crate::kernel::{CommitError, Observed, Ownership};
+use crate::kernel::{CommitError, Committed, Observed, Ownership};
 use crate::model::Problem;
 use crate::monitor::{Enforced, Failure, Round};
 use crate::telemetry::ErrorChain;
+
+/// What a round had the kernel do.
+#[derive(Debug, Clone, Copy, Default)]
+struct Work {
+    operations: usize,
+    sent: Committed,
+    kernel: Duration,
+}
 
 impl Agent {
     /// Asks the kernel's writer for the next step, if it is free and there may be one.
@@ -72,7 +80,7 @@ impl Agent {
                 self.wire();
                 self.note_in_force();
                 let cause = std::mem::take(&mut self.cause);
-                self.report("no change", &cause, 0, Duration::ZERO);
+                self.report("no change", &cause, Work::default());
                 Ok(())
             }
             Ok(Step::Observe) => self.writer.observe(),
@@ -119,7 +127,7 @@ impl Agent {
                 None
             }
             Reply::Committed {
-                outcome: Ok(()),
+                outcome: Ok(sent),
                 operations,
                 elapsed,
             } => {
@@ -129,7 +137,12 @@ impl Agent {
                 self.wire();
                 self.note_in_force();
                 let cause = std::mem::take(&mut self.committing);
-                self.report("applied", &cause, operations, elapsed);
+                let work = Work {
+                    operations,
+                    sent,
+                    kernel: elapsed,
+                };
+                self.report("applied", &cause, work);
                 None
             }
             Reply::Committed {
@@ -232,7 +245,12 @@ impl Agent {
     }
 
     /// Logs the end of one round, and what is newly wrong with the resources taken together.
-    fn report(&mut self, message: &str, cause: &Cause, operations: usize, kernel: Duration) {
+    fn report(&mut self, message: &str, cause: &Cause, work: Work) {
+        let Work {
+            operations,
+            sent: Committed { messages, bytes },
+            kernel,
+        } = work;
         self.sequence += 1;
         let counts = self.enforcer.calc().counts();
         let latency = cause.since.map_or(Duration::ZERO, |since| since.elapsed());
@@ -241,6 +259,8 @@ impl Agent {
             seq = self.sequence,
             trigger,
             operations,
+            messages,
+            bytes,
             endpoints = counts.endpoints,
             policies = counts.policies,
             sets = counts.sets,
@@ -255,6 +275,8 @@ impl Agent {
         }
         let round = Round {
             operations,
+            messages,
+            bytes,
             kernel,
             latency,
             enforced: Enforced {
