@@ -91,6 +91,7 @@ pub async fn run(configuration: Configuration, logs: LogHandle) -> ExitReason {
         committing: Cause::default(),
         started: Instant::now(),
         retry: Retry::new(),
+        denied_retry: Retry::of_denied(),
         sequence: 0,
         known_problems: BTreeSet::new(),
     };

@@ -87,8 +87,12 @@ fn readiness(facts: &Facts, now: Instant, patience: Patience) -> Vec<Part> {
     } else {
         "not in force"
     };
+    let in_force = match facts.denied {
+        0 => in_force.to_owned(),
+        denied => format!("{in_force}, {denied} denied because the kernel refuses them"),
+    };
     let (lasting, policy) = match facts.failing() {
-        None => (false, in_force.to_owned()),
+        None => (false, in_force),
         Some((failure, since)) => {
             let elapsed = now.saturating_duration_since(since);
             let detail = format!(

@@ -7,6 +7,7 @@
 
 mod bindings;
 mod counters;
+mod denied;
 mod dispatch;
 mod endpoint;
 mod layout;
@@ -21,6 +22,7 @@ mod settings;
 mod shared;
 
 pub use counters::{Counted, CounterNews, Decision};
+pub use denied::Unit;
 pub use layout::{last_filter_priority, table_name};
 pub use marks::{MarkError, Marks};
 pub use renderer::Renderer;

@@ -223,6 +223,14 @@ impl SetBook {
         }
     }
 
+    /// Returns every set as it was written last, with the chains that refer to it.
+    pub(super) fn users(&self) -> impl Iterator<Item = (SetName, &BTreeSet<ChainName>)> {
+        self.users.iter().filter_map(|(set, users)| {
+            let form = self.present.get(set)?;
+            Some((name_of(set, *form), users))
+        })
+    }
+
     /// Writes the changes of all sets touched since the last time.
     pub(super) fn write(&mut self, members: &dyn SetMembers, out: &mut ObjectChanges) {
         for set in std::mem::take(&mut self.touched) {
