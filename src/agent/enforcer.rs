@@ -486,7 +486,7 @@ impl Enforcer {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::path::Path;
 
     use nix::errno::Errno;
@@ -504,7 +504,7 @@ mod tests {
     /// The host that the examples are for.
     const HOSTNAME: &str = "my-host";
 
-    fn examples() -> Vec<Update> {
+    pub(in crate::agent) fn examples() -> Vec<Update> {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
         let objects = read_directory(&path).unwrap().objects;
         let update = |(key, value)| Update {
@@ -520,7 +520,7 @@ mod tests {
         (calc_settings(&config), render_settings(&config).unwrap())
     }
 
-    fn enforcer(change: impl Fn(&mut Config)) -> Enforcer {
+    pub(in crate::agent) fn enforcer(change: impl Fn(&mut Config)) -> Enforcer {
         let (calc, render) = settings(change);
         Enforcer::new(calc, render)
     }
@@ -558,7 +558,10 @@ mod tests {
     }
 
     /// Returns what the table holds where a start finds nothing.
-    fn from_scratch(updates: &[Update], change: impl Fn(&mut Config)) -> crate::nft::Catalog {
+    pub(in crate::agent) fn from_scratch(
+        updates: &[Update],
+        change: impl Fn(&mut Config),
+    ) -> crate::nft::Catalog {
         let mut kernel = Fake::new(table_name(), true);
         let mut enforcer = enforcer(change);
         updates
@@ -723,7 +726,7 @@ mod tests {
     }
 
     /// A workload endpoint of this host, or its end.
-    fn workload(there: bool) -> Update {
+    pub(in crate::agent) fn workload(there: bool) -> Update {
         let text = format!(
             "{{apiVersion: projectcalico.org/v3, kind: WorkloadEndpoint, \
              metadata: {{name: {}-k8s-pod-eth0, namespace: ns}}, \

@@ -34,3 +34,6 @@ pub use translate::{
     accepted, calc_settings, etcd_settings, explain_settings, log_settings, monitor_patience,
     monitor_settings, render_settings, routes_settings, status_settings, wiring, writer_settings,
 };
+
+#[cfg(test)]
+mod tests;

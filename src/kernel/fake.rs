@@ -191,7 +191,7 @@ impl Fake {
                 }
                 Lasting::Longer(most) => (plan.operations.len() > *most).then_some(*most),
                 Lasting::Fuller(most) => {
-                    (content(&applied) > *most).then(|| plan.operations.len() - 1)
+                    (applied.content() > *most).then(|| plan.operations.len() - 1)
                 }
             };
             if let Some(operation) = refused {
@@ -284,15 +284,6 @@ impl Kernel for Fake {
             None => Ok(()),
         }
     }
-}
-
-/// Counts the rules and elements.
-fn content(applied: &Applied) -> usize {
-    let catalog = applied.catalog();
-    let rules = catalog.chains.values().map(|chain| chain.rules.len());
-    let elements = catalog.sets.values();
-    let elements = elements.filter_map(|set| set.elements.as_ref().map(|known| known.len()));
-    rules.chain(elements).sum()
 }
 
 fn unknown() -> CommitError {
