@@ -210,12 +210,17 @@ pub struct World {
 impl World {
     /// Builds the network without any server.
     pub fn new() -> Self {
+        Self::around(Namespace::new("host"))
+    }
+
+    /// Builds the network around a namespace that is to be the host.
+    pub fn around(host: Namespace) -> Self {
         let world = Self {
             servers: Vec::new(),
             services: None,
             watched: false,
             workloads: Vec::new(),
-            host: Namespace::new("host"),
+            host,
             ext: Namespace::new("ext"),
             ext2: Namespace::new("ext2"),
         };
