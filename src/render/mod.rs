@@ -10,6 +10,8 @@ mod counters;
 mod denied;
 mod dispatch;
 mod endpoint;
+mod floating;
+mod keyed;
 mod layout;
 mod marks;
 mod names;
@@ -20,6 +22,7 @@ mod rule;
 mod sets;
 mod settings;
 mod shared;
+mod spoofing;
 
 pub use counters::{Counted, CounterNews, Decision};
 pub use denied::Unit;
