@@ -43,7 +43,10 @@ impl Namespace {
             .spawn()
             .expect("make a user namespace");
         let mut ready = [0];
-        let stdout = child.stdout.as_mut().expect("the standard output is a pipe");
+        let stdout = child
+            .stdout
+            .as_mut()
+            .expect("the standard output is a pipe");
         stdout
             .read_exact(&mut ready)
             .expect("the user namespace is there");

@@ -249,7 +249,13 @@ impl World {
 
     /// Builds the network with the same echo servers at every site.
     pub fn serving(services: Services) -> Self {
-        let mut world = Self::new();
+        Self::new().with_servers(services)
+    }
+
+    /// Starts the same echo servers at every site.
+    #[must_use]
+    pub fn with_servers(self, services: Services) -> Self {
+        let mut world = self;
         world.services = Some(services);
         for site in [Site::Host, Site::Ext, Site::Ext2] {
             world.serve(site, services);

@@ -3,17 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::inquest::{Denied, Draft, Inquest, Occasion, Turn, draft};
+use super::inquest::{Denied, Draft, Inquest, Occasion, draft};
 use crate::calc::{
     Calc, Changes, EndpointId, LinkUpdate, LocalChanges, Settings as CalcSettings,
     WorkloadInterface,
 };
-use crate::kernel::CommitError;
 use crate::model::Update;
 use crate::net::InterfaceName;
 use crate::nft::{Catalog, CatalogDelta, Extent, Plan, PlanError, Plans, plan};
 use crate::render::{CounterNews, Renderer, Settings as RenderSettings, Unit};
-use crate::telemetry::ErrorChain;
 
 /// What the loop is to do next.
 #[derive(Debug)]
@@ -37,24 +35,6 @@ pub enum Stuck {
     /// The kernel refuses it, and nothing that could be denied is the cause.
     #[error("{0}; no single object is at fault")]
     Refused(String),
-}
-
-/// What follows from a transaction that was refused, or from what the kernel said to a question.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Aftermath {
-    /// Who is at fault is being looked into: the next step follows at once.
-    Inquest,
-    /// Nothing is to be done before a pause.
-    Pause,
-}
-
-/// What is newly denied, or no longer.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct DenialNews {
-    /// What is, and what the kernel said.
-    pub begun: BTreeMap<Unit, String>,
-    /// What is not.
-    pub over: BTreeSet<Unit>,
 }
 
 /// Interfaces of workloads that differ from what was said of them before; `None` for one that is gone.
@@ -83,8 +63,8 @@ enum Knowledge {
 /// the kernel then says that it would take it.
 #[derive(Debug)]
 pub struct Enforcer {
-    calc: Calc,
-    renderer: Renderer,
+    pub(super) calc: Calc,
+    pub(super) renderer: Renderer,
     knowledge: Knowledge,
     in_flight: Option<InFlight>,
     adopt: bool,
@@ -95,14 +75,14 @@ pub struct Enforcer {
     /// What the last transactions, or those in flight, were about.
     weighed: Weighed,
     /// What is denied in the kernel.
-    denied: Denied,
+    pub(super) denied: Denied,
     /// What was said to be denied.
-    told_denied: BTreeSet<Unit>,
+    pub(super) told_denied: BTreeSet<Unit>,
     /// Why an inquest is to be held once the kernel has been read.
-    occasion: Option<Occasion>,
-    inquest: Option<Inquest>,
+    pub(super) occasion: Option<Occasion>,
+    pub(super) inquest: Option<Inquest>,
     /// Whether the last inquest's outcome has not been taken yet: a refusal of it opens no other one.
-    judged: bool,
+    pub(super) judged: bool,
 }
 
 /// What was weighed of the endpoints of this host since it was last asked.
@@ -268,44 +248,13 @@ impl Enforcer {
         }
     }
 
-    /// Opens an inquest and takes its first turn.
-    fn open_inquest(
-        &mut self,
-        occasion: Occasion,
-        catalog: Catalog,
-        changes: Changes,
-    ) -> Result<Step, Stuck> {
-        let settings = self.renderer.settings().clone();
-        let denied = self.denied.clone();
-        let inquest = Inquest::open(occasion, settings, catalog, changes, denied, &self.calc);
-        self.judged = true;
-        self.inquest = Some(inquest);
-        self.inquire()
-    }
-
-    /// Takes the next turn of the inquest.
-    fn inquire(&mut self) -> Result<Step, Stuck> {
-        let Some(mut inquest) = self.inquest.take() else {
-            return Ok(Step::Observe);
-        };
-        match inquest.next(&self.calc) {
-            Turn::Ask(plan) => {
-                self.inquest = Some(inquest);
-                Ok(Step::Check(plan))
-            }
-            Turn::Verdict(denied, draft) => {
-                let (catalog, changes) = inquest.into_parts();
-                Ok(self.send_draft(catalog, changes, *draft, denied))
-            }
-            Turn::Nobody(reason) => {
-                self.judged = false;
-                Err(Stuck::Refused(reason))
-            }
-        }
+    /// Has the kernel read before the next plan.
+    pub(super) fn forget_kernel(&mut self) {
+        self.knowledge = Knowledge::None;
     }
 
     /// Puts what leads to the whole desired state in flight.
-    fn send_draft(
+    pub(super) fn send_draft(
         &mut self,
         catalog: Catalog,
         changes: Changes,
@@ -345,15 +294,6 @@ impl Enforcer {
         Step::Commit(plans)
     }
 
-    /// Tells whether anything differs that is denied: then it may be taken now.
-    fn touches_denied(&self, changes: &Changes) -> bool {
-        self.denied.keys().any(|unit| match unit {
-            Unit::Policy(id) => changes.policies.contains_key(id),
-            Unit::Profile(id) => changes.profiles.contains_key(id),
-            Unit::Endpoint(id) => changes.endpoints.contains_key(id),
-        })
-    }
-
     /// Takes in that all transactions in flight are in force.
     pub fn committed(&mut self) {
         if let Some(delta) = self.in_flight.take() {
@@ -367,73 +307,6 @@ impl Enforcer {
         self.in_flight = None;
         self.inquest = None;
         self.knowledge = Knowledge::None;
-    }
-
-    /// Takes in that a transaction in flight was not committed, as far as is known.
-    pub fn refused(&mut self, cause: &CommitError) -> Aftermath {
-        self.doubt();
-        // What was judged is not judged again before a pause.
-        if std::mem::take(&mut self.judged) || !cause.is_refusal() {
-            return Aftermath::Pause;
-        }
-        self.occasion = Some(Occasion::Refused {
-            reason: ErrorChain(cause).to_string(),
-            named: cause.objects(),
-        });
-        Aftermath::Inquest
-    }
-
-    /// Takes in what the kernel said to the transaction that it was asked about.
-    pub fn answered(&mut self, answer: &Result<(), CommitError>) -> Aftermath {
-        if let Err(cause) = answer
-            && !cause.is_refusal()
-        {
-            self.doubt();
-            self.judged = false;
-            return Aftermath::Pause;
-        }
-        // There is none where the settings have changed since.
-        if let Some(inquest) = &mut self.inquest {
-            let said = answer
-                .as_ref()
-                .map_err(|cause| ErrorChain(cause).to_string());
-            inquest.answered(said.copied());
-        }
-        Aftermath::Inquest
-    }
-
-    /// Has what is denied tried again with the next step.
-    pub fn reconsider(&mut self) {
-        if !self.denied.is_empty() {
-            self.occasion.get_or_insert(Occasion::Again);
-            self.knowledge = Knowledge::None;
-        }
-    }
-
-    /// Returns how much is denied in the kernel.
-    pub fn denied(&self) -> usize {
-        self.denied.len()
-    }
-
-    /// Returns the endpoints that do not get what they are to have, because it is denied.
-    pub fn concerned(&self) -> BTreeSet<EndpointId> {
-        self.renderer.concerned()
-    }
-
-    /// Returns what is denied in the kernel, or no longer is, since this was last asked.
-    pub fn take_denial_news(&mut self) -> DenialNews {
-        let begun = self.denied.iter();
-        let begun = begun.filter(|(unit, _)| !self.told_denied.contains(*unit));
-        let over = self.told_denied.iter();
-        let over = over.filter(|unit| !self.denied.contains_key(*unit));
-        let news = DenialNews {
-            begun: begun
-                .map(|(unit, why)| (unit.clone(), why.clone()))
-                .collect(),
-            over: over.cloned().collect(),
-        };
-        self.told_denied = self.denied.keys().cloned().collect();
-        news
     }
 
     /// Returns how the interfaces of workloads changed whose policy is in the kernel, since this was last

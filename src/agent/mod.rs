@@ -7,6 +7,7 @@
 mod cause;
 mod census;
 mod configuration;
+mod denials;
 mod enforcer;
 mod exit;
 mod firewall;
@@ -26,7 +27,8 @@ mod translate;
 mod writer;
 
 pub use configuration::Configuration;
-pub use enforcer::{Aftermath, DenialNews, Enforcer, Step, Stuck, Weighed, WorkloadChanges};
+pub use denials::{Aftermath, DenialNews};
+pub use enforcer::{Enforcer, Step, Stuck, Weighed, WorkloadChanges};
 pub use exit::ExitReason;
 pub use start::run;
 pub use statuses::Gate;

@@ -102,6 +102,17 @@ mod tests {
     }
 
     #[test]
+    fn what_is_denied_is_tried_again_at_longer_pauses() {
+        let (mut retry, now) = (Retry::of_denied(), Instant::now());
+        let mut pauses = Vec::new();
+        for _ in 0..8 {
+            retry.failed(now);
+            pauses.extend(retry.at().map(|at| (at - now).as_secs()));
+        }
+        assert_eq!(pauses, [5, 10, 20, 40, 80, 160, 300, 300]);
+    }
+
+    #[test]
     fn what_is_new_does_not_wait_for_the_longest_pause() {
         let (mut retry, now) = (Retry::new(), Instant::now());
         retry.hasten(now);

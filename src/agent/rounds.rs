@@ -7,7 +7,8 @@ use tokio::time::Instant as TokioInstant;
 use tracing::{debug, error, info, warn};
 
 use super::cause::Cause;
-use super::enforcer::{Aftermath, Step, Stuck};
+use super::denials::Aftermath;
+use super::enforcer::{Step, Stuck};
 use super::exit::ExitReason;
 use super::observer::Reading;
 use super::retry::Retry;
