@@ -234,13 +234,13 @@ impl Enforcer {
                 let denied = self.denied.clone();
                 Ok(self.send_draft(catalog, changes, draft, denied))
             }
-            Err((_, error)) if self.judged || (self.adopt && catalog.table) => {
+            Err(unplanned) if self.judged || (self.adopt && catalog.table) => {
                 self.judged = false;
-                Err(Stuck::Unplanned(error))
+                Err(Stuck::Unplanned(unplanned.error))
             }
-            Err((_, error)) => {
+            Err(unplanned) => {
                 let occasion = Occasion::Refused {
-                    reason: error.to_string(),
+                    reason: unplanned.error.to_string(),
                     named: Vec::new(),
                 };
                 self.open_inquest(occasion, catalog, changes)

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::search::{Next, Search};
 use crate::calc::{Calc, Changes};
-use crate::nft::{Catalog, CatalogDelta, Extent, ObjectKey, Plan, PlanError, Plans, plan};
+use crate::nft::{
+    Catalog, CatalogDelta, Extent, ObjectKey, Operation, Plan, PlanError, Plans, plan,
+};
 use crate::render::{Renderer, Settings, Unit};
 
 /// What is denied, each with what the kernel said.
@@ -30,6 +32,13 @@ pub(super) struct Draft {
     pub(super) renderer: Renderer,
     pub(super) plans: Plans,
     pub(super) delta: CatalogDelta,
+}
+
+/// What was rendered and cannot be planned.
+#[derive(Debug)]
+pub(super) struct Unplanned {
+    pub(super) renderer: Renderer,
+    pub(super) error: PlanError,
 }
 
 /// An inquest under way. What is wanted stands still meanwhile, and so must calc.
@@ -84,11 +93,11 @@ impl Inquest {
             Ok(Draft {
                 renderer, plans, ..
             }) => {
-                let touched = plans.operations().filter_map(|step| step.object());
+                let touched = plans.operations().filter_map(Operation::object);
                 (renderer.units(), Some(touched.collect::<Vec<_>>()))
             }
             // No plan tells what would change: it may be anything.
-            Err((renderer, _)) => (renderer.units(), None),
+            Err(unplanned) => (unplanned.renderer.units(), None),
         };
         let of = |keys: &[ObjectKey]| -> BTreeSet<Unit> {
             let units = keys.iter().filter_map(|key| units.get(key)).flatten();
@@ -96,11 +105,11 @@ impl Inquest {
             units.cloned().collect()
         };
         let suspects = of(&named);
-        let changed = match touched {
+        let differing = match touched {
             Some(touched) => of(&touched),
             None => of(&units.keys().cloned().collect::<Vec<_>>()),
         };
-        let others = changed.difference(&suspects).cloned().collect();
+        let others = differing.difference(&suspects).cloned().collect();
         let search = Search::begin(&reason, suspects.into_iter().collect(), others);
         Self {
             settings,
@@ -156,7 +165,7 @@ impl Inquest {
         let settled = self.settled.keys().cloned();
         let denied = settled.chain(units).collect();
         draft(&self.settings, &self.catalog, &self.changes, denied, calc)
-            .map_err(|(_, error)| error)
+            .map_err(|unplanned| unplanned.error)
     }
 }
 
@@ -168,7 +177,7 @@ pub(super) fn draft(
     whole: &Changes,
     denied: BTreeSet<Unit>,
     calc: &Calc,
-) -> Result<Draft, (Renderer, PlanError)> {
+) -> Result<Draft, Box<Unplanned>> {
     let mut renderer = Renderer::resume(settings.clone(), &catalog.sets).denying(denied);
     let objects = renderer.render(whole, calc);
     match plan(catalog, &objects, Extent::Whole) {
@@ -177,6 +186,6 @@ pub(super) fn draft(
             plans,
             delta,
         }),
-        Err(error) => Err((renderer, error)),
+        Err(error) => Err(Box::new(Unplanned { renderer, error })),
     }
 }

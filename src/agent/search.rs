@@ -137,7 +137,7 @@ mod tests {
                         Some(one) => search.refused(format!("refused {one}")),
                     }
                 }
-                end => return (end, trials),
+                end @ (Next::Found(_) | Next::Nobody) => return (end, trials),
             }
         }
         unreachable!("a search ends")
