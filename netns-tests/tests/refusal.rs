@@ -176,7 +176,7 @@ fn a_second_daemon_that_does_not_see_the_lock_says_whose_the_table_is() {
     let starter = ["unshare", "--mount", "sh", "-c"];
     let script = "mount -t tmpfs none /run && exec \"$0\" \"$@\"";
     let starter: Vec<&str> = starter.into_iter().chain([script]).collect();
-    let mut second = Agent::launch_by(&starter, &world.host, Owner::Enabled, &[], &directory);
+    let mut second = Agent::launch_by(&starter, &world.host, Owner::Enabled, &[], &directory, &[]);
     assert_eq!(second.wait_end().code(), Some(75));
     let beginning = Mark::beginning();
     let owner = format!("process {}", first.pid());

@@ -11,7 +11,9 @@ mod denials;
 mod enforcer;
 mod exit;
 mod firewall;
+mod guard;
 mod inquest;
+mod last_good;
 mod observer;
 mod retry;
 mod rounds;
@@ -30,6 +32,7 @@ pub use configuration::Configuration;
 pub use denials::{Aftermath, DenialNews};
 pub use enforcer::{Enforcer, Step, Stuck, Weighed, WorkloadChanges};
 pub use exit::ExitReason;
+pub use last_good::LAST_GOOD_FILE;
 pub use start::run;
 pub use statuses::Gate;
 pub use translate::{

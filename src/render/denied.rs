@@ -106,8 +106,8 @@ impl Renderer {
                 .or_default()
                 .insert(owner.into());
         }
-        for (chain, tier) in &self.tiers {
-            let users = tier.users.iter().cloned().map(Unit::Endpoint);
+        for (chain, users) in self.tiers.users() {
+            let users = users.iter().cloned().map(Unit::Endpoint);
             chains.entry(chain.clone()).or_default().extend(users);
         }
         for (id, policies) in &self.endpoints {

@@ -12,12 +12,13 @@ mod engine;
 mod generate;
 mod judge;
 mod network;
+mod observer;
 mod options;
 mod packet;
 mod probes;
-mod random;
 mod runner;
 mod shrink;
+mod soak;
 mod walk;
 mod yaml;
 
