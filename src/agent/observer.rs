@@ -235,6 +235,11 @@ impl Observer {
             .note(|facts| facts.failed(Instant::now(), failure));
     }
 
+    /// Takes in how many objects are denied.
+    pub(super) fn denied(&mut self, count: usize) {
+        self.board.note(|facts| facts.denied = count);
+    }
+
     /// Takes in that rules can be made by the configuration.
     pub(super) fn settings_usable(&mut self) {
         self.board.note(Facts::settings_usable);

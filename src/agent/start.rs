@@ -104,6 +104,7 @@ pub async fn run(
         committing: Cause::default(),
         started: Instant::now(),
         retry: Retry::new(),
+        denied_retry: Retry::of_denied(),
         sequence: 0,
         known_problems: BTreeSet::new(),
     };

@@ -255,6 +255,11 @@ fn add_own(page: &mut Page, facts: &Facts, now: Instant) {
         "Number of transactions that the kernel refused or did not answer.",
         facts.refusals(),
     );
+    page.gauge(
+        "tortie_denied_objects",
+        "Number of policies, profiles and endpoints that are denied because the kernel refuses them.",
+        size(facts.denied),
+    );
     let failing = facts.failing().map_or(0.0, |(_, since)| {
         now.saturating_duration_since(since).as_secs_f64()
     });

@@ -233,6 +233,22 @@ impl SetBook {
         }
     }
 
+    /// Returns every set as it was written last, with the chains that refer to it.
+    pub(super) fn users(&self) -> impl Iterator<Item = (SetName, &BTreeSet<ChainName>)> {
+        self.users.iter().flat_map(|(set, users)| {
+            let names: Vec<SetName> = match set {
+                SetRef::Listed(listed) => vec![listed.name()],
+                SetRef::Members(set) => {
+                    let tables = self.present.get(set).into_iter().flatten();
+                    tables
+                        .map(|(part, table)| set.name(*part, *table))
+                        .collect()
+                }
+            };
+            names.into_iter().map(move |name| (name, users))
+        })
+    }
+
     /// Writes the changes of all sets touched since the last time.
     pub(super) fn write(&mut self, members: &dyn SetMembers, out: &mut ObjectChanges) {
         for set in std::mem::take(&mut self.touched) {
