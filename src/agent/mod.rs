@@ -4,13 +4,18 @@
 //! an exit code. May touch: every room. Absent: decisions about policy; every one of them is made in a pure
 //! room, and this one only knows when to ask.
 
+mod cause;
 mod census;
 mod configuration;
 mod enforcer;
+mod exit;
 mod firewall;
 mod observer;
 mod retry;
+mod rounds;
 mod run;
+mod signals;
+mod start;
 mod statuses;
 mod supervisor;
 mod takeover;
@@ -20,7 +25,8 @@ mod writer;
 
 pub use configuration::Configuration;
 pub use enforcer::{Enforcer, Step, Weighed, WorkloadChanges};
-pub use run::{ExitReason, run};
+pub use exit::ExitReason;
+pub use start::run;
 pub use statuses::Gate;
 pub use translate::{
     accepted, calc_settings, etcd_settings, explain_settings, log_settings, monitor_patience,

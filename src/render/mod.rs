@@ -9,6 +9,8 @@ mod bindings;
 mod counters;
 mod dispatch;
 mod endpoint;
+mod floating;
+mod keyed;
 mod layout;
 mod marks;
 mod names;
@@ -19,6 +21,7 @@ mod rule;
 mod sets;
 mod settings;
 mod shared;
+mod spoofing;
 
 pub use counters::{Counted, CounterNews, Decision};
 pub use layout::{last_filter_priority, table_name};

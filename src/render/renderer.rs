@@ -6,7 +6,8 @@ use std::sync::Arc;
 use super::bindings::Bindings;
 use super::counters::{Counted, CounterBook, CounterNews, Decision, Tally};
 use super::endpoint;
-use super::layout::{Base, NatBase, Path, Shared};
+use super::floating::Floating;
+use super::layout::{Base, NatBase, Path};
 use super::names;
 use super::nat;
 use super::policy::{self, Passing, any_pass};
@@ -14,6 +15,7 @@ use super::rule::{PassAction, RuleContext};
 use super::sets::{SetBook, SetRef};
 use super::settings::{DenyAction, Settings};
 use super::shared;
+use super::spoofing::Spoofing;
 use crate::calc::{
     ActivePolicy, ActiveProfile, Changes, EndpointId, EndpointPolicies, MatchRule, NatPools,
     PolicyId, SetMembers,
@@ -42,6 +44,8 @@ pub struct Renderer {
     profiles: BTreeMap<ProfileId, Arc<ActiveProfile>>,
     endpoints: BTreeMap<EndpointId, Arc<EndpointPolicies>>,
     bindings: Bindings,
+    spoofing: Spoofing,
+    floating: Floating,
     pools: Arc<NatPools>,
     passing: Passing,
     tiers: BTreeMap<ChainName, TierChain>,
@@ -70,6 +74,8 @@ impl Renderer {
             profiles: BTreeMap::new(),
             endpoints: BTreeMap::new(),
             bindings: Bindings::default(),
+            spoofing: Spoofing::default(),
+            floating: Floating::default(),
             pools: Arc::default(),
             passing: Passing::new(),
             tiers: BTreeMap::new(),
@@ -446,9 +452,8 @@ impl Renderer {
             }
         }
         if !self.started || !changes.workloads.is_empty() {
-            let spoofed = shared::spoofed_sources(self.bindings.workloads());
-            self.bindings.set_spoofing(spoofed.is_some());
-            self.write_where_different(Shared::SpoofedSources.name(), spoofed, out);
+            self.spoofing.follow(&changes.workloads, out);
+            self.bindings.set_spoofed_sources(self.spoofing.map());
         }
         if self.bindings.take_moved() || !self.started {
             for base in Base::ALL {
@@ -466,6 +471,8 @@ impl Renderer {
         if self.started && changes.pools.is_none() && changes.workloads.is_empty() {
             return;
         }
+        self.floating
+            .follow(&changes.workloads, &self.settings, out);
         for base in NatBase::ALL {
             let mut references = BTreeSet::new();
             let book = &mut self.book;
@@ -475,8 +482,8 @@ impl Renderer {
                 references.insert(set);
                 name
             };
-            let workloads = self.bindings.workloads();
-            let rules = nat::rules(base, &self.pools, workloads, &self.settings, &mut nets);
+            let (pools, settings) = (&self.pools, &self.settings);
+            let rules = nat::rules(base, pools, &self.floating, settings, &mut nets);
             self.book.refer(&base.name(), references);
             let chain = (!rules.is_empty()).then(|| base.chain(rules));
             self.write_where_different(base.name(), chain, out);
