@@ -7,7 +7,7 @@ use netns_tests::etcd::{Member, V3};
 use netns_tests::relay::Relay;
 use netns_tests::writer::{Change, Writer};
 use nix::sys::signal::Signal;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tortie::datastore::{EtcdContents, EtcdSettings, EtcdTls, Snapshot, read_directory};
 
 use crate::generate::State;
@@ -82,7 +82,13 @@ impl<'a> Store<'a> {
         let state = self.kept(state);
         match self {
             Self::Directory { directory, files } => {
-                for (file, documents) in state.files() {
+                for (file, mut documents) in state.files() {
+                    // An empty file counts as one that is half written.
+                    documents.push(json!({
+                        "apiVersion": "projectcalico.org/v3",
+                        "kind": "GlobalNetworkSet",
+                        "metadata": {"name": file.replace('.', "-")},
+                    }));
                     let text = if file.ends_with("json") {
                         serde_json::to_string_pretty(&documents).expect("write JSON")
                     } else {
