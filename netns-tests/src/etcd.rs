@@ -344,9 +344,14 @@ impl<'a> Member<'a> {
 
     /// Starts the daemon on this member, with more settings.
     pub fn agent(&self, owner: Owner, settings: &[(&str, &str)]) -> Agent {
+        self.agent_with(owner, settings, &[])
+    }
+
+    /// Starts the daemon on this member, with more settings and arguments.
+    pub fn agent_with(&self, owner: Owner, settings: &[(&str, &str)], arguments: &[&str]) -> Agent {
         let mut all = vec![("ETCD_ENDPOINTS", self.url.as_str())];
         all.extend(settings);
-        Agent::without_directory(self.host, owner, &all)
+        Agent::without_directory(self.host, owner, &all, arguments)
     }
 
     /// Runs a command of the program on this member, with more settings and an input.

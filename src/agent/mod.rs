@@ -10,6 +10,8 @@ mod configuration;
 mod enforcer;
 mod exit;
 mod firewall;
+mod guard;
+mod last_good;
 mod observer;
 mod retry;
 mod rounds;
@@ -26,6 +28,7 @@ mod writer;
 pub use configuration::Configuration;
 pub use enforcer::{Enforcer, Step, Weighed, WorkloadChanges};
 pub use exit::ExitReason;
+pub use last_good::LAST_GOOD_FILE;
 pub use start::run;
 pub use statuses::Gate;
 pub use translate::{

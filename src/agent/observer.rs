@@ -7,6 +7,7 @@ use tracing::{error, warn};
 
 use super::census::Census;
 use super::enforcer::Enforcer;
+use super::last_good::Basis;
 use super::supervisor::{Notice, Supervisor, Surroundings};
 use super::tallies::{KernelCounters, Ledger};
 use super::{monitor_patience, monitor_settings};
@@ -52,6 +53,8 @@ pub(super) struct Observer {
     beaten: Option<Instant>,
     ready: bool,
     silent: bool,
+    /// Whether a round has ended since what the table holds was counted.
+    uncounted: bool,
     /// How long the kernel may be busy with one request.
     patience: Option<Duration>,
     /// Whether it was busy for longer when the loop turned last.
@@ -86,6 +89,7 @@ impl Observer {
             beaten: None,
             ready: false,
             silent: false,
+            uncounted: false,
             patience: None,
             stuck: false,
         }
@@ -143,17 +147,21 @@ impl Observer {
     }
 
     /// Notes what is too much to count at every turn.
-    fn note_sizes(&self, enforcer: &Enforcer, logs: &LogHandle) {
+    fn note_sizes(&mut self, enforcer: &Enforcer, logs: &LogHandle) {
         let losses = logs.losses();
-        let table = enforcer.catalog().map(|catalog| {
-            let rules = catalog.chains.values().map(|chain| chain.rules.len()).sum();
-            let maps = catalog
-                .sets
-                .values()
-                .filter(|set| set.spec.verdicts)
-                .count();
-            (catalog.chains.len(), rules, catalog.sets.len() - maps, maps)
-        });
+        let table = enforcer
+            .catalog()
+            .filter(|_| self.uncounted)
+            .map(|catalog| {
+                let rules = catalog.chains.values().map(|chain| chain.rules.len()).sum();
+                let maps = catalog
+                    .sets
+                    .values()
+                    .filter(|set| set.spec.verdicts)
+                    .count();
+                (catalog.chains.len(), rules, catalog.sets.len() - maps, maps)
+            });
+        self.uncounted &= table.is_none();
         self.board.note(|facts| {
             facts.logs_dropped = losses.dropped;
             facts.log_errors = losses.failed;
@@ -234,8 +242,9 @@ impl Observer {
         }
     }
 
-    /// Takes in that a round is in force.
-    pub(super) fn in_force(&mut self, round: Round) {
+    /// Takes in that a round is in force; the start is complete where that is what the datastore says.
+    pub(super) fn in_force(&mut self, round: Round, basis: Basis) {
+        self.uncounted = true;
         self.board
             .note(|facts| facts.in_force(Instant::now(), round));
         let Enforced {
@@ -243,9 +252,13 @@ impl Observer {
             policies,
             ..
         } = round.enforced;
-        let status = format!("in force: {endpoints} endpoints, {policies} policies");
+        let from = match basis {
+            Basis::Datastore => "",
+            Basis::LastGood => "; as kept, the datastore has not been read yet",
+        };
+        let status = format!("in force: {endpoints} endpoints, {policies} policies{from}");
         self.tell(Notice::Status(&status));
-        if !self.ready {
+        if basis == Basis::Datastore && !self.ready {
             self.ready = true;
             self.tell(Notice::Ready);
         }

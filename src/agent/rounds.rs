@@ -9,15 +9,24 @@ use tracing::{error, info, warn};
 use super::cause::Cause;
 use super::enforcer::Step;
 use super::exit::ExitReason;
+use super::last_good::Basis;
 use super::observer::Reading;
 use super::run::Agent;
 use super::start::{HANDOVER, HANDOVER_POLL};
 use super::wiring;
 use super::writer::Reply;
-use crate::kernel::{CommitError, Observed, Ownership};
+use crate::kernel::{CommitError, Committed, Observed, Ownership};
 use crate::model::Problem;
 use crate::monitor::{Enforced, Failure, Round};
 use crate::telemetry::ErrorChain;
+
+/// What a round had the kernel do.
+#[derive(Debug, Clone, Copy, Default)]
+struct Work {
+    operations: usize,
+    sent: Committed,
+    kernel: Duration,
+}
 
 impl Agent {
     /// Asks the kernel's writer for the next step, if it is free and there may be one.
@@ -45,7 +54,7 @@ impl Agent {
     /// Asks for the next step towards what policy says.
     fn advance_policy(&mut self) -> Result<(), ExitReason> {
         let waits = self.writer.is_busy() || self.retry.at().is_some();
-        if waits || self.cause.is_none() || !self.is_in_sync() {
+        if waits || self.cause.is_none() || !self.may_enforce() {
             return Ok(());
         }
         let config = self.configuration.config();
@@ -56,6 +65,8 @@ impl Agent {
             });
         }
         let begun = Instant::now();
+        self.basis = self.basis();
+        self.record.planning();
         let step = self.enforcer.next_step();
         self.observer.calculated(begun);
         if let Some(news) = self.enforcer.take_counter_news() {
@@ -67,9 +78,9 @@ impl Agent {
                 self.firewall.committed(TokioInstant::now());
                 self.retry.succeeded();
                 self.wire();
-                self.statuses.committed(self.enforcer.take_weighed());
+                self.note_in_force();
                 let cause = std::mem::take(&mut self.cause);
-                self.report("no change", &cause, 0, Duration::ZERO);
+                self.report("no change", &cause, Work::default());
                 Ok(())
             }
             Ok(Step::Observe) => self.writer.observe(),
@@ -116,7 +127,7 @@ impl Agent {
                 None
             }
             Reply::Committed {
-                outcome: Ok(()),
+                outcome: Ok(sent),
                 operations,
                 elapsed,
             } => {
@@ -124,9 +135,14 @@ impl Agent {
                 self.firewall.committed(TokioInstant::now());
                 self.retry.succeeded();
                 self.wire();
-                self.statuses.committed(self.enforcer.take_weighed());
+                self.note_in_force();
                 let cause = std::mem::take(&mut self.committing);
-                self.report("applied", &cause, operations, elapsed);
+                let work = Work {
+                    operations,
+                    sent,
+                    kernel: elapsed,
+                };
+                self.report("applied", &cause, work);
                 None
             }
             Reply::Committed {
@@ -149,8 +165,22 @@ impl Agent {
             self.statuses.wanted(&interface, wiring.as_ref());
             self.routes.want(interface, wiring);
         }
-        if !self.announced {
-            self.routes.in_sync();
+        match self.basis {
+            Basis::LastGood => self.routes.in_force(),
+            Basis::Datastore if !self.announced => self.routes.in_sync(),
+            Basis::Datastore => {}
+        }
+    }
+
+    /// Tells who keeps or reports what the datastore says that it is in force.
+    fn note_in_force(&mut self) {
+        match self.basis {
+            Basis::Datastore => {
+                self.statuses.committed(self.enforcer.take_weighed());
+                self.record.in_force();
+            }
+            // Nobody is told of an old state; what was weighed is told with the next one.
+            Basis::LastGood => {}
         }
     }
 
@@ -215,7 +245,12 @@ impl Agent {
     }
 
     /// Logs the end of one round, and what is newly wrong with the resources taken together.
-    fn report(&mut self, message: &str, cause: &Cause, operations: usize, kernel: Duration) {
+    fn report(&mut self, message: &str, cause: &Cause, work: Work) {
+        let Work {
+            operations,
+            sent: Committed { messages, bytes },
+            kernel,
+        } = work;
         self.sequence += 1;
         let counts = self.enforcer.calc().counts();
         let latency = cause.since.map_or(Duration::ZERO, |since| since.elapsed());
@@ -224,6 +259,8 @@ impl Agent {
             seq = self.sequence,
             trigger,
             operations,
+            messages,
+            bytes,
             endpoints = counts.endpoints,
             policies = counts.policies,
             sets = counts.sets,
@@ -232,12 +269,14 @@ impl Agent {
             elapsed_us = micros(latency),
             "{message}"
         );
-        if !self.announced {
+        if self.basis == Basis::Datastore && !self.announced {
             self.announced = true;
             info!("in-sync");
         }
-        self.observer.in_force(Round {
+        let round = Round {
             operations,
+            messages,
+            bytes,
             kernel,
             latency,
             enforced: Enforced {
@@ -247,7 +286,8 @@ impl Agent {
                 sets: counts.sets,
                 members: counts.members,
             },
-        });
+        };
+        self.observer.in_force(round, self.basis);
         let problems: BTreeSet<Problem> = self.enforcer.calc().problems().into_iter().collect();
         for problem in problems.difference(&self.known_problems) {
             warn!("{problem}");

@@ -11,6 +11,7 @@ use super::configuration::Configuration;
 use super::enforcer::Enforcer;
 use super::exit::ExitReason;
 use super::firewall::Firewall;
+use super::last_good::{Basis, Provisional, Record};
 use super::observer::{Observer, Turn};
 use super::retry::Retry;
 use super::signals::{Asked, Signals};
@@ -22,7 +23,7 @@ use crate::calc::LinkUpdate;
 use crate::config::{ConfigProblem, Room, Severity};
 use crate::datastore::{Event as SourceEvent, Source};
 use crate::links::{LinkChange, LinkEvent, LinkWatch};
-use crate::model::Problem;
+use crate::model::{Problem, Update};
 use crate::monitor::{Datastore, Failure, Resync};
 use crate::routes::{self, Event as RouteEvent, Events as RouteEvents, Outcome};
 use crate::telemetry::{ErrorChain, LogHandle};
@@ -43,6 +44,11 @@ pub(super) struct Agent {
     pub(super) firewall: Firewall,
     pub(super) observer: Observer,
     pub(super) takeover: Takeover,
+    /// The last good state, while it stands for the datastore.
+    pub(super) provisional: Option<Provisional>,
+    /// What the round under way enforces, or the last one.
+    pub(super) basis: Basis,
+    pub(super) record: Record,
     pub(super) datastore_in_sync: bool,
     pub(super) links_in_sync: bool,
     pub(super) announced: bool,
@@ -118,12 +124,17 @@ impl Agent {
         self.links_in_sync && self.datastore() == Datastore::Usable
     }
 
+    /// Tells whether a round may begin.
+    pub(super) fn may_enforce(&self) -> bool {
+        match self.basis() {
+            Basis::Datastore => self.is_in_sync(),
+            Basis::LastGood => self.links_in_sync,
+        }
+    }
+
     /// Tells whether what the datastore says may be enforced.
     fn datastore(&self) -> Datastore {
-        match (
-            self.datastore_in_sync,
-            self.configuration.datastore_refuses(),
-        ) {
+        match (self.datastore_in_sync, self.datastore_refuses()) {
             (false, _) => Datastore::Unread,
             (true, true) => Datastore::NotReady,
             (true, false) => Datastore::Usable,
@@ -151,14 +162,20 @@ impl Agent {
 
     /// Logs what the agent is waiting for.
     fn say_waiting(&mut self) {
-        let what = match self.datastore() {
-            Datastore::Unread | Datastore::NotReady => {
-                "wait-for-ready: the datastore is not ready; what is in the kernel stays"
+        let what = match (self.datastore(), &self.provisional) {
+            (Datastore::Unread | Datastore::NotReady, Some(provisional)) => {
+                let since = provisional.since();
+                format!(
+                    "wait-for-ready: the datastore is not ready; what was in force at {since} is enforced"
+                )
             }
-            Datastore::Usable => "resync: waiting for the list of interfaces",
+            (Datastore::Unread | Datastore::NotReady, None) => {
+                "wait-for-ready: the datastore is not ready; what is in the kernel stays".to_owned()
+            }
+            (Datastore::Usable, _) => "resync: waiting for the list of interfaces".to_owned(),
         };
         info!("{what}");
-        self.observer.waiting(what);
+        self.observer.waiting(&what);
     }
 
     /// Does what a signal asks.
@@ -201,20 +218,12 @@ impl Agent {
     fn take_resources(&mut self, event: SourceEvent, source: &'static str) {
         match event {
             SourceEvent::Batch(batch) => {
-                let mut configures = false;
-                for update in batch.updates {
-                    self.observer.updated(&update);
-                    configures |= self.configuration.update(&update);
-                    self.enforcer.update(update);
-                }
-                // What a datastore says that is not ready is not heeded either until it is.
-                if configures && !self.configuration.datastore_refuses() {
-                    self.reconfigure();
-                }
                 if batch.in_sync && !self.datastore_in_sync {
                     info!("resync: the datastore has been read");
                     self.datastore_in_sync = true;
                 }
+                let updates = self.weigh(batch.updates);
+                self.take_updates(updates);
                 self.observer.resync(self.resync());
                 self.news(source);
             }
@@ -228,6 +237,21 @@ impl Agent {
                     self.observer.resync(self.resync());
                 }
             }
+        }
+    }
+
+    /// Takes in resources that count.
+    pub(super) fn take_updates(&mut self, updates: Vec<Update>) {
+        let mut configures = false;
+        for update in updates {
+            self.observer.updated(&update);
+            configures |= self.configuration.update(&update);
+            self.record.update(&update);
+            self.enforcer.update(update);
+        }
+        // What a datastore says that is not ready is not heeded either until it is.
+        if configures && !self.configuration.datastore_refuses() {
+            self.reconfigure();
         }
     }
 

@@ -12,6 +12,8 @@ use super::configuration::Configuration;
 use super::enforcer::Enforcer;
 use super::exit::ExitReason;
 use super::firewall::Firewall;
+use super::guard::{self, Scene};
+use super::last_good::{Basis, Record, recall};
 use super::observer::Observer;
 use super::retry::Retry;
 use super::run::{Agent, say};
@@ -26,6 +28,7 @@ use crate::kernel::{
     FelixLeftovers, HostChains, LOCK_DIRECTORY, LockError, NamespaceLock, Netfilter,
 };
 use crate::links::LinkWatch;
+use crate::render::Settings as RenderSettings;
 use crate::routes;
 use crate::telemetry::{ErrorChain, LogHandle};
 
@@ -34,8 +37,13 @@ pub(super) const HANDOVER: Duration = Duration::from_secs(10);
 /// How often it asks meanwhile.
 pub(super) const HANDOVER_POLL: Duration = Duration::from_millis(100);
 
-/// Enforces policy until a signal ends it; the configuration has been read and logging is on.
-pub async fn run(configuration: Configuration, logs: LogHandle) -> ExitReason {
+/// Enforces policy until a signal ends it; the configuration has been read and logging is on. What is in force is kept
+/// in the file `last_good`, where one is named.
+pub async fn run(
+    configuration: Configuration,
+    logs: LogHandle,
+    last_good: Option<&Path>,
+) -> ExitReason {
     let mut signals = match Signals::new() {
         Ok(signals) => signals,
         Err(cause) => {
@@ -59,21 +67,23 @@ pub async fn run(configuration: Configuration, logs: LogHandle) -> ExitReason {
             return ExitReason::Configuration;
         }
     };
-    let enforcer = Enforcer::new(calc_settings(config), render);
-    let opened = open_writer(config);
+    let enforcer = Enforcer::new(calc_settings(config), render.clone());
+    let opened = open_writer(config, render);
     let source = open_source(config);
     let links = LinkWatch::open().map_err(|e| ErrorChain(&e).to_string());
     let routes = routes::start(routes_settings(config)).map_err(|e| ErrorChain(&e).to_string());
     let statuses = Statuses::start(config).map_err(|e| ErrorChain(&e).to_string());
-    let parts = (|| Ok::<_, String>((opened?, source?, links?, routes?, statuses?)))();
-    let (writer, source, links, (routes, route_events), statuses) = match parts {
+    let record = Record::start(last_good, config).map_err(|e| ErrorChain(&e).to_string());
+    let parts = (|| Ok::<_, String>((opened?, source?, links?, routes?, statuses?, record?)))();
+    let ((writer, scene), source, links, (routes, route_events), statuses, record) = match parts {
         Ok(parts) => parts,
         Err(reason) => {
             error!("{reason}");
             return ExitReason::Failed;
         }
     };
-    let agent = Agent {
+    let kept = recall(last_good, scene, config);
+    let mut agent = Agent {
         configuration,
         logs,
         enforcer,
@@ -84,6 +94,9 @@ pub async fn run(configuration: Configuration, logs: LogHandle) -> ExitReason {
         firewall: Firewall::new(TokioInstant::now()),
         observer,
         takeover: Takeover::new(TokioInstant::now()),
+        provisional: None,
+        basis: Basis::Datastore,
+        record,
         datastore_in_sync: false,
         links_in_sync: false,
         announced: false,
@@ -94,17 +107,23 @@ pub async fn run(configuration: Configuration, logs: LogHandle) -> ExitReason {
         sequence: 0,
         known_problems: BTreeSet::new(),
     };
+    if let Some(kept) = kept {
+        agent.take_last_good(kept);
+    }
     agent.serve(source, links, route_events, signals).await
 }
 
-/// Opens what the kernel's writer needs, and starts it.
-fn open_writer(config: &Config) -> Result<Writer, String> {
+/// Opens what the kernel's writer needs, sees to it that something guards the host, and starts the writer.
+fn open_writer(config: &Config, render: RenderSettings) -> Result<(Writer, Scene), String> {
     let settings = writer_settings(config);
     let firewall = HostChains::open(&settings).map_err(|e| ErrorChain(&e).to_string())?;
-    let felix = FelixLeftovers::open(&settings, None).map_err(|e| ErrorChain(&e).to_string())?;
-    let kernel = Netfilter::open(settings).map_err(|e| ErrorChain(&e).to_string())?;
-    Writer::start(Box::new(kernel), Box::new(firewall), felix)
-        .map_err(|e| ErrorChain(&e).to_string())
+    let mut felix =
+        FelixLeftovers::open(&settings, None).map_err(|e| ErrorChain(&e).to_string())?;
+    let mut kernel = Netfilter::open(settings).map_err(|e| ErrorChain(&e).to_string())?;
+    let scene = guard::raise(&mut kernel, &mut felix, calc_settings(config), render);
+    let writer = Writer::start(Box::new(kernel), Box::new(firewall), felix)
+        .map_err(|e| ErrorChain(&e).to_string())?;
+    Ok((writer, scene))
 }
 
 /// Opens the datastore that the configuration names.

@@ -11,8 +11,8 @@ use tokio::sync::mpsc as channel;
 
 use super::takeover::{Look, Wish, look};
 use crate::kernel::{
-    CommitError, FelixLeftovers, HostChain, HostFirewall, Kernel, KernelError, Observed, Report,
-    Wanted,
+    CommitError, Committed, FelixLeftovers, HostChain, HostFirewall, Kernel, KernelError, Observed,
+    Report, Wanted,
 };
 use crate::nft::Plans;
 
@@ -42,10 +42,10 @@ pub(super) struct FirewallRequest {
 pub(super) enum Reply {
     /// What the kernel holds.
     Observed(Result<Observed, KernelError>),
-    /// Whether the transactions are in force, how many operations they had, and how long they took.
+    /// Whether the transactions are in force, what was sent, how many operations they had, and how long they took.
     Committed {
         /// The outcome.
-        outcome: Result<(), CommitError>,
+        outcome: Result<Committed, CommitError>,
         /// The number of operations.
         operations: usize,
         /// The time in the kernel.
@@ -156,7 +156,9 @@ fn serve(
         Request::Commit(plans) => {
             let begun = Instant::now();
             let mut transactions = plans.transactions();
-            let outcome = transactions.try_for_each(|plan| kernel.commit(plan).map(|_| ()));
+            let outcome = transactions.try_fold(Committed::default(), |sent, plan| {
+                kernel.commit(plan).map(|more| sent + more)
+            });
             Reply::Committed {
                 outcome,
                 operations: plans.operations().count(),

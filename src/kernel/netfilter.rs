@@ -1,5 +1,6 @@
 //! The kernel as the agent sees it.
 
+use std::ops::Add;
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -11,7 +12,7 @@ use super::observe::{self, Observed, Ownership};
 use super::owner::TableOwner;
 use super::probe::{self, Capabilities};
 use super::socket::{Received, Socket, Wait};
-use crate::nft::{Fingerprint, Plan, TableName};
+use crate::nft::{Plan, TableName};
 
 /// The most refusals of one transaction that are kept.
 const REFUSALS_MAX: usize = 64;
@@ -38,6 +39,18 @@ pub struct Committed {
     pub messages: usize,
     /// How many bytes it had.
     pub bytes: usize,
+}
+
+impl Add for Committed {
+    type Output = Self;
+
+    /// Returns what is told of two transactions together.
+    fn add(self, other: Self) -> Self {
+        Self {
+            messages: self.messages + other.messages,
+            bytes: self.bytes + other.bytes,
+        }
+    }
 }
 
 /// What the socket is opened for.
@@ -110,6 +123,14 @@ impl Netfilter {
         observe::generation(&mut self.socket)
     }
 
+    /// Tells whether our table is there, whoever made it.
+    ///
+    /// # Errors
+    /// Fails where the kernel does not answer.
+    pub fn has_table(&mut self) -> Result<bool, KernelError> {
+        Ok(observe::table_ownership(&mut self.socket, &self.table)?.is_some())
+    }
+
     /// Receives everything that the kernel says to a batch.
     ///
     /// The kernel handles a batch while it is being sent, so that all answers are there when sending returns.
@@ -175,7 +196,6 @@ impl Kernel for Netfilter {
         let target = Target {
             table: &self.table,
             flags: if self.owned { probe::OWNED } else { 0 },
-            fingerprint: Fingerprint::of,
         };
         let first = self.socket.take_sequences(0);
         let batch = Batch::encode(plan, &target, first).map_err(CommitError::Encode)?;

@@ -80,6 +80,10 @@ pub struct Cluster {
 pub struct Round {
     /// The number of operations; none where nothing differed.
     pub operations: usize,
+    /// The number of messages that they were sent in.
+    pub messages: usize,
+    /// The size of these in bytes.
+    pub bytes: usize,
     /// The time in the kernel.
     pub kernel: Duration,
     /// The time since the first news that it took up.
@@ -131,6 +135,8 @@ pub struct Facts {
     enforced: Enforced,
     transactions: u64,
     operations: u64,
+    sent_messages: u64,
+    sent_bytes: u64,
     batch: u32,
     refusals: u64,
     failed_observations: u64,
@@ -169,6 +175,8 @@ impl Facts {
             enforced: Enforced::default(),
             transactions: 0,
             operations: 0,
+            sent_messages: 0,
+            sent_bytes: 0,
             batch: 0,
             refusals: 0,
             failed_observations: 0,
@@ -212,7 +220,9 @@ impl Facts {
         }
         if round.operations > 0 {
             self.transactions += 1;
-            self.operations += u64::try_from(round.operations).unwrap_or(u64::MAX);
+            self.operations += wide(round.operations);
+            self.sent_messages += wide(round.messages);
+            self.sent_bytes += wide(round.bytes);
         }
         if self.first_round.is_none() {
             // A start takes as long as what it waits for; it would blur how long a change takes.
@@ -291,6 +301,16 @@ impl Facts {
     pub(super) fn operations(&self) -> u64 {
         self.operations
     }
+
+    /// Returns how many messages these were sent in.
+    pub(super) fn sent_messages(&self) -> u64 {
+        self.sent_messages
+    }
+
+    /// Returns how many bytes those had.
+    pub(super) fn sent_bytes(&self) -> u64 {
+        self.sent_bytes
+    }
 }
 
 /// The facts, for one who notes and others who read.
@@ -320,6 +340,11 @@ impl Board {
     }
 }
 
+/// Returns a number as it is counted.
+fn wide(number: usize) -> u64 {
+    u64::try_from(number).unwrap_or(u64::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -342,6 +367,8 @@ mod tests {
         assert_eq!((counts, facts.failed_plans()), ((2, 1), 1));
         let round = Round {
             operations: 1,
+            messages: 1,
+            bytes: 20,
             kernel: Duration::ZERO,
             latency: Duration::ZERO,
             enforced: Enforced::default(),
@@ -357,6 +384,8 @@ mod tests {
         let board = Board::new("1", "h".to_owned());
         let round = |operations| Round {
             operations,
+            messages: operations,
+            bytes: 20 * operations,
             kernel: Duration::from_millis(1),
             latency: Duration::from_millis(3),
             enforced: Enforced::default(),

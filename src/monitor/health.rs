@@ -133,6 +133,8 @@ mod tests {
     fn round() -> Round {
         Round {
             operations: 0,
+            messages: 0,
+            bytes: 0,
             kernel: Duration::ZERO,
             latency: Duration::ZERO,
             enforced: Enforced::default(),

@@ -241,6 +241,16 @@ fn add_own(page: &mut Page, facts: &Facts, now: Instant) {
         facts.operations(),
     );
     page.counter(
+        "tortie_sent_messages_total",
+        "Number of messages that they were sent to the kernel in.",
+        facts.sent_messages(),
+    );
+    page.counter(
+        "tortie_sent_bytes_total",
+        "Number of bytes of these messages.",
+        facts.sent_bytes(),
+    );
+    page.counter(
         "tortie_refusals_total",
         "Number of transactions that the kernel refused or did not answer.",
         facts.refusals(),
@@ -284,6 +294,8 @@ mod tests {
                     now,
                     Round {
                         operations,
+                        messages: 2,
+                        bytes: 100,
                         kernel: Duration::from_millis(1),
                         latency: Duration::from_millis(3),
                         enforced: Enforced {
@@ -341,6 +353,8 @@ mod tests {
             "felix_resync_state 1",
             "tortie_build_info{version=\"1.2\"} 1",
             "tortie_operations_total 12",
+            "tortie_sent_messages_total 4",
+            "tortie_sent_bytes_total 200",
             "tortie_update_latency_seconds_bucket{le=\"0.005\"} 1",
             "tortie_update_latency_seconds_count 1",
         ] {

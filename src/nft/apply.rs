@@ -214,7 +214,7 @@ impl State {
             }
             Operation::FlushSet(name) => self.flush_set(name)?,
             Operation::FlushChain(name) => self.flush_chain(name)?,
-            Operation::AddRule { chain, rule } => self.add_rule(chain, rule)?,
+            Operation::AddRule { chain, rule, .. } => self.add_rule(chain, rule)?,
             Operation::AddElements { set, elements } => self.add_elements(set, elements)?,
             Operation::DeleteChain(name) => {
                 self.flush_chain(name)?;

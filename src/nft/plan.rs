@@ -3,7 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::{BaseChain, ChainName, CounterName, Element, ObjectKey, Rule, SetName, SetSpec};
+use super::{
+    BaseChain, ChainName, CounterName, Element, Fingerprint, ObjectKey, Rule, SetName, SetSpec,
+};
 
 /// One step of a transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +42,8 @@ pub enum Operation {
         chain: ChainName,
         /// The rule.
         rule: Arc<Rule>,
+        /// The fingerprint that it carries.
+        fingerprint: Fingerprint,
     },
     /// Adds elements.
     AddElements {

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use super::counters::{Counted, Tally};
 use super::layout::{Forwarding, Path, Place, Shared, workload_interface};
 use super::names;
-use super::policy::{Passing, can_pass};
 use super::rule::deny;
 use super::settings::{AllowAction, DenyAction, Refused, Settings};
+use super::tiers::{AskedTier, Tiers};
 use super::{marks, shared};
 use crate::calc::{EndpointId, EndpointPolicies, PolicyLists, TierPolicies};
 use crate::model::{EndOfTier, Kind};
@@ -71,11 +71,11 @@ pub(super) fn is_asked(place: Place, policies: &EndpointPolicies, settings: &Set
 }
 
 /// Returns the policies that are asked of an endpoint at a place.
-pub(super) fn lists<'a>(
+pub(super) fn list<'a>(
     place: Place,
     id: &EndpointId,
     policies: &'a EndpointPolicies,
-) -> &'a [TierPolicies] {
+) -> &'a Arc<Vec<TierPolicies>> {
     let lists = match place {
         Place::HostIn
         | Place::HostOut
@@ -122,7 +122,7 @@ pub(super) fn chain(
     place: Place,
     id: &EndpointId,
     policies: &EndpointPolicies,
-    passing: &Passing,
+    tiers: &Tiers,
     settings: &Settings,
     tally: &mut Tally,
 ) -> Arc<Chain> {
@@ -135,8 +135,9 @@ pub(super) fn chain(
     }
     before_policy(place, id, settings, &mut rules);
     let mut ended = false;
-    for tier in lists(place, id, policies) {
-        if tier_rules(path, tier, passing, settings, tally, &mut rules) == AfterTier::Nothing {
+    let list = list(place, id, policies);
+    for (tier, asked) in list.iter().zip(tiers.asked(path, list)) {
+        if tier_rules(path, tier, asked, settings, tally, &mut rules) == AfterTier::Nothing {
             ended = true;
             break;
         }
@@ -173,7 +174,7 @@ fn marks_accepted(
         Place::HostIn | Place::HostOut | Place::FromWorkload | Place::ToWorkload => true,
         Place::ForwardIn | Place::ForwardOut => match end(place, id) {
             End::Profiles => true,
-            End::Undecided => !lists(place, id, policies).is_empty(),
+            End::Undecided => !list(place, id, policies).is_empty(),
         },
         Place::HostDnat | Place::RawIn | Place::RawOut | Place::PreDnat => false,
     };
@@ -281,16 +282,13 @@ enum AfterTier {
 fn tier_rules(
     path: Path,
     tier: &TierPolicies,
-    passing: &Passing,
+    asked: AskedTier,
     settings: &Settings,
     tally: &mut Tally,
     rules: &mut Vec<Rule>,
 ) -> AfterTier {
     let direction = path.direction();
-    let passes = tier
-        .policies
-        .iter()
-        .any(|id| can_pass(passing, id, direction));
+    let AskedTier { chain, passes } = asked;
     let bit = settings.marks.pass();
     if passes {
         rules.push(Rule {
@@ -298,7 +296,7 @@ fn tier_rules(
             comment: None,
         });
     }
-    rules.push(jump(names::tier(path, &tier.tier, &tier.policies)));
+    rules.push(jump(chain));
     match tier.end {
         EndOfTier::Pass => AfterTier::More,
         EndOfTier::Deny => {

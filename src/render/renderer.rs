@@ -7,15 +7,17 @@ use super::bindings::Bindings;
 use super::counters::{Counted, CounterBook, CounterNews, Decision, Tally};
 use super::endpoint;
 use super::floating::Floating;
+use super::forms::Splitting;
 use super::layout::{Base, NatBase, Path};
 use super::names;
 use super::nat;
 use super::policy::{self, Passing, any_pass};
 use super::rule::{PassAction, RuleContext};
-use super::sets::{SetBook, SetRef};
+use super::sets::{Listed, SetBook, SetRef};
 use super::settings::{DenyAction, Settings};
 use super::shared;
 use super::spoofing::Spoofing;
+use super::tiers::Tiers;
 use crate::calc::{
     ActivePolicy, ActiveProfile, Changes, EndpointId, EndpointPolicies, MatchRule, NatPools,
     PolicyId, SetMembers,
@@ -23,14 +25,6 @@ use crate::calc::{
 use crate::model::{Direction, PolicyKind, ProfileId};
 use crate::net::maximal;
 use crate::nft::{Chain, ChainName, ObjectChange, ObjectChanges, ObjectKey, SetName, SetRecord};
-
-/// A chain of a tier's policies, shared by the endpoints that have the same ones in the same order.
-#[derive(Debug)]
-struct TierChain {
-    policies: Vec<PolicyId>,
-    path: Path,
-    users: BTreeSet<EndpointId>,
-}
 
 /// The state of rendering: what has been rendered, as far as later changes need to know it.
 #[derive(Debug)]
@@ -48,7 +42,7 @@ pub struct Renderer {
     floating: Floating,
     pools: Arc<NatPools>,
     passing: Passing,
-    tiers: BTreeMap<ChainName, TierChain>,
+    tiers: Tiers,
     owners: BTreeMap<ChainName, Owner>,
     /// The base chains and shared chains as they were written last; a whole is only written where it differs.
     written: BTreeMap<ChainName, Arc<Chain>>,
@@ -78,7 +72,7 @@ impl Renderer {
             floating: Floating::default(),
             pools: Arc::default(),
             passing: Passing::new(),
-            tiers: BTreeMap::new(),
+            tiers: Tiers::default(),
             owners: BTreeMap::new(),
             written: BTreeMap::new(),
         }
@@ -90,6 +84,13 @@ impl Renderer {
         let mut renderer = Self::new(settings);
         renderer.book.take_over(found);
         renderer
+    }
+
+    /// Sets when large sets are split, which is otherwise [`Splitting::DEFAULT`]; before anything is rendered.
+    #[must_use]
+    pub fn splitting(mut self, splitting: Splitting) -> Self {
+        self.book.split(splitting);
+        self
     }
 
     /// Returns the settings.
@@ -121,8 +122,9 @@ impl Renderer {
         for id in &endpoints {
             self.render_endpoint(id, &mut out);
         }
+        self.tiers.forget_unused();
         self.render_dispatch(changes, &mut out);
-        self.render_nat(changes, members, &mut out);
+        self.render_nat(changes, &mut out);
         self.book.write(members, &mut out);
         self.write_counters(&mut out);
         self.started = true;
@@ -348,84 +350,19 @@ impl Renderer {
                 self.counters.forget(chain);
                 out.insert(ObjectKey::Chain(chain.clone()), ObjectChange::Absent);
             }
-            self.share_tiers(id, before.as_deref(), now.as_deref(), out);
+            let (settings, passing) = (&self.settings, &self.passing);
+            self.tiers.share(
+                id,
+                before.as_deref(),
+                now.as_deref(),
+                settings,
+                passing,
+                out,
+            );
         }
-        if !repassed.is_empty() {
-            for (name, tier) in &self.tiers {
-                if tier.policies.iter().any(|id| repassed.contains(id)) {
-                    dirty.extend(tier.users.iter().cloned());
-                    write_chain(self.tier_chain(name, tier), out);
-                }
-            }
-        }
+        let (settings, passing) = (&self.settings, &self.passing);
+        dirty.extend(self.tiers.follow(repassed, settings, passing, out));
         dirty
-    }
-
-    /// Renders the chain of a tier's policies.
-    fn tier_chain(&self, name: &ChainName, tier: &TierChain) -> Arc<Chain> {
-        policy::tier_chain(
-            tier.path,
-            name,
-            &tier.policies,
-            &self.passing,
-            &self.settings,
-        )
-    }
-
-    /// Moves an endpoint from the tier chains it used to those it uses.
-    fn share_tiers(
-        &mut self,
-        id: &EndpointId,
-        before: Option<&EndpointPolicies>,
-        now: Option<&EndpointPolicies>,
-        out: &mut ObjectChanges,
-    ) {
-        let old = self.tiers_of(id, before);
-        let new = self.tiers_of(id, now);
-        for name in old.keys().filter(|name| !new.contains_key(*name)) {
-            let Some(tier) = self.tiers.get_mut(name) else {
-                continue;
-            };
-            tier.users.remove(id);
-            if tier.users.is_empty() {
-                self.tiers.remove(name);
-                out.insert(ObjectKey::Chain(name.clone()), ObjectChange::Absent);
-            }
-        }
-        for (name, (path, policies)) in new {
-            if let Some(tier) = self.tiers.get_mut(&name) {
-                tier.users.insert(id.clone());
-                continue;
-            }
-            let tier = TierChain {
-                policies,
-                path,
-                users: BTreeSet::from([id.clone()]),
-            };
-            write_chain(self.tier_chain(&name, &tier), out);
-            self.tiers.insert(name, tier);
-        }
-    }
-
-    /// Returns the chains of tiers that an endpoint leads to, with what they hold.
-    fn tiers_of(
-        &self,
-        id: &EndpointId,
-        policies: Option<&EndpointPolicies>,
-    ) -> BTreeMap<ChainName, (Path, Vec<PolicyId>)> {
-        let Some(policies) = policies else {
-            return BTreeMap::new();
-        };
-        endpoint::places(id, policies, &self.settings)
-            .flat_map(|place| {
-                let path = endpoint::path(place);
-                let tiers = endpoint::lists(place, id, policies).iter();
-                tiers.map(move |tier| {
-                    let name = names::tier(path, &tier.tier, &tier.policies);
-                    (name, (path, tier.policies.clone()))
-                })
-            })
-            .collect()
     }
 
     /// Renders the chains of an endpoint.
@@ -436,7 +373,7 @@ impl Renderer {
         for place in endpoint::places(id, policies, &self.settings) {
             let mut tally = Tally::new(self.settings.counters);
             let settings = &self.settings;
-            let chain = endpoint::chain(place, id, policies, &self.passing, settings, &mut tally);
+            let chain = endpoint::chain(place, id, policies, &self.tiers, settings, &mut tally);
             self.counters.refer(&chain.name, tally);
             write_chain(chain, out);
         }
@@ -464,7 +401,7 @@ impl Renderer {
     }
 
     /// Renders the translation of addresses.
-    fn render_nat(&mut self, changes: &Changes, members: &dyn SetMembers, out: &mut ObjectChanges) {
+    fn render_nat(&mut self, changes: &Changes, out: &mut ObjectChanges) {
         if let Some(pools) = &changes.pools {
             self.pools = Arc::clone(pools);
         }
@@ -475,11 +412,10 @@ impl Renderer {
             .follow(&changes.workloads, &self.settings, out);
         for base in NatBase::ALL {
             let mut references = BTreeSet::new();
-            let book = &mut self.book;
             let mut nets = |family, nets: Vec<_>| {
-                let set = SetRef::Nets(family, maximal(nets).into());
-                let name = book.name(&set, members);
-                references.insert(set);
+                let set = Listed::Nets(family, maximal(nets).into());
+                let name = set.name();
+                references.insert(SetRef::Listed(set));
                 name
             };
             let (pools, settings) = (&self.pools, &self.settings);

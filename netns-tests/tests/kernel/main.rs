@@ -624,6 +624,7 @@ fn a_rule_is_known_again_by_its_fingerprint() {
             add_chain("c"),
             Operation::AddRule {
                 chain: chain("c"),
+                fingerprint: Fingerprint::of(&rule),
                 rule: Arc::new(rule.clone()),
             },
         ];

@@ -9,7 +9,7 @@ use super::exprs::RuleFault;
 use super::sets::SetFault;
 use super::{exprs, object, sets};
 use crate::kernel::subject::Subject;
-use crate::nft::{Element, Fingerprint, Operation, Plan, Rule, SetSpec, TableName};
+use crate::nft::{Element, Operation, Plan, SetSpec, TableName};
 
 /// What a plan does not say about the table that it changes.
 #[derive(Debug, Clone, Copy)]
@@ -18,8 +18,6 @@ pub struct Target<'a> {
     pub table: &'a TableName,
     /// `NFT_TABLE_F_*`, for a table that is made or adopted.
     pub flags: u32,
-    /// The fingerprint that a rule carries.
-    pub fingerprint: fn(&Rule) -> Fingerprint,
 }
 
 /// The bytes of one transaction, from the begin to the end of the batch, and what each message is about.
@@ -257,7 +255,6 @@ impl Writer<'_> {
     ) -> Result<(), EncodeError> {
         let table = self.target.table;
         let flags = self.target.flags;
-        let fingerprint = self.target.fingerprint;
         let request = NLM_F_REQUEST;
         let create = NLM_F_REQUEST | NLM_F_CREATE;
         let written = match operation {
@@ -296,13 +293,17 @@ impl Writer<'_> {
                     object::rule_chain(buffer, table, chain);
                 })
             }
-            Operation::AddRule { chain, rule } => {
+            Operation::AddRule {
+                chain,
+                rule,
+                fingerprint,
+            } => {
                 exprs::check(&rule.exprs).map_err(|fault| {
                     EncodeError::rule(fault, Subject::of_operation(plan, table, index, None))
                 })?;
                 let append = create | NLM_F_APPEND;
                 self.message(index, message::NEWRULE, append, |buffer| {
-                    object::rule(buffer, table, chain, rule, fingerprint(rule));
+                    object::rule(buffer, table, chain, rule, *fingerprint);
                 })
             }
             Operation::AddElements { set, elements } => {

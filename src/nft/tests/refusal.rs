@@ -158,6 +158,7 @@ fn expressions_stay_where_the_kernel_takes_them() {
                 },
                 Operation::AddRule {
                     chain: "base".parse().unwrap(),
+                    fingerprint: Fingerprint::of(&rule(&[vmap("m")])),
                     rule: Arc::new(rule(&[vmap("m")])),
                 },
             ];
@@ -271,6 +272,7 @@ fn the_kernel_in_memory_is_strict() {
     };
     let add_rule = |chain: &str, expr: Expr| Operation::AddRule {
         chain: chain.parse().unwrap(),
+        fingerprint: Fingerprint::of(&rule(&[expr.clone()])),
         rule: Arc::new(rule(&[expr])),
     };
     let add = |set: &Arc<SetSpec>, elements: &[Element]| Operation::AddElements {
