@@ -102,10 +102,10 @@ fn soak(seed: u64, time: Duration) {
             tally.turns += 1;
             tally.faults += u64::try_from(faults.len()).expect("a small number");
             daemon.turn(&state, &faults);
-            let begun = Instant::now();
+            let happened = Instant::now();
             let difference = settle(&daemon, &mut observer, &turn.probes, &mut tally);
-            if begun.elapsed() > SLOW {
-                let took = begun.elapsed();
+            let took = happened.elapsed();
+            if took > SLOW {
                 println!(
                     "slow: turn {} took {took:?}, faults {faults:?}, {backing:?}",
                     turn.number

@@ -65,13 +65,16 @@ impl<'a> Store<'a> {
     /// Returns what it keeps of a state.
     ///
     /// In etcd, resources of the v1 form have another shape, and the daemon reaches it by the host's loopback
-    /// interface, which the endpoint of all interfaces would police.
+    /// interface, which the endpoint of all interfaces would police, and that of its address.
     pub(super) fn kept(&self, state: &State) -> State {
         let mut state = state.clone();
         match self {
             Self::Directory { .. } => {}
             Self::Etcd { .. } => state.documents.retain(|_, document| {
-                document["apiVersion"] != "v1" && document["spec"]["interfaceName"] != "*"
+                let spec = &document["spec"];
+                document["apiVersion"] != "v1"
+                    && spec["interfaceName"] != "*"
+                    && spec["expectedIPs"] != json!(["127.0.0.1"])
             }),
         }
         state
