@@ -14,6 +14,7 @@ pub mod certificates;
 pub mod etcd;
 pub mod flood;
 pub mod flow;
+pub mod kernel;
 pub mod nat;
 pub mod ns;
 pub mod probe;
