@@ -33,6 +33,17 @@ pub enum Owner {
     Disabled,
 }
 
+impl Owner {
+    /// Returns what the daemon does of its own accord on this kernel.
+    pub fn usual() -> Self {
+        if crate::kernel::tables_persist() {
+            Self::Enabled
+        } else {
+            Self::Disabled
+        }
+    }
+}
+
 /// Says what made the daemon commit, as its log names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Trigger {
