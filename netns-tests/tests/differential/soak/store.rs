@@ -146,7 +146,7 @@ impl<'a> Store<'a> {
             Self::Etcd { relay, .. } => {
                 let url = relay.url();
                 let more = [environment, &[("ETCD_ENDPOINTS", url.as_str())]].concat();
-                Agent::without_directory(host, owner, &more)
+                Agent::without_directory(host, owner, &more, &[])
             }
         }
     }
