@@ -21,6 +21,14 @@ golden:
 netns:
     cargo build && cargo test --package netns-tests
 
+# fuzz for an hour
+fuzz:
+    ./scripts/fuzz 3600
+
+# send packets through an older kernel; as root
+older-kernel:
+    ./scripts/test-kernel
+
 # compare the daemon with the evaluator for ten minutes; as root
 compare:
     ./scripts/differential 600

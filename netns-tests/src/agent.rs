@@ -33,6 +33,17 @@ pub enum Owner {
     Disabled,
 }
 
+impl Owner {
+    /// Returns what the daemon does of its own accord on this kernel.
+    pub fn usual() -> Self {
+        if crate::kernel::tables_persist() {
+            Self::Enabled
+        } else {
+            Self::Disabled
+        }
+    }
+}
+
 /// Says what made the daemon commit, as its log names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Trigger {
@@ -238,7 +249,26 @@ impl Agent {
         directory: &Directory,
         arguments: &[&str],
     ) -> Self {
-        let mut command = Command::new(binary());
+        Self::launch_by(&[], namespace, owner, settings, directory, arguments)
+    }
+
+    /// Starts the daemon by a program that is to become it, given with its arguments, and waits for nothing.
+    pub fn launch_by(
+        starter: &[&str],
+        namespace: &Namespace,
+        owner: Owner,
+        settings: &[(&str, &str)],
+        directory: &Directory,
+        arguments: &[&str],
+    ) -> Self {
+        let mut command = match starter.split_first() {
+            None => namespace.program(binary()),
+            Some((program, arguments)) => {
+                let mut command = namespace.program(program);
+                command.args(arguments).arg(binary());
+                command
+            }
+        };
         environment(&mut command, owner).envs(settings.iter().copied());
         command.arg("run").arg("--directory").arg(directory.path());
         Self::spawn(command.args(arguments), namespace, directory)

@@ -17,6 +17,7 @@ pub mod etcd;
 pub mod flood;
 pub mod flow;
 pub mod generation;
+pub mod kernel;
 pub mod nat;
 pub mod ns;
 pub mod probe;

@@ -400,7 +400,7 @@ fn thousands_of_policies_are_counted_and_change_while_collectors_ask() {
     let directory = Directory::new();
     directory.put("many.yaml", &many(2_000));
     directory.put("resources.yaml", &eth0());
-    let agent = Agent::on(host, Owner::Enabled, &SETTINGS, &directory);
+    let agent = Agent::on(host, Owner::usual(), &SETTINGS, &directory);
     send_in(&world, Family::V4, W1, HOST0, 21_999, 5);
     until("the last one counts", || {
         packets(&counts(host), &of("p1999", "ingress", "deny")) == Some(5)

@@ -354,6 +354,21 @@ mod tests {
         }
     }
 
+    #[test]
+    fn of_all_nodes_only_this_hosts_bears_on_the_configuration() {
+        let (path, mut configuration) = configuration("nodes", "[global]\nFelixHostname = here\n");
+        for (name, bears) in [("here", true), ("elsewhere", false)] {
+            let key = ResourceKey::v3(Kind::Node, "", name);
+            let value = None;
+            assert_eq!(
+                configuration.update(&Update { key, value }),
+                bears,
+                "{name}"
+            );
+        }
+        std::fs::remove_file(&path).unwrap();
+    }
+
     fn stored(configuration: &mut Configuration, key: ResourceKey, value: Resource) {
         let value = Some(Arc::new(value));
         assert!(configuration.update(&Update { key, value }));

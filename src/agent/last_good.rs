@@ -201,3 +201,105 @@ impl Agent {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{ClusterInformation, Node};
+
+    fn update(key: ResourceKey, value: Option<Resource>) -> Update {
+        Update {
+            key,
+            value: value.map(Arc::new),
+        }
+    }
+
+    fn node(name: &str, there: bool) -> Update {
+        let node = Node {
+            labels: BTreeMap::new(),
+            addresses: Vec::new(),
+        };
+        let key = ResourceKey::v3(Kind::Node, "", name);
+        update(key, there.then_some(Resource::Node(node)))
+    }
+
+    fn ready(ready: bool) -> Update {
+        let cluster = ClusterInformation {
+            datastore_ready: Some(ready),
+            ..ClusterInformation::default()
+        };
+        let key = ResourceKey::v1(Kind::ClusterInformation, "", "default");
+        update(key, Some(Resource::ClusterInformation(cluster)))
+    }
+
+    #[test]
+    fn what_has_not_come_into_force_is_not_kept() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("last-good");
+        let config = Config::default_for("h");
+        let mut record = Record::start(Some(&path), &config).unwrap();
+        record.update(&node("a", true));
+        record.update(&node("b", true));
+        record.planning();
+        record.update(&node("c", true));
+        record.in_force();
+        record.planning();
+        // The kernel refused that one.
+        record.update(&node("a", false));
+        record.update(&node("d", true));
+        drop(record);
+        let kept = read(&path, &host(&config)).unwrap().unwrap();
+        let names: Vec<&str> = kept.resources.keys().map(|key| &*key.name).collect();
+        assert_eq!(names, ["a", "b"]);
+    }
+
+    #[test]
+    fn what_was_refused_is_kept_once_a_later_round_is_in_force() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("last-good");
+        let config = Config::default_for("h");
+        let mut record = Record::start(Some(&path), &config).unwrap();
+        record.update(&node("a", true));
+        record.planning();
+        record.update(&node("a", false));
+        record.update(&node("b", true));
+        record.planning();
+        record.in_force();
+        drop(record);
+        let kept = read(&path, &host(&config)).unwrap().unwrap();
+        let names: Vec<&str> = kept.resources.keys().map(|key| &*key.name).collect();
+        assert_eq!(names, ["b"]);
+    }
+
+    #[test]
+    fn the_datastore_takes_its_place_as_a_whole_and_when_it_is_ready() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let text = "[global]\nEtcdEndpoints = http://127.0.0.1:1\n";
+        std::fs::write(file.path(), text).unwrap();
+        let configuration = Configuration::load(file.path(), None);
+        let kept = [node("gone", true), node("stays", true), ready(true)];
+        let mut provisional = Provisional {
+            time: SystemTime::now(),
+            arrived: kept.map(|update| (update.key, None)).into(),
+        };
+        assert!(provisional.refuses(&configuration), "it has said nothing");
+        provisional.hear(vec![node("stays", true), ready(false)]);
+        assert!(provisional.refuses(&configuration));
+        provisional.hear(vec![node("new", true), node("new", false), ready(true)]);
+        assert!(!provisional.refuses(&configuration));
+        let ended = provisional.end();
+        let there: Vec<(&str, bool)> = ended
+            .iter()
+            .map(|update| (&*update.key.name, update.value.is_some()))
+            .collect();
+        assert_eq!(
+            there,
+            [
+                ("default", true),
+                ("gone", false),
+                ("new", false),
+                ("stays", true)
+            ]
+        );
+    }
+}

@@ -7,17 +7,20 @@
 mod cause;
 mod census;
 mod configuration;
+mod denials;
 mod drift;
 mod enforcer;
 mod exit;
 mod firewall;
 mod guard;
+mod inquest;
 mod last_good;
 mod observer;
 mod pace;
 mod retry;
 mod rounds;
 mod run;
+mod search;
 mod signals;
 mod start;
 mod statuses;
@@ -28,7 +31,8 @@ mod translate;
 mod writer;
 
 pub use configuration::Configuration;
-pub use enforcer::{Enforcer, Step, Weighed, WorkloadChanges};
+pub use denials::{Aftermath, DenialNews};
+pub use enforcer::{Enforcer, Step, Stuck, Weighed, WorkloadChanges};
 pub use exit::ExitReason;
 pub use last_good::LAST_GOOD_FILE;
 pub use start::run;
@@ -37,3 +41,6 @@ pub use translate::{
     accepted, calc_settings, etcd_settings, explain_settings, log_settings, monitor_patience,
     monitor_settings, render_settings, routes_settings, status_settings, wiring, writer_settings,
 };
+
+#[cfg(test)]
+mod tests;

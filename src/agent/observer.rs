@@ -31,6 +31,15 @@ pub(super) enum Reading {
     Failed,
 }
 
+/// Whether a round has ended since what the table holds was counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Count {
+    /// One has.
+    Due,
+    /// None has.
+    Done,
+}
+
 /// What the loop knows of itself when it turns.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Turn {
@@ -53,8 +62,7 @@ pub(super) struct Observer {
     beaten: Option<Instant>,
     ready: bool,
     silent: bool,
-    /// Whether a round has ended since what the table holds was counted.
-    uncounted: bool,
+    count: Count,
     /// How long the kernel may be busy with one request.
     patience: Option<Duration>,
     /// Whether it was busy for longer when the loop turned last.
@@ -89,7 +97,7 @@ impl Observer {
             beaten: None,
             ready: false,
             silent: false,
-            uncounted: false,
+            count: Count::Done,
             patience: None,
             stuck: false,
         }
@@ -151,7 +159,7 @@ impl Observer {
         let losses = logs.losses();
         let table = enforcer
             .catalog()
-            .filter(|_| self.uncounted)
+            .filter(|_| self.count == Count::Due)
             .map(|catalog| {
                 let rules = catalog.chains.values().map(|chain| chain.rules.len()).sum();
                 let maps = catalog
@@ -161,7 +169,9 @@ impl Observer {
                     .count();
                 (catalog.chains.len(), rules, catalog.sets.len() - maps, maps)
             });
-        self.uncounted &= table.is_none();
+        if table.is_some() {
+            self.count = Count::Done;
+        }
         self.board.note(|facts| {
             facts.logs_dropped = losses.dropped;
             facts.log_errors = losses.failed;
@@ -235,6 +245,11 @@ impl Observer {
             .note(|facts| facts.failed(Instant::now(), failure));
     }
 
+    /// Takes in how many objects are denied.
+    pub(super) fn denied(&mut self, count: usize) {
+        self.board.note(|facts| facts.denied = count);
+    }
+
     /// Takes in that rules can be made by the configuration.
     pub(super) fn settings_usable(&mut self) {
         self.board.note(Facts::settings_usable);
@@ -254,7 +269,7 @@ impl Observer {
 
     /// Takes in that a round is in force; the start is complete where that is what the datastore says.
     pub(super) fn in_force(&mut self, round: Round, basis: Basis) {
-        self.uncounted = true;
+        self.count = Count::Due;
         self.board
             .note(|facts| facts.in_force(Instant::now(), round));
         let Enforced {

@@ -4,14 +4,16 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use tokio::time::Instant as TokioInstant;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use super::cause::Cause;
+use super::denials::Aftermath;
 use super::drift::{Due, Meddled};
-use super::enforcer::Step;
+use super::enforcer::{Step, Stuck};
 use super::exit::ExitReason;
 use super::last_good::Basis;
 use super::observer::Reading;
+use super::retry::Retry;
 use super::run::Agent;
 use super::start::{HANDOVER, HANDOVER_POLL};
 use super::wiring;
@@ -100,12 +102,14 @@ impl Agent {
                 self.firewall.committed(TokioInstant::now());
                 self.retry.succeeded();
                 self.wire();
+                self.tell_denials();
                 self.note_in_force();
                 let cause = std::mem::take(&mut self.cause);
                 self.report("no change", &cause, Work::default());
                 Ok(())
             }
             Ok(Step::Observe) => self.writer.observe(),
+            Ok(Step::Check(plan)) => self.writer.check(plan),
             Ok(Step::Commit(plans)) => {
                 self.firewall.committing(config);
                 self.committing = std::mem::take(&mut self.cause);
@@ -116,7 +120,10 @@ impl Agent {
                 self.drift.settled();
                 error!("{}; what is in the kernel stays", ErrorChain(&cause));
                 self.enforcer.doubt();
-                self.observer.failed(Failure::Unplanned);
+                self.observer.failed(match cause {
+                    Stuck::Unplanned(_) => Failure::Unplanned,
+                    Stuck::Refused(_) => Failure::Refused,
+                });
                 self.statuses.refused(self.enforcer.take_weighed());
                 self.retry_later();
                 Ok(())
@@ -134,6 +141,10 @@ impl Agent {
             Reply::Observed(Ok(observed)) => {
                 self.observer.observed(Reading::Done);
                 self.settle_observed(observed)
+            }
+            Reply::Checked(outcome) => {
+                self.settle_checked(outcome);
+                None
             }
             Reply::Firewall(outcome) => {
                 let config = self.configuration.config();
@@ -162,6 +173,7 @@ impl Agent {
                 self.firewall.committed(TokioInstant::now());
                 self.retry.succeeded();
                 self.wire();
+                self.tell_denials();
                 self.note_in_force();
                 let cause = std::mem::take(&mut self.committing);
                 let work = Work {
@@ -238,7 +250,6 @@ impl Agent {
 
     /// Takes in that a transaction was refused, or that its fate is unknown.
     fn settle_refused(&mut self, cause: &CommitError) {
-        self.enforcer.doubt();
         self.observer.failed(Failure::Refused);
         let committing = std::mem::take(&mut self.committing);
         self.cause.triggers.extend(committing.triggers);
@@ -250,11 +261,42 @@ impl Agent {
                     "{}; another program may have changed the table, reading back",
                     ErrorChain(cause)
                 );
+                self.enforcer.doubt();
                 self.enforcer.distrust(distrust);
                 self.cause.add("drift");
                 return;
             }
         }
+        match self.enforcer.refused(cause) {
+            Aftermath::Inquest => {
+                warn!(
+                    "{}; what is in the kernel stays while the object at fault is looked for",
+                    ErrorChain(cause)
+                );
+                self.cause.add("retry");
+            }
+            Aftermath::Pause => self.pause(cause),
+        }
+    }
+
+    /// Takes in what the kernel would say to a transaction.
+    fn settle_checked(&mut self, outcome: Result<(), CommitError>) {
+        if let Err(cause) = &outcome {
+            debug!("asked, not changed: {}", ErrorChain(cause));
+        }
+        match self.enforcer.answered(&outcome) {
+            Aftermath::Inquest => {}
+            Aftermath::Pause => {
+                self.observer.failed(Failure::Refused);
+                if let Err(cause) = outcome {
+                    self.pause(&cause);
+                }
+            }
+        }
+    }
+
+    /// Pauses after a transaction that was not committed.
+    fn pause(&mut self, cause: &CommitError) {
         match cause {
             CommitError::Unknown { .. } => {
                 warn!("{}; reading back", ErrorChain(cause));
@@ -269,6 +311,25 @@ impl Agent {
                 self.statuses.refused(self.enforcer.take_weighed());
                 self.retry_later();
             }
+        }
+    }
+
+    /// Says what is newly denied, or no longer, and sees to it that what is denied is tried again.
+    fn tell_denials(&mut self) {
+        let news = self.enforcer.take_denial_news();
+        for (unit, reason) in &news.begun {
+            error!("{unit} is denied whole until the kernel takes it: {reason}");
+        }
+        for unit in &news.over {
+            info!("{unit} is no longer denied");
+        }
+        let count = self.enforcer.denied();
+        self.observer.denied(count);
+        self.statuses.denied(self.enforcer.concerned());
+        if count == 0 {
+            self.denied_retry = Retry::of_denied();
+        } else if self.denied_retry.at().is_none() {
+            self.denied_retry.failed(TokioInstant::now());
         }
     }
 

@@ -58,6 +58,8 @@ pub(super) struct Agent {
     pub(super) committing: Cause,
     pub(super) started: Instant,
     pub(super) retry: Retry,
+    /// When what is denied is tried again.
+    pub(super) denied_retry: Retry,
     pub(super) sequence: u64,
     pub(super) known_problems: BTreeSet<Problem>,
 }
@@ -79,6 +81,7 @@ impl Agent {
         loop {
             let in_sync = self.is_in_sync();
             let retry_at = self.retry.at();
+            let denied_at = self.denied_retry.at().filter(|_| !self.writer.is_busy());
             let due = self.firewall.due().into_iter().chain(self.takeover.due());
             let others_at = due
                 .chain(self.drift.due(TokioInstant::now()))
@@ -100,6 +103,12 @@ impl Agent {
                 event = route_events.next() => self.take_wiring(event.as_ref()),
                 () = sleep_until(retry_at.unwrap_or_else(TokioInstant::now)), if retry_at.is_some() => {
                     self.retry.over();
+                    self.cause.add("retry");
+                    None
+                }
+                () = sleep_until(denied_at.unwrap_or_else(TokioInstant::now)), if denied_at.is_some() => {
+                    self.denied_retry.over();
+                    self.enforcer.reconsider();
                     self.cause.add("retry");
                     None
                 }

@@ -107,13 +107,15 @@ pub async fn run(
         committing: Cause::default(),
         started: Instant::now(),
         retry: Retry::new(),
+        denied_retry: Retry::of_denied(),
         sequence: 0,
         known_problems: BTreeSet::new(),
     };
     if let Some(kept) = kept {
         agent.take_last_good(kept);
     }
-    agent.serve(source, links, route_events, signals).await
+    // Of a size that belongs on the heap, once.
+    Box::pin(agent.serve(source, links, route_events, signals)).await
 }
 
 /// Opens what the kernel's writer needs, sees to it that something guards the host, and starts the writer.

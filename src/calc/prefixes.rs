@@ -83,7 +83,7 @@ impl<A: Address> Prefixes<A> {
     }
 
     /// Returns how many prefixes of each length are maximal.
-    pub(super) fn lengths(&self) -> &BTreeMap<u8, usize> {
+    pub(super) fn maximal(&self) -> &BTreeMap<u8, usize> {
         &self.maximal
     }
 
@@ -252,7 +252,7 @@ mod tests {
                 for (_, length) in expected {
                     *lengths.entry(length).or_insert(0) += 1;
                 }
-                prop_assert_eq!(prefixes.lengths(), &lengths);
+                prop_assert_eq!(prefixes.maximal(), &lengths);
             }
         }
     }
@@ -286,6 +286,6 @@ mod tests {
         prefixes.add((0_u128, 0), |_, _| {});
         prefixes.add((1_u128 << 127, 1), |_, _| {});
         assert_eq!(prefixes.iter().collect::<Vec<_>>(), [(0, 0)]);
-        assert_eq!(prefixes.lengths(), &BTreeMap::from([(0, 1)]));
+        assert_eq!(prefixes.maximal(), &BTreeMap::from([(0, 1)]));
     }
 }

@@ -402,7 +402,7 @@ impl Collects {
     fn count(&self) -> usize {
         match self {
             Self::Addresses { v4, v6 } => {
-                let lengths = v4.lengths().values().chain(v6.lengths().values());
+                let lengths = v4.maximal().values().chain(v6.maximal().values());
                 lengths.sum()
             }
             Self::Ports { counts, .. } => counts.len(),
@@ -415,8 +415,8 @@ impl Collects {
             lengths.into_iter().collect()
         };
         let lengths = match (self, family) {
-            (Self::Addresses { v4, .. }, Family::V4) => v4.lengths().clone(),
-            (Self::Addresses { v6, .. }, Family::V6) => v6.lengths().clone(),
+            (Self::Addresses { v4, .. }, Family::V4) => v4.maximal().clone(),
+            (Self::Addresses { v6, .. }, Family::V6) => v6.maximal().clone(),
             (Self::Ports { v4, .. }, Family::V4) => full(*v4),
             (Self::Ports { counts, v4, .. }, Family::V6) => full(counts.len() - v4),
         };

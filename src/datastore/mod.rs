@@ -27,6 +27,9 @@ pub use decode::{Decoded, Located, Origin, Skipped, decode_documents, decode_fil
 pub use directory::{Batch, DirectorySource, Event, Snapshot, read_directory};
 pub use document::{DocumentError, Entry, MAX_FILE_SIZE, Node, Style, Value};
 pub use error::Error;
+/// What a fuzzer puts in.
+#[cfg(fuzzing)]
+pub use etcd::fuzzing;
 pub use etcd::{
     EtcdContents, EtcdLogin, EtcdSession, EtcdSettings, EtcdSource, EtcdTls, EtcdWriter, Page, Pair,
 };

@@ -12,6 +12,9 @@ mod error;
 /// A kernel in memory; public for tests outside of this crate.
 #[doc(hidden)]
 pub mod fake;
+/// Answers of a kernel that a fuzzer makes up.
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod host_chains;
 mod leftovers;
 mod lock;
@@ -19,11 +22,16 @@ mod netfilter;
 mod observe;
 mod observe_sets;
 mod owner;
+#[cfg(not(fuzzing))]
+mod port;
 mod probe;
 mod socket;
 mod subject;
 mod touched;
 mod watch;
+
+#[cfg(fuzzing)]
+use fuzzing as port;
 
 pub use counters::{Count, CounterReader};
 pub use encode::{Batch, EncodeError, Target};

@@ -30,6 +30,21 @@ pub trait Kernel: Send {
     /// # Errors
     /// Fails where nothing has changed, or with [`CommitError::Unknown`] where that must be read back.
     fn commit(&mut self, plan: &Plan) -> Result<Committed, CommitError>;
+
+    /// Asks what the kernel would say to a transaction of a plan; nothing changes, whatever it says.
+    ///
+    /// # Errors
+    /// Fails as [`Kernel::commit`] would, and with [`CommitError::Unknown`] where no answer came.
+    fn check(&mut self, plan: &Plan) -> Result<(), CommitError>;
+}
+
+/// What becomes of what a batch does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Intent {
+    /// It stays.
+    Commit,
+    /// It is taken back.
+    Check,
 }
 
 /// What is told of a transaction that was committed.
@@ -182,14 +197,9 @@ impl Netfilter {
             Ok(Some(Ownership::None | Ownership::Ours | Ownership::Orphan) | None) | Err(_) => None,
         }
     }
-}
 
-impl Kernel for Netfilter {
-    fn observe(&mut self) -> Result<Observed, KernelError> {
-        observe::observe(&mut self.socket, &self.table, self.owned)
-    }
-
-    fn commit(&mut self, plan: &Plan) -> Result<Committed, CommitError> {
+    /// Sends a plan as one batch and takes what the kernel says to it.
+    fn transact(&mut self, plan: &Plan, intent: Intent) -> Result<Committed, CommitError> {
         if plan.is_empty() {
             return Ok(Committed::default());
         }
@@ -201,14 +211,18 @@ impl Kernel for Netfilter {
         let batch = Batch::encode(plan, &target, first).map_err(CommitError::Encode)?;
         let sequences = batch.sequences();
         self.socket.take_sequences(sequences.end - sequences.start);
-        self.socket.send(batch.bytes()).map_err(CommitError::Send)?;
+        let bytes = match intent {
+            Intent::Commit => batch.bytes(),
+            Intent::Check => batch.trial_bytes(),
+        };
+        self.socket.send(bytes).map_err(CommitError::Send)?;
         let outcome = self.outcome(&batch);
         let mut refused = outcome.refused.into_iter();
         let Some(first) = refused.next() else {
             return match outcome.doubt {
                 None => Ok(Committed {
                     messages: batch.message_count(),
-                    bytes: batch.bytes().len(),
+                    bytes: bytes.len(),
                 }),
                 Some(reason) => Err(CommitError::Unknown { reason }),
             };
@@ -228,6 +242,20 @@ impl Kernel for Netfilter {
                 others: refused.map(|raw| self.refusal(&batch, plan, raw)).collect(),
             },
         })
+    }
+}
+
+impl Kernel for Netfilter {
+    fn observe(&mut self) -> Result<Observed, KernelError> {
+        observe::observe(&mut self.socket, &self.table, self.owned)
+    }
+
+    fn commit(&mut self, plan: &Plan) -> Result<Committed, CommitError> {
+        self.transact(plan, Intent::Commit)
+    }
+
+    fn check(&mut self, plan: &Plan) -> Result<(), CommitError> {
+        self.transact(plan, Intent::Check).map(|_| ())
     }
 }
 

@@ -1,32 +1,18 @@
 //! The netlink socket, opened once and kept: the kernel knows the owner of a table by it.
 
-use std::io::{self, IoSlice, IoSliceMut};
-use std::mem::MaybeUninit;
+use std::io;
 use std::ops::Range;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
-use std::os::unix::net::UnixDatagram;
 use std::time::{Duration, Instant};
 
-use neli::consts::socket::{Msg, NlFamily};
-use neli::socket::NlSocket;
-use neli::utils::Groups;
 use nix::errno::Errno;
-use nix::sys::socket::{
-    ControlMessage, MsgFlags, NetlinkAddr, recvmsg, sendmsg, setsockopt, sockopt,
-};
-use nix::sys::time::TimeVal;
-use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags};
 
 use super::decode::{Message, Messages, exact};
 use super::encode::bound::BoundBytes;
 use super::encode::buffer::{Buffer, Header};
 use super::encode::consts::netlink;
 use super::error::KernelError;
+use super::port::{Port, Sender};
 
-/// A limit, not an allocation: a batch must fit it whole.
-const SEND_BUFFER: usize = 256 << 20;
-/// Room for the answers to a batch, of which each may repeat the message that it answers.
-const RECEIVE_BUFFER: usize = 64 << 20;
 /// Longer than the longest answer: an error that repeats a full list of elements.
 const DATAGRAM_MAX: usize = 128 << 10;
 /// Sequence numbers start again beyond this, so that those of one batch never wrap.
@@ -34,8 +20,8 @@ const SEQUENCE_TURN: u32 = u32::MAX / 2;
 
 /// A netlink socket of the netfilter family.
 pub(super) struct Socket {
-    netlink: NlSocket,
-    port: u32,
+    port: Port,
+    number: u32,
     next_sequence: u32,
     timeout: Duration,
     datagram: Vec<u8>,
@@ -44,7 +30,7 @@ pub(super) struct Socket {
 impl std::fmt::Debug for Socket {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Socket")
-            .field("port", &self.port)
+            .field("port", &self.number)
             .field("next_sequence", &self.next_sequence)
             .field("timeout", &self.timeout)
             .finish_non_exhaustive()
@@ -121,19 +107,10 @@ pub(super) enum Dump {
 impl Socket {
     /// Opens and binds the socket in the network namespace of the calling thread.
     pub(super) fn open(timeout: Duration) -> Result<Self, KernelError> {
-        let open = |source| KernelError::Open { source };
-        let socket = NlSocket::connect(NlFamily::Netfilter, None, Groups::empty()).map_err(open)?;
-        socket
-            .enable_ext_ack(true)
-            .map_err(|source| KernelError::SocketOption {
-                option: "NETLINK_EXT_ACK",
-                source,
-            })?;
-        let port = socket.pid().map_err(open)?;
-        set_options(&socket, timeout)?;
+        let (port, number) = Port::open(timeout)?;
         Ok(Self {
-            netlink: socket,
             port,
+            number,
             next_sequence: 1,
             timeout,
             datagram: vec![0; DATAGRAM_MAX],
@@ -142,7 +119,7 @@ impl Socket {
 
     /// Returns the port, by which the kernel knows the owner of a table.
     pub(super) fn port(&self) -> u32 {
-        self.port
+        self.number
     }
 
     /// Takes `count` sequence numbers and returns the first.
@@ -163,7 +140,7 @@ impl Socket {
             bytes: bytes.len(),
             source,
         };
-        let sent = self.netlink.send(bytes, Msg::empty()).map_err(failed)?;
+        let sent = self.port.send(bytes).map_err(failed)?;
         if sent == bytes.len() {
             Ok(())
         } else {
@@ -173,19 +150,11 @@ impl Socket {
 
     /// Receives one datagram of the kernel.
     pub(super) fn receive(&mut self, wait: Wait) -> Result<Received<'_>, Errno> {
-        let flags = match wait {
-            Wait::No => MsgFlags::MSG_DONTWAIT,
-            Wait::Timeout => MsgFlags::empty(),
-        };
         let deadline = Instant::now() + self.timeout;
         let length = loop {
-            let mut parts = [IoSliceMut::new(&mut self.datagram)];
-            let descriptor = self.netlink.as_raw_fd();
-            match recvmsg::<NetlinkAddr>(descriptor, &mut parts, None, flags) {
+            match self.port.receive(&mut self.datagram, wait) {
+                Ok((length, Sender::Kernel)) => break length,
                 // A privileged process may write to our port as the kernel does; it is not believed.
-                Ok(received) if received.address.is_some_and(|sender| sender.pid() == 0) => {
-                    break received.bytes;
-                }
                 Ok(_) | Err(Errno::EINTR) if Instant::now() < deadline => {}
                 Ok(_) | Err(Errno::EAGAIN | Errno::EINTR) => return Ok(Received::Nothing),
                 Err(Errno::ENOBUFS) => return Ok(Received::Overrun),
@@ -355,57 +324,4 @@ fn dump_result(payload: &[u8]) -> Result<(), Errno> {
         None | Some(0) => Ok(()),
         Some(errno) => Err(Errno::from_raw(errno)),
     }
-}
-
-/// Sets the sizes of the buffers and the time to wait.
-fn set_options(socket: &NlSocket, timeout: Duration) -> Result<(), KernelError> {
-    let failed = |option, source| KernelError::SocketOption { option, source };
-    let descriptor = duplicate(socket.as_raw_fd()).map_err(|source| failed("options", source))?;
-    // Without CAP_NET_ADMIN the sizes are cut to the limits of the system, which small batches fit.
-    if setsockopt(&descriptor, sockopt::SndBufForce, &SEND_BUFFER).is_err() {
-        setsockopt(&descriptor, sockopt::SndBuf, &SEND_BUFFER)
-            .map_err(|errno| failed("SO_SNDBUF", errno.into()))?;
-    }
-    if setsockopt(&descriptor, sockopt::RcvBufForce, &RECEIVE_BUFFER).is_err() {
-        setsockopt(&descriptor, sockopt::RcvBuf, &RECEIVE_BUFFER)
-            .map_err(|errno| failed("SO_RCVBUF", errno.into()))?;
-    }
-    // The kernel takes a time of zero for ever.
-    let timeout = timeout.max(Duration::from_millis(1));
-    let wait = TimeVal::new(
-        i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
-        i64::from(timeout.subsec_micros()),
-    );
-    setsockopt(&descriptor, sockopt::ReceiveTimeout, &wait)
-        .map_err(|errno| failed("SO_RCVTIMEO", errno.into()))
-}
-
-/// Returns a second, owned descriptor of a socket.
-///
-/// neli lends its descriptor only as a number, and safe code cannot make of a number the descriptor that the
-/// setting of options wants. Sent to ourselves, it comes back as one, by the kernel's hand.
-fn duplicate(descriptor: RawFd) -> io::Result<OwnedFd> {
-    let (here, there) = UnixDatagram::pair()?;
-    sendmsg::<()>(
-        here.as_raw_fd(),
-        &[IoSlice::new(&[0])],
-        &[ControlMessage::ScmRights(&[descriptor])],
-        MsgFlags::empty(),
-        None,
-    )?;
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-    rustix::net::recvmsg(
-        &there,
-        &mut [IoSliceMut::new(&mut [0])],
-        &mut ancillary,
-        RecvFlags::CMSG_CLOEXEC,
-    )?;
-    let mut received = None;
-    for message in ancillary.drain() {
-        if let RecvAncillaryMessage::ScmRights(mut descriptors) = message {
-            received = descriptors.next();
-        }
-    }
-    received.ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof))
 }

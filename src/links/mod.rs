@@ -9,6 +9,9 @@
 mod decode;
 mod dump;
 mod error;
+/// What a fuzzer puts in.
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod socket;
 mod table;
 mod watch;

@@ -133,6 +133,8 @@ pub struct Facts {
     pub log_errors: u64,
     /// Since when the kernel has been busy with a request.
     pub writing_since: Option<Instant>,
+    /// Objects that are denied because the kernel refuses them.
+    pub denied: usize,
     begun: Instant,
     turned: Instant,
     first_round: Option<Duration>,
@@ -175,6 +177,7 @@ impl Facts {
             logs_dropped: 0,
             log_errors: 0,
             writing_since: None,
+            denied: 0,
             begun: now,
             turned: now,
             first_round: None,

@@ -265,6 +265,11 @@ fn add_own(page: &mut Page, facts: &Facts, now: Instant) {
         "Number of transactions that put the kernel's table right after another program.",
         facts.repairs,
     );
+    page.gauge(
+        "tortie_denied_objects",
+        "Number of policies, profiles and endpoints that are denied because the kernel refuses them.",
+        size(facts.denied),
+    );
     let failing = facts.failing().map_or(0.0, |(_, since)| {
         now.saturating_duration_since(since).as_secs_f64()
     });

@@ -102,6 +102,13 @@ impl Applied {
         self.state.table
     }
 
+    /// Returns how many rules and elements there are.
+    pub fn content(&self) -> usize {
+        let rules = self.state.chains.values().map(|chain| chain.rules.len());
+        let elements = self.state.sets.values().map(|set| set.elements.len());
+        rules.chain(elements).sum()
+    }
+
     /// Returns what reading the table back gives.
     pub fn catalog(&self) -> Catalog {
         let mut catalog = self.ruleset().catalog();

@@ -487,13 +487,14 @@ impl<'a> Draft<'a> {
         steps.extend(replaced_sets.into_values().map(Operation::AddSet));
         steps.extend(replaced_chains.into_iter().map(add_chain));
         for (name, (chain, first)) in self.written {
+            // A chain that stays as it is and is only written anew to make room has none.
             let record = self.delta.chains.get(&name).and_then(Option::as_ref);
-            let known = record.into_iter().flat_map(|record| &record.rules);
-            for (rule, known) in chain.rules.iter().zip(known).skip(first) {
+            let known = |place: usize| record?.rules.get(place).copied().flatten();
+            for (place, rule) in chain.rules.iter().enumerate().skip(first) {
                 steps.push(Operation::AddRule {
                     chain: name.clone(),
                     rule: rule.clone(),
-                    fingerprint: known.unwrap_or_else(|| Fingerprint::of(rule)),
+                    fingerprint: known(place).unwrap_or_else(|| Fingerprint::of(rule)),
                 });
             }
         }

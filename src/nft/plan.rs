@@ -151,6 +151,19 @@ impl Plans {
         self.transactions().flat_map(|plan| &plan.operations)
     }
 
+    /// Returns everything but the taking over as one transaction, for asking whether the kernel would take it.
+    pub fn as_one(&self) -> Plan {
+        let mut operations = self.prepare.operations.clone();
+        let enforce = self.enforce.operations.iter();
+        let known = !operations.is_empty();
+        operations.extend(
+            enforce
+                .filter(|step| !(known && **step == Operation::AddTable))
+                .cloned(),
+        );
+        Plan { operations }
+    }
+
     /// Has a table that is there taken over before anything else, unless it is made anew.
     pub fn adopt(&mut self) {
         let anew = self

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::counters::{Counted, Tally};
+use super::denied;
 use super::layout::{Forwarding, Path, Place, Shared, workload_interface};
 use super::names;
 use super::rule::deny;
@@ -129,11 +130,7 @@ pub(super) fn chain(
     let path = path(place);
     let refusal = deny(settings.refusal(path));
     let marks_accepted = marks_accepted(place, id, policies, settings);
-    let mut rules = other_side(place, id, settings);
-    if marks_accepted {
-        rules.extend(shared::accepted(settings));
-    }
-    before_policy(place, id, settings, &mut rules);
+    let mut rules = beginning(place, id, policies, settings);
     let mut ended = false;
     let list = list(place, id, policies);
     for (tier, asked) in list.iter().zip(tiers.asked(path, list)) {
@@ -160,6 +157,40 @@ pub(super) fn chain(
         }
     }
     Arc::new(Chain::new(names::endpoint(place, id), None, rules))
+}
+
+/// Makes the chain of an endpoint at a place where the endpoint is denied: its beginning, and then nothing passes.
+/// What the endpoint has no say about is left alone.
+pub(super) fn denied_chain(
+    place: Place,
+    id: &EndpointId,
+    policies: &EndpointPolicies,
+    settings: &Settings,
+) -> Arc<Chain> {
+    let mut rules = beginning(place, id, policies, settings);
+    let decides = match end(place, id) {
+        End::Profiles => true,
+        End::Undecided => !list(place, id, policies).is_empty(),
+    };
+    if decides {
+        rules.push(denied::rule());
+    }
+    Arc::new(Chain::new(names::endpoint(place, id), None, rules))
+}
+
+/// Makes the rules of an endpoint at a place that stand before those of its policies.
+fn beginning(
+    place: Place,
+    id: &EndpointId,
+    policies: &EndpointPolicies,
+    settings: &Settings,
+) -> Vec<Rule> {
+    let mut rules = other_side(place, id, settings);
+    if marks_accepted(place, id, policies, settings) {
+        rules.extend(shared::accepted(settings));
+    }
+    before_policy(place, id, settings, &mut rules);
+    rules
 }
 
 /// Tells whether other tables are told what is accepted at a place: what policy accepts, and nothing that no

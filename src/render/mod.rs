@@ -7,6 +7,7 @@
 
 mod bindings;
 mod counters;
+mod denied;
 mod dispatch;
 mod endpoint;
 mod floating;
@@ -26,6 +27,7 @@ mod spoofing;
 mod tiers;
 
 pub use counters::{Counted, CounterNews, Decision};
+pub use denied::Unit;
 pub use forms::Splitting;
 pub use layout::{last_filter_priority, table_name};
 pub use marks::{MarkError, Marks};

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::bindings::Bindings;
 use super::counters::{Counted, CounterBook, CounterNews, Decision, Tally};
+use super::denied::{self, Unit};
 use super::endpoint;
 use super::floating::Floating;
 use super::forms::Splitting;
@@ -29,28 +30,30 @@ use crate::nft::{Catalog, Chain, ChainName, ObjectChange, ObjectChanges, ObjectK
 /// The state of rendering: what has been rendered, as far as later changes need to know it.
 #[derive(Debug)]
 pub struct Renderer {
-    settings: Settings,
+    pub(super) settings: Settings,
     started: bool,
-    book: SetBook,
-    counters: CounterBook,
+    pub(super) book: SetBook,
+    pub(super) counters: CounterBook,
     counter_news: Option<CounterNews>,
     policies: BTreeMap<PolicyId, Arc<ActivePolicy>>,
     profiles: BTreeMap<ProfileId, Arc<ActiveProfile>>,
-    endpoints: BTreeMap<EndpointId, Arc<EndpointPolicies>>,
+    pub(super) endpoints: BTreeMap<EndpointId, Arc<EndpointPolicies>>,
     bindings: Bindings,
     spoofing: Spoofing,
     floating: Floating,
     pools: Arc<NatPools>,
     passing: Passing,
-    tiers: Tiers,
-    owners: BTreeMap<ChainName, Owner>,
+    pub(super) tiers: Tiers,
+    pub(super) owners: BTreeMap<ChainName, Owner>,
     /// The base chains and shared chains as they were written last; a whole is only written where it differs.
     written: BTreeMap<ChainName, Arc<Chain>>,
+    /// What is rendered as denied, whatever is wanted of it.
+    pub(super) denied: BTreeSet<Unit>,
 }
 
 /// Whose rules a chain holds that refers to sets.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-enum Owner {
+pub(super) enum Owner {
     Policy(PolicyId),
     Profile(ProfileId),
 }
@@ -75,6 +78,7 @@ impl Renderer {
             tiers: Tiers::default(),
             owners: BTreeMap::new(),
             written: BTreeMap::new(),
+            denied: BTreeSet::new(),
         }
     }
 
@@ -285,6 +289,17 @@ impl Renderer {
         members: &dyn SetMembers,
         out: &mut ObjectChanges,
     ) {
+        if !self.denied.is_empty() && self.denied.contains(&Unit::from(owner)) {
+            let name = match owner {
+                Owner::Policy(id) => names::policy(path, id),
+                Owner::Profile(id) => names::profile(path, id),
+            };
+            self.book.refer(&name, BTreeSet::new());
+            self.counters.forget(&name);
+            self.owners.insert(name.clone(), owner.clone());
+            write_chain(Arc::new(denied::chain(name)), out);
+            return;
+        }
         let (pass, log_prefix) = match owner {
             Owner::Policy(id) => (
                 PassAction::LeaveTier,
@@ -351,11 +366,13 @@ impl Renderer {
                 self.counters.forget(chain);
                 out.insert(ObjectKey::Chain(chain.clone()), ObjectChange::Absent);
             }
+            // What is denied leads to no policy.
+            let policed = !self.denies(id);
             let (settings, passing) = (&self.settings, &self.passing);
             self.tiers.share(
                 id,
-                before.as_deref(),
-                now.as_deref(),
+                before.as_deref().filter(|_| policed),
+                now.as_deref().filter(|_| policed),
                 settings,
                 passing,
                 out,
@@ -371,6 +388,13 @@ impl Renderer {
         let Some(policies) = self.endpoints.get(id) else {
             return;
         };
+        if self.denies(id) {
+            for chain in self.denied_endpoint(id, policies) {
+                self.counters.forget(&chain.name);
+                write_chain(chain, out);
+            }
+            return;
+        }
         for place in endpoint::places(id, policies, &self.settings) {
             let mut tally = Tally::new(self.settings.counters);
             let settings = &self.settings;

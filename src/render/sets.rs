@@ -236,6 +236,22 @@ impl SetBook {
         }
     }
 
+    /// Returns every set as it was written last, with the chains that refer to it.
+    pub(super) fn users(&self) -> impl Iterator<Item = (SetName, &BTreeSet<ChainName>)> {
+        self.users.iter().flat_map(|(set, users)| {
+            let names: Vec<SetName> = match set {
+                SetRef::Listed(listed) => vec![listed.name()],
+                SetRef::Members(set) => {
+                    let tables = self.present.get(set).into_iter().flatten();
+                    tables
+                        .map(|(part, table)| set.name(*part, *table))
+                        .collect()
+                }
+            };
+            names.into_iter().map(move |name| (name, users))
+        })
+    }
+
     /// Writes the changes of all sets touched since the last time.
     pub(super) fn write(&mut self, members: &dyn SetMembers, out: &mut ObjectChanges) {
         for set in std::mem::take(&mut self.touched) {
@@ -287,7 +303,7 @@ impl SetBook {
                 );
             }
         }
-        self.write_tables(&set, &form, &old, members, out);
+        Self::write_tables(&set, &form, &old, members, out);
         for (part, (added, removed)) in self.deltas.remove(&set).unwrap_or_default() {
             if let Some(table) = form.get(&part) {
                 let change = ObjectChange::Elements { added, removed };
@@ -301,7 +317,6 @@ impl SetBook {
 
     /// Writes the tables of a form that are not there yet, with all their elements.
     fn write_tables(
-        &self,
         set: &Members,
         form: &Form,
         old: &Form,
@@ -487,8 +502,8 @@ fn of_family(members: &[Member], family: Family) -> Vec<Member> {
 }
 
 /// Makes the element of a member in one of the tables.
-fn element(part: Part, member: &Member) -> Element {
-    plain(match (*member, part) {
+fn element(within: Part, member: &Member) -> Element {
+    plain(match (*member, within) {
         (Member::Net(net), Part::Rest) => ElementKey::Net(net),
         (Member::Net(net), Part::Length(_)) => ElementKey::Net(host_net(net.network())),
         (Member::Port(address, protocol, port), _) => {

@@ -127,6 +127,11 @@ impl Tiers {
         asked.collect()
     }
 
+    /// Returns the chains with the endpoints that lead to them.
+    pub(super) fn users(&self) -> impl Iterator<Item = (&ChainName, &BTreeSet<EndpointId>)> {
+        self.chains.iter().map(|(name, tier)| (name, &tier.users))
+    }
+
     /// Forgets the names of lists that no endpoint has any more.
     pub(super) fn forget_unused(&mut self) {
         self.names

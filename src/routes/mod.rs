@@ -13,6 +13,9 @@ mod decode;
 mod dump;
 mod error;
 mod follow;
+/// What a fuzzer puts in.
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod handle;
 mod observed;
 mod ours;

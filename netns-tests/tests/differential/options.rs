@@ -136,7 +136,7 @@ impl Options {
         );
         Self {
             source: *random.pick(&[Source::Environment, Source::Datastore]),
-            owner: *random.pick(&[Owner::Enabled, Owner::Disabled]),
+            owner: *random.pick(&[Owner::usual(), Owner::Disabled]),
             failsafe: *random.weighted(&[(4, SMALL), (2, DEFAULT), (1, NONE), (3, BY_NET)]),
             to_host: *random.pick(&[
                 ToHostAction::Drop,

@@ -37,6 +37,8 @@ const PROBES: usize = 60;
 const LIMIT: Duration = DEADLINE.saturating_mul(4);
 /// Where the numbers of the streams begin that decide faults; those below decide states.
 const STREAMS: u64 = 1 << 40;
+/// What takes longer is printed, with what differs and the faults of the turn.
+const SLOW: Duration = Duration::from_secs(3);
 /// How often a line is printed.
 const LINE: Duration = Duration::from_secs(60);
 
@@ -100,7 +102,15 @@ fn soak(seed: u64, time: Duration) {
             tally.turns += 1;
             tally.faults += u64::try_from(faults.len()).expect("a small number");
             daemon.turn(&state, &faults);
-            let difference = settle(&mut daemon, &mut observer, &turn.probes, &mut tally);
+            let happened = Instant::now();
+            let difference = settle(&daemon, &mut observer, &turn.probes, &mut tally);
+            let took = happened.elapsed();
+            if took > SLOW {
+                println!(
+                    "slow: turn {} took {took:?}, faults {faults:?}, {backing:?}",
+                    turn.number
+                );
+            }
             if let Some(difference) = difference {
                 panic!(
                     "seed {seed}, turn {}, {backing:?}, faults {faults:?}, settings {}, wandering address {:?}\n\
@@ -133,7 +143,7 @@ fn soak(seed: u64, time: Duration) {
 
 /// Waits until the kernel does what the evaluator says; returns what still differs when that has taken too long.
 fn settle(
-    daemon: &mut Daemon<'_>,
+    daemon: &Daemon<'_>,
     observer: &mut Observer,
     probes: &[Probe],
     tally: &mut Tally,
@@ -148,6 +158,7 @@ fn settle(
     let begun = Instant::now();
     let judge = daemon.judge();
     let expected: Vec<Verdict> = probes.iter().map(|probe| judge.verdict(probe)).collect();
+    let mut said = false;
     let mut seen = observer.observe(&judge, &probes, SILENCE);
     loop {
         let (routes, wanted) = (daemon.routes(), judge.routes());
@@ -156,7 +167,7 @@ fn settle(
             tally.slowest = tally.slowest.max(begun.elapsed());
             return None;
         }
-        if begun.elapsed() > LIMIT {
+        let what = || {
             let differing = probes.iter().zip(&expected).zip(&seen);
             let lines = differing
                 .filter(|((_, expected), seen)| expected != seen)
@@ -165,8 +176,20 @@ fn settle(
                     format!("probe: {probe}\nevaluator: {expected}\nkernel:    {seen}\n{reasons}\n")
                 });
             let lines: String = lines.take(3).collect();
-            return Some(format!("{lines}routes: {routes:?} instead of {wanted:?}"));
+            format!("{lines}routes: {routes:?} instead of {wanted:?}")
+        };
+        if begun.elapsed() > SLOW && !said {
+            said = true;
+            println!(
+                "after {:?} there still differs\n{}",
+                begun.elapsed(),
+                what()
+            );
         }
+        if begun.elapsed() > LIMIT {
+            return Some(what());
+        }
+        daemon.trust();
         seen = observer.again(&judge, &probes);
     }
 }

@@ -7,10 +7,12 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use netns_tests::kernel::{owns, tables_persist};
 use nix::errno::Errno;
 use nix::sched::{CloneFlags, unshare};
 use tortie::kernel::{
-    CommitError, Kernel as _, Netfilter, Observed, Ownership, Settings, Subject, TableOwner,
+    CommitError, Kernel as _, KernelError, Netfilter, Observed, Ownership, Settings, Subject,
+    TableOwner,
 };
 use tortie::net::{Family, PortRange, Protocol, host_net};
 use tortie::nft::{
@@ -264,11 +266,14 @@ fn large_sets_and_chains_load_and_read_back() {
     });
 }
 
-/// Commits what must fail and returns the refusal as text, and the operation it names.
+/// Commits what must fail and returns the refusal as text, and the operation it names; a check says the same.
 fn refused(kernel: &mut Netfilter, operations: Vec<Operation>) -> (String, Option<usize>, Errno) {
-    match kernel.commit(&plan(operations)) {
+    let plan = plan(operations);
+    let asked = kernel.check(&plan).expect_err("a check fails too");
+    match kernel.commit(&plan) {
         Err(error @ CommitError::Refused { .. }) => {
             let text = error.to_string();
+            assert_eq!(asked.to_string(), text);
             let CommitError::Refused { refusals } = error else {
                 unreachable!()
             };
@@ -398,7 +403,44 @@ fn a_refusal_names_the_object() {
 }
 
 #[test]
+fn a_check_changes_nothing() {
+    for ownership in [TableOwner::Auto, TableOwner::Disabled] {
+        in_namespace(move || {
+            let mut kernel = open(ownership);
+            let generation = kernel.generation().expect("a generation");
+            kernel.check(&everything()).expect("it would do");
+            let observed = kernel.observe().expect("observe");
+            assert_eq!(observed.table, None);
+            assert_eq!(observed.generation, generation);
+            kernel.commit(&everything()).expect("commit");
+            let before = kernel.observe().expect("observe");
+            let empty = plan(vec![Operation::DeleteTable, Operation::AddTable]);
+            kernel.check(&empty).expect("it would do");
+            assert_eq!(kernel.observe().expect("observe"), before);
+        });
+    }
+}
+
+#[test]
+fn ownership_is_what_the_kernel_has() {
+    in_namespace(|| {
+        let can = tables_persist();
+        let kernel = open(TableOwner::Auto);
+        assert_eq!(kernel.owned(), can);
+        assert_eq!(kernel.capabilities().persistent_owner, can);
+        match Netfilter::open(settings(TableOwner::Enabled)) {
+            Ok(kernel) => assert!(can && kernel.owned()),
+            Err(KernelError::OwnerUnsupported) => assert!(!can),
+            Err(other) => panic!("{other}"),
+        }
+    });
+}
+
+#[test]
 fn a_table_is_ours_until_we_end_and_then_adopted() {
+    if !owns() {
+        return;
+    }
     in_namespace(|| {
         let mut first = open(TableOwner::Enabled);
         first.commit(&everything()).expect("commit");
@@ -485,6 +527,9 @@ fn owner_process() {
 
 #[test]
 fn the_table_of_a_killed_process_is_adopted() {
+    if !owns() {
+        return;
+    }
     in_namespace(|| {
         let child = Command::new(std::env::current_exe().expect("this program"))
             .args(["--ignored", "--exact", "owner_process", "--nocapture"])
@@ -574,6 +619,9 @@ fn what_is_not_ours_is_seen() {
         nft(&["add element inet tortie nets4 { 200.0.0.1-200.0.0.5 }"]).expect("nft");
         assert!(kernel.observe().expect("observe").catalog.undecodable);
 
+        if !owns() {
+            return;
+        }
         // One who wants to own a table that was made without must make it anew.
         let mut owner = open(TableOwner::Enabled);
         let plain = owner.observe().expect("observe");

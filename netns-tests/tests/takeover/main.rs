@@ -529,7 +529,7 @@ fn thousands_of_chains_go_at_once_while_others_change_the_ruleset() {
         .collect();
     text += "-A FORWARD -m comment --comment \"cali:x\" -j cali-pi-4999\nCOMMIT\n";
     world.host.exec("iptables-nft-restore", &[], &text);
-    let agent = launch(&world, Owner::Enabled, &[]);
+    let agent = launch(&world, Owner::usual(), &[]);
     let mut busy = 0;
     until("the removal", || {
         busy += 1;

@@ -21,6 +21,7 @@ fn settle(enforcer: &mut Enforcer, kernel: &mut Fake) -> usize {
                     let observed = kernel.observe().unwrap();
                     enforcer.observed(observed.catalog, observed.needs_adoption);
                 }
+                Step::Check(plan) => panic!("nothing was refused: {plan:?}"),
                 Step::Commit(plans) => {
                     for plan in plans.transactions() {
                         kernel.commit(plan).unwrap();

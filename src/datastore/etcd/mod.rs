@@ -7,6 +7,8 @@ mod client;
 mod connection;
 mod contents;
 mod fold;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod keys;
 mod line;
 mod point;

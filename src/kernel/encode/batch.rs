@@ -24,6 +24,8 @@ pub struct Target<'a> {
 #[derive(Debug)]
 pub struct Batch {
     bytes: Vec<u8>,
+    /// Where the end of the batch begins.
+    end: usize,
     first_sequence: u32,
     /// The messages between begin and end, in order.
     messages: Vec<Message>,
@@ -62,12 +64,14 @@ impl Batch {
         if let Some(last) = writer.messages.last() {
             writer.buffer.add_flags(last.start, NLM_F_ACK);
         }
+        let end = writer.buffer.len();
         // Kernels before 6.10 do not answer the end; nothing waits for it.
         writer
             .end(nfnetlink::NFNL_MSG_BATCH_END, NLM_F_REQUEST | NLM_F_ACK)
             .map_err(|TooLong| EncodeError::message(plan, target, 0))?;
         Ok(Self {
             bytes: writer.buffer.into_bytes(),
+            end,
             first_sequence,
             messages: writer.messages,
         })
@@ -76,6 +80,12 @@ impl Batch {
     /// Returns the bytes of the batch.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
+    }
+
+    /// Returns the bytes without the end of the batch: the kernel then does all that it would do, validates the
+    /// outcome, answers, and takes everything back (`NFNL_ABORT_VALIDATE` of `net/netfilter/nfnetlink.c`).
+    pub fn trial_bytes(&self) -> &[u8] {
+        self.bytes.get(..self.end).unwrap_or_default()
     }
 
     /// Returns how many messages stand between the ends of the batch.

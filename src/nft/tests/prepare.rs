@@ -91,7 +91,7 @@ fn check_intervals(old: &Ruleset, before: &Applied, plan: &Plan) {
         }
     }
     for operation in &plan.operations {
-        if let Operation::AddRule { chain, rule } = operation
+        if let Operation::AddRule { chain, rule, .. } = operation
             && old.objects.contains_key(&ObjectKey::Chain(chain.clone()))
         {
             let mut targets = rule.exprs.iter().filter_map(Expr::target);

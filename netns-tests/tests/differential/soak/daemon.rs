@@ -32,7 +32,7 @@ impl<'a> Daemon<'a> {
         network.tidy();
         let agent = launch(network, &store, &state.options);
         agent.started();
-        let mut daemon = Self {
+        let daemon = Self {
             agent,
             store,
             network,
@@ -115,17 +115,17 @@ impl<'a> Daemon<'a> {
             self.network.step(step, interface);
         }
         self.wanderer = state.wanderer;
-        if before.routes_differ(&self.options) {
-            self.network.tidy();
-        }
+        // What is left on an interface that is no longer a workload's is nobody's to remove when the daemon that made it
+        // has ended before it heard of that.
+        let differ = before.routes_differ(&self.options);
         if !running {
-            self.launch();
+            self.launch(differ);
         }
         for fault in faults {
             match fault {
                 Fault::End(how, Moment::During) => {
                     self.end(*how);
-                    self.launch();
+                    self.launch(differ);
                 }
                 Fault::Cut => self.store.mend(),
                 Fault::Flap(site) => self.network.flap(*site),
@@ -147,7 +147,10 @@ impl<'a> Daemon<'a> {
         }
     }
 
-    fn launch(&mut self) {
+    fn launch(&mut self, other_routes: bool) {
+        if other_routes {
+            self.network.tidy();
+        }
         self.starts += 1;
         self.agent = launch(self.network, &self.store, &self.options);
     }
@@ -169,8 +172,9 @@ impl<'a> Daemon<'a> {
         );
     }
 
-    /// What the kernel checks on the interface of a workload it need not check on one of the host.
-    fn trust(&mut self) {
+    /// Has the kernel not check on an interface of the host what it checks on one of a workload; a daemon that has not
+    /// heard yet whose an interface is has it check that again.
+    pub(super) fn trust(&self) {
         for site in [Site::Work0, Site::Work1] {
             if !self.options.checks_sources_of(site) {
                 self.network.trust(site);

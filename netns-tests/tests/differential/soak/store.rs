@@ -7,7 +7,7 @@ use netns_tests::etcd::{Member, V3};
 use netns_tests::relay::Relay;
 use netns_tests::writer::{Change, Writer};
 use nix::sys::signal::Signal;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tortie::datastore::{EtcdContents, EtcdSettings, EtcdTls, Snapshot, read_directory};
 
 use crate::generate::State;
@@ -65,13 +65,16 @@ impl<'a> Store<'a> {
     /// Returns what it keeps of a state.
     ///
     /// In etcd, resources of the v1 form have another shape, and the daemon reaches it by the host's loopback
-    /// interface, which the endpoint of all interfaces would police.
+    /// interface, which the endpoint of all interfaces would police, and that of its address.
     pub(super) fn kept(&self, state: &State) -> State {
         let mut state = state.clone();
         match self {
             Self::Directory { .. } => {}
             Self::Etcd { .. } => state.documents.retain(|_, document| {
-                document["apiVersion"] != "v1" && document["spec"]["interfaceName"] != "*"
+                let spec = &document["spec"];
+                document["apiVersion"] != "v1"
+                    && spec["interfaceName"] != "*"
+                    && spec["expectedIPs"] != json!(["127.0.0.1"])
             }),
         }
         state
@@ -82,7 +85,13 @@ impl<'a> Store<'a> {
         let state = self.kept(state);
         match self {
             Self::Directory { directory, files } => {
-                for (file, documents) in state.files() {
+                for (file, mut documents) in state.files() {
+                    // An empty file counts as one that is half written.
+                    documents.push(json!({
+                        "apiVersion": "projectcalico.org/v3",
+                        "kind": "GlobalNetworkSet",
+                        "metadata": {"name": file.replace('.', "-")},
+                    }));
                     let text = if file.ends_with("json") {
                         serde_json::to_string_pretty(&documents).expect("write JSON")
                     } else {
@@ -137,7 +146,7 @@ impl<'a> Store<'a> {
             Self::Etcd { relay, .. } => {
                 let url = relay.url();
                 let more = [environment, &[("ETCD_ENDPOINTS", url.as_str())]].concat();
-                Agent::without_directory(host, owner, &more)
+                Agent::without_directory(host, owner, &more, &[])
             }
         }
     }
