@@ -22,7 +22,7 @@ use tortie::calc::{self, Changes, Member, SetChange, SetId, SetMembers, SetSize}
 use tortie::model::{Direction, HostInterface};
 use tortie::net::Family;
 use tortie::nft::{
-    Elements, Extent, Hook, Object, ObjectChange, ObjectChanges, Ruleset, ct_state, ruleset_text,
+    Elements, Extent, Hook, ObjectChange, ObjectChanges, Ruleset, ct_state, ruleset_text,
 };
 use tortie::render::{DenyAction, Renderer, Splitting, table_name};
 
