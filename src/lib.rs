@@ -9,7 +9,7 @@
 //!
 //! Pure rooms (no I/O, no clock, no async): [`selector`], [`model`], [`calc`], [`explain`], [`nft`], [`render`] and
 //! [`config`] save its `load` file. Edges: [`datastore`], [`links`], [`routes`], [`netlink`], [`kernel`],
-//! [`telemetry`], [`monitor`], [`status`], [`agent`], [`cli`].
+//! [`telemetry`], [`monitor`], [`status`], [`last_good`], [`agent`], [`cli`].
 
 pub mod agent;
 pub mod calc;
@@ -18,6 +18,7 @@ pub mod config;
 pub mod datastore;
 pub mod explain;
 pub mod kernel;
+pub mod last_good;
 pub mod links;
 pub mod model;
 pub mod monitor;

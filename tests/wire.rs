@@ -47,7 +47,6 @@ fn encoded(operations: Vec<Operation>) -> Vec<Vec<u8>> {
     let target = Target {
         table: &table,
         flags: 0,
-        fingerprint: Fingerprint::of,
     };
     let batch = Batch::encode(&Plan { operations }, &target, 1).unwrap();
     let mut rest = batch.bytes();
@@ -344,6 +343,27 @@ fn rules() -> Vec<(&'static str, Vec<Expr>)> {
             ],
         ),
         (
+            "meta nfproto ipv4 ip saddr & 255.255.240.0 == @sel4",
+            vec![
+                v4(),
+                lookup(&[Key::Network(Family::V4, Source, 20)], Is, "sel4"),
+            ],
+        ),
+        (
+            "meta nfproto ipv4 ip daddr & 255.255.255.0 != @sel4",
+            vec![
+                v4(),
+                lookup(&[Key::Network(Family::V4, Destination, 24)], IsNot, "sel4"),
+            ],
+        ),
+        (
+            "meta nfproto ipv6 ip6 daddr & ffff:ffff:fffe:: == @sel6",
+            vec![
+                v6(),
+                lookup(&[Key::Network(Family::V6, Destination, 47)], Is, "sel6"),
+            ],
+        ),
+        (
             "meta l4proto tcp th dport @ports",
             vec![tcp(), lookup(&[Key::Port(Destination)], Is, "ports")],
         ),
@@ -468,12 +488,14 @@ fn rules() -> Vec<(&'static str, Vec<Expr>)> {
 }
 
 fn add_rule(exprs: Vec<Expr>, comment: Option<&str>) -> Operation {
+    let rule = Rule {
+        exprs,
+        comment: comment.map(Arc::from),
+    };
     Operation::AddRule {
         chain: "rules".parse().unwrap(),
-        rule: Arc::new(Rule {
-            exprs,
-            comment: comment.map(Arc::from),
-        }),
+        fingerprint: Fingerprint::of(&rule),
+        rule: Arc::new(rule),
     }
 }
 

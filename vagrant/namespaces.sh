@@ -58,7 +58,7 @@ start() { # machine, service
     ;;
   tortie)
     ip netns exec "$1" "$(at "$1" /usr/bin/tortie)" run --config-file "$(at "$1" /etc/calico/felix.cfg)" \
-      2>>"$work/$1/log/tortie" 9>&- &
+      --last-good="$(at "$1" /var/lib/tortie/last-good)" 2>>"$work/$1/log/tortie" 9>&- &
     ;;
   esac
   pids[$1/$2]=$!

@@ -235,25 +235,74 @@ impl Agent {
         settings: &[(&str, &str)],
         directory: &Directory,
     ) -> Self {
-        let mut command = Command::new(binary());
-        environment(&mut command, owner).envs(settings.iter().copied());
-        command.arg("run").arg("--directory").arg(directory.path());
-        Self::spawn(command, namespace, directory)
+        Self::launch_with(namespace, owner, settings, directory, &[])
     }
 
-    /// Starts the daemon on the datastore that the settings name, and waits for nothing; its directory is unused.
+    /// Starts the daemon with more arguments and waits for nothing.
+    pub fn launch_with(
+        namespace: &Namespace,
+        owner: Owner,
+        settings: &[(&str, &str)],
+        directory: &Directory,
+        arguments: &[&str],
+    ) -> Self {
+        Self::launch_by(&[], namespace, owner, settings, directory, arguments)
+    }
+
+    /// Starts the daemon by a program that is to become it, given with its arguments, and waits for nothing.
+    pub fn launch_by(
+        starter: &[&str],
+        namespace: &Namespace,
+        owner: Owner,
+        settings: &[(&str, &str)],
+        directory: &Directory,
+        arguments: &[&str],
+    ) -> Self {
+        let mut command = match starter.split_first() {
+            None => namespace.program(binary()),
+            Some((program, arguments)) => {
+                let mut command = namespace.program(program);
+                command.args(arguments).arg(binary());
+                command
+            }
+        };
+        environment(&mut command, owner).envs(settings.iter().copied());
+        command.arg("run").arg("--directory").arg(directory.path());
+        Self::spawn(command.args(arguments), namespace, directory)
+    }
+
+    /// Starts the daemon with more arguments on the datastore that the settings name, and waits for nothing; its
+    /// directory is unused.
     pub fn without_directory(
         namespace: &Namespace,
         owner: Owner,
         settings: &[(&str, &str)],
+        arguments: &[&str],
     ) -> Self {
-        let mut command = Command::new(binary());
-        environment(&mut command, owner).envs(settings.iter().copied());
-        command.arg("run");
-        Self::spawn(command, namespace, &Directory::new())
+        Self::started_by(
+            Command::new(binary()),
+            namespace,
+            owner,
+            settings,
+            arguments,
+        )
     }
 
-    fn spawn(mut command: Command, namespace: &Namespace, directory: &Directory) -> Self {
+    /// Has a command start the daemon, to whose own arguments those of the daemon are added, on the datastore that the
+    /// settings name; waits for nothing.
+    pub fn started_by(
+        mut command: Command,
+        namespace: &Namespace,
+        owner: Owner,
+        settings: &[(&str, &str)],
+        arguments: &[&str],
+    ) -> Self {
+        environment(&mut command, owner).envs(settings.iter().copied());
+        command.arg("run").args(arguments);
+        Self::spawn(&mut command, namespace, &Directory::new())
+    }
+
+    fn spawn(command: &mut Command, namespace: &Namespace, directory: &Directory) -> Self {
         command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -351,6 +400,12 @@ impl Agent {
     pub fn has_said(&self, mark: &Mark, text: &str) -> bool {
         let log = self.shared.lock();
         log.since(mark).any(|line| line.contains(text))
+    }
+
+    /// Returns how many lines newer than the mark have this message.
+    pub fn lines_with(&self, mark: &Mark, message: &str) -> usize {
+        let log = self.shared.lock();
+        log.since(mark).filter(|line| says(line, message)).count()
     }
 
     /// Waits for a warning or an error newer than the mark that names `subject`.

@@ -59,6 +59,15 @@ impl<'a> Member<'a> {
         member
     }
 
+    /// Starts a single member on another port than etcd's own.
+    pub fn on_port(namespace: &'a Namespace, port: u16) -> Self {
+        let url = format!("http://{LOCAL}:{port}");
+        let mut member = Self::of(namespace, Arc::new(directory()), "one", url, &[]);
+        member.restart();
+        member.serving();
+        member
+    }
+
     /// Starts a single member on the peer of the host's `eth0`, for a daemon on the host.
     pub fn elsewhere(world: &'a World) -> Self {
         let url = format!("http://{}:2379", EXT.v4);
@@ -335,9 +344,14 @@ impl<'a> Member<'a> {
 
     /// Starts the daemon on this member, with more settings.
     pub fn agent(&self, owner: Owner, settings: &[(&str, &str)]) -> Agent {
+        self.agent_with(owner, settings, &[])
+    }
+
+    /// Starts the daemon on this member, with more settings and arguments.
+    pub fn agent_with(&self, owner: Owner, settings: &[(&str, &str)], arguments: &[&str]) -> Agent {
         let mut all = vec![("ETCD_ENDPOINTS", self.url.as_str())];
         all.extend(settings);
-        Agent::without_directory(self.host, owner, &all)
+        Agent::without_directory(self.host, owner, &all, arguments)
     }
 
     /// Runs a command of the program on this member, with more settings and an input.

@@ -10,20 +10,26 @@
 
 pub mod agent;
 pub mod both_ways;
+pub mod calls;
 pub mod certificates;
+pub mod crowd;
 pub mod etcd;
 pub mod flood;
 pub mod flow;
+pub mod generation;
 pub mod kernel;
 pub mod nat;
 pub mod ns;
 pub mod probe;
+pub mod random;
 pub mod relay;
 pub mod resources;
 pub mod server;
 pub mod stage;
+pub mod store;
 pub mod topology;
 pub mod track;
+pub mod traffic;
 pub mod vigil;
 pub mod watch;
 pub mod wire;

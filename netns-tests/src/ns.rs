@@ -1,9 +1,10 @@
 //! Network namespaces that live as long as their guard.
 
+use std::ffi::OsStr;
 use std::fs::File;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::Once;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -19,19 +20,57 @@ const PREFIX: &str = "tortie-test-";
 pub struct Namespace {
     name: String,
     file: File,
+    /// The process that holds the user namespace that it belongs to, where that is not the machine's.
+    user: Option<Child>,
 }
 
 impl Namespace {
     /// Creates a namespace whose name holds this process's id, a number and `role`.
     pub fn new(role: &str) -> Self {
-        static SWEEP: Once = Once::new();
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        SWEEP.call_once(sweep);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("{PREFIX}{}-{number}-{role}", std::process::id());
+        let name = next_name(role);
         run_program(Command::new("ip").args(["netns", "add", &name]), "");
+        Self::named(name, None)
+    }
+
+    /// Creates a namespace that belongs to a user namespace of its own, as that of a rootless container does: what
+    /// [`Namespace::program`] starts has every privilege inside and none outside.
+    pub fn of_user(role: &str) -> Self {
+        let name = next_name(role);
+        let mut child = Command::new("unshare")
+            .args(["--user", "--map-root-user", "--net", "--kill-child"])
+            .args(["sh", "-c", "echo; exec sleep infinity"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("make a user namespace");
+        let mut ready = [0];
+        let stdout = child
+            .stdout
+            .as_mut()
+            .expect("the standard output is a pipe");
+        stdout
+            .read_exact(&mut ready)
+            .expect("the user namespace is there");
+        let attach = ["netns", "attach", &name, &child.id().to_string()];
+        run_program(Command::new("ip").args(attach), "");
+        Self::named(name, Some(child))
+    }
+
+    fn named(name: String, user: Option<Child>) -> Self {
         let file = File::open(Path::new(RUN_NETNS).join(&name)).expect("open the new namespace");
-        Self { name, file }
+        Self { name, file, user }
+    }
+
+    /// Returns the command that starts a program with the privileges that the namespace gives.
+    pub fn program(&self, program: impl AsRef<OsStr>) -> Command {
+        match &self.user {
+            None => Command::new(program),
+            Some(child) => {
+                let mut command = Command::new("nsenter");
+                let target = child.id().to_string();
+                command.args(["--user", "--target", &target]).arg(program);
+                command
+            }
+        }
     }
 
     /// Returns the name under which `ip netns` knows the namespace.
@@ -100,7 +139,20 @@ impl Drop for Namespace {
         let _ = Command::new("ip")
             .args(["netns", "delete", &self.name])
             .status();
+        if let Some(child) = &mut self.user {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
     }
+}
+
+/// Returns a name that holds this process's id, a number and `role`.
+fn next_name(role: &str) -> String {
+    static SWEEP: Once = Once::new();
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    SWEEP.call_once(sweep);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    format!("{PREFIX}{}-{number}-{role}", std::process::id())
 }
 
 /// Is a way into a namespace for another thread.

@@ -210,12 +210,17 @@ pub struct World {
 impl World {
     /// Builds the network without any server.
     pub fn new() -> Self {
+        Self::around(Namespace::new("host"))
+    }
+
+    /// Builds the network around a namespace that is to be the host.
+    pub fn around(host: Namespace) -> Self {
         let world = Self {
             servers: Vec::new(),
             services: None,
             watched: false,
             workloads: Vec::new(),
-            host: Namespace::new("host"),
+            host,
             ext: Namespace::new("ext"),
             ext2: Namespace::new("ext2"),
         };
@@ -244,7 +249,13 @@ impl World {
 
     /// Builds the network with the same echo servers at every site.
     pub fn serving(services: Services) -> Self {
-        let mut world = Self::new();
+        Self::new().with_servers(services)
+    }
+
+    /// Starts the same echo servers at every site.
+    #[must_use]
+    pub fn with_servers(self, services: Services) -> Self {
+        let mut world = self;
         world.services = Some(services);
         for site in [Site::Host, Site::Ext, Site::Ext2] {
             world.serve(site, services);

@@ -12,11 +12,11 @@ use crate::ns::Namespace;
 use crate::topology::{EXT, Place, Site, WL0, WL1, WL2, World};
 
 /// The hardware address of every host end, as Calico sets it.
-const HOST_END: &str = "ee:ee:ee:ee:ee:ee";
+pub(crate) const HOST_END: &str = "ee:ee:ee:ee:ee:ee";
 /// The link-local address that comes of it.
-const GATEWAY6: &str = "fe80::ecee:eeff:feee:eeee";
+pub(crate) const GATEWAY6: &str = "fe80::ecee:eeff:feee:eeee";
 /// The gateway that no interface has.
-const GATEWAY4: &str = "169.254.1.1";
+pub(crate) const GATEWAY4: &str = "169.254.1.1";
 
 /// The places of the workloads, by number.
 pub const WORKLOADS: [Place; 3] = [WL0, WL1, WL2];

@@ -3,7 +3,7 @@
 use std::process::Output;
 
 use netns_tests::agent::command_line;
-use netns_tests::resources::{documents, eth0, ingress};
+use netns_tests::resources::{documents, eth0, ingress, network_set};
 use netns_tests::server::Services;
 use netns_tests::{Agent, Directory, World, both_ways, witness};
 
@@ -46,6 +46,24 @@ both_ways! {
         assert!(stdout.starts_with("~ chain pol-in-default.allow\n"), "{stdout}");
         assert!(stdout.contains("+ tcp dport 8056 accept"), "{stdout}");
         assert_eq!(witness::identities(&world.host), before);
+    }
+
+    fn diff_keeps_sets_as_a_run_would_which_have_grown_and_shrunk(owner) {
+        let world = World::serving(SERVICES);
+        let agent = Agent::start(&world.host, owner);
+        let rule = "{action: Allow, protocol: TCP, source: {selector: has(member)}}";
+        let of = |nets: &str, port: u16| {
+            let deny = format!("{{action: Deny, protocol: TCP, destination: {{ports: [{port}]}}}}");
+            let set = network_set("members", "member: 'yes'", nets);
+            documents(&[eth0(), ingress("allow", 10, &format!("{deny}, {rule}")), set])
+        };
+        let many: Vec<String> = (0..100).map(|number| format!("198.18.0.{number}")).collect();
+        agent.apply(&of(&many.join(", "), 1));
+        agent.apply(&of("198.18.0.1", 1));
+        agent.apply(&of("198.18.0.2", 2));
+        let path = agent.directory().path();
+        let same = command_line(&world.host, owner, &["diff", &path.to_string_lossy()]);
+        assert_eq!(said(&same), (Some(0), String::new(), "no difference\n".to_owned()));
     }
 
     fn flush_asks_first_and_takes_silence_for_no(owner) {

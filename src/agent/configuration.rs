@@ -66,6 +66,11 @@ impl Configuration {
     /// Tells whether the datastore must not be used yet: one of a cluster has to say that it may, in one of the
     /// two forms, and may say in neither that it must not; a directory only has to not say the latter.
     pub fn datastore_refuses(&self) -> bool {
+        self.refuses(self.resources.values())
+    }
+
+    /// Tells the same of a datastore of this kind that holds these resources.
+    pub fn refuses<'a>(&self, resources: impl Iterator<Item = &'a Arc<Resource>>) -> bool {
         let ready = |resource: &Arc<Resource>| {
             if let Resource::ClusterInformation(cluster) = resource.as_ref() {
                 cluster.datastore_ready
@@ -73,7 +78,7 @@ impl Configuration {
                 None
             }
         };
-        let mut said = self.resources.values().filter_map(ready);
+        let mut said = resources.filter_map(ready);
         match self.kind {
             DatastoreKind::Directory => said.any(|ready| !ready),
             DatastoreKind::Etcd | DatastoreKind::Kubernetes => {
@@ -86,7 +91,9 @@ impl Configuration {
     /// Takes in a resource; tells whether it can bear on the configuration.
     pub fn update(&mut self, update: &Update) -> bool {
         let relevant = match update.key.kind {
-            Kind::FelixConfiguration | Kind::ClusterInformation | Kind::Node => true,
+            Kind::FelixConfiguration | Kind::ClusterInformation => true,
+            // Those of other hosts come by the thousand, and change whenever one of them gives a sign of life.
+            Kind::Node => *update.key.name == *self.resolution.config.hostname,
             Kind::IpPool
             | Kind::Tier
             | Kind::Profile
@@ -345,6 +352,21 @@ mod tests {
             assert!(changed.changed.contains(&Room::Policy));
             std::fs::remove_file(&path).unwrap();
         }
+    }
+
+    #[test]
+    fn of_all_nodes_only_this_hosts_bears_on_the_configuration() {
+        let (path, mut configuration) = configuration("nodes", "[global]\nFelixHostname = here\n");
+        for (name, bears) in [("here", true), ("elsewhere", false)] {
+            let key = ResourceKey::v3(Kind::Node, "", name);
+            let value = None;
+            assert_eq!(
+                configuration.update(&Update { key, value }),
+                bears,
+                "{name}"
+            );
+        }
+        std::fs::remove_file(&path).unwrap();
     }
 
     fn stored(configuration: &mut Configuration, key: ResourceKey, value: Resource) {

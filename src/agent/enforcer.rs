@@ -3,14 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::inquest::{Denied, Draft, Inquest, Occasion, draft};
 use crate::calc::{
     Calc, Changes, EndpointId, LinkUpdate, LocalChanges, Settings as CalcSettings,
     WorkloadInterface,
 };
 use crate::model::Update;
 use crate::net::InterfaceName;
-use crate::nft::{Catalog, CatalogDelta, Extent, PlanError, Plans, plan};
-use crate::render::{CounterNews, Renderer, Settings as RenderSettings};
+use crate::nft::{Catalog, CatalogDelta, Extent, Plan, PlanError, Plans, plan};
+use crate::render::{CounterNews, Renderer, Settings as RenderSettings, Unit};
 
 /// What the loop is to do next.
 #[derive(Debug)]
@@ -19,8 +20,21 @@ pub enum Step {
     Nothing,
     /// The kernel's state must be read before anything can be planned.
     Observe,
+    /// The kernel is to be asked what it would say to this transaction.
+    Check(Plan),
     /// These transactions are to be committed.
     Commit(Plans),
+}
+
+/// Why there is no next step.
+#[derive(Debug, thiserror::Error)]
+pub enum Stuck {
+    /// The desired state cannot be planned.
+    #[error(transparent)]
+    Unplanned(PlanError),
+    /// The kernel refuses it, and nothing that could be denied is the cause.
+    #[error("{0}; no single object is at fault")]
+    Refused(String),
 }
 
 /// Interfaces of workloads that differ from what was said of them before; `None` for one that is gone.
@@ -40,12 +54,17 @@ enum Knowledge {
 /// Holds the desired state, follows the kernel's, and plans transactions.
 ///
 /// At most one change, of up to three transactions, is in flight: between [`Enforcer::next_step`] returning
-/// [`Step::Commit`] and a call of [`Enforcer::committed`] or [`Enforcer::doubt`], updates may be folded in but
-/// `next_step` must not be called.
+/// [`Step::Commit`] and a call of [`Enforcer::committed`], [`Enforcer::refused`] or [`Enforcer::doubt`], updates may
+/// be folded in but `next_step` must not be called. The same holds between [`Step::Check`] and
+/// [`Enforcer::answered`].
+///
+/// Where a transaction is refused, an inquest finds the fewest objects that have to be denied for the rest to be
+/// taken. What is denied stays so until it changes, or until [`Enforcer::reconsider`] asks for another attempt, and
+/// the kernel then says that it would take it.
 #[derive(Debug)]
 pub struct Enforcer {
-    calc: Calc,
-    renderer: Renderer,
+    pub(super) calc: Calc,
+    pub(super) renderer: Renderer,
     knowledge: Knowledge,
     in_flight: Option<InFlight>,
     adopt: bool,
@@ -55,6 +74,15 @@ pub struct Enforcer {
     newly_guarded: WorkloadChanges,
     /// What the last transactions, or those in flight, were about.
     weighed: Weighed,
+    /// What is denied in the kernel.
+    pub(super) denied: Denied,
+    /// What was said to be denied.
+    pub(super) told_denied: BTreeSet<Unit>,
+    /// Why an inquest is to be held once the kernel has been read.
+    pub(super) occasion: Option<Occasion>,
+    pub(super) inquest: Option<Inquest>,
+    /// Whether the last inquest's outcome has not been taken yet: a refusal of it opens no other one.
+    pub(super) judged: bool,
 }
 
 /// What was weighed of the endpoints of this host since it was last asked.
@@ -78,6 +106,7 @@ impl Weighed {
 struct InFlight {
     catalog: CatalogDelta,
     workloads: WorkloadChanges,
+    denied: Denied,
 }
 
 impl Enforcer {
@@ -92,6 +121,11 @@ impl Enforcer {
             guarded: BTreeMap::new(),
             newly_guarded: WorkloadChanges::new(),
             weighed: Weighed::default(),
+            denied: Denied::new(),
+            told_denied: BTreeSet::new(),
+            occasion: None,
+            inquest: None,
+            judged: false,
         }
     }
 
@@ -128,6 +162,9 @@ impl Enforcer {
         self.calc.set_settings(calc);
         self.renderer = Renderer::new(render);
         self.knowledge = Knowledge::None;
+        self.inquest = None;
+        self.judged = false;
+        self.reconsider();
     }
 
     /// Takes in what the kernel was seen to hold; `adopt` where the table is there or is to be made, and is not
@@ -140,34 +177,104 @@ impl Enforcer {
     /// Returns the next step towards what is wanted.
     ///
     /// # Errors
-    /// Fails where the desired state cannot be planned; the kernel then keeps what it has, and the next call
-    /// begins from what the kernel is seen to hold.
-    pub fn next_step(&mut self) -> Result<Step, PlanError> {
-        let (planned, catalog, workloads) =
-            match std::mem::replace(&mut self.knowledge, Knowledge::None) {
-                Knowledge::None => return Ok(Step::Observe),
-                Knowledge::Observed(catalog) => {
-                    let mut changes = self.calc.take_whole();
-                    self.weighed.add(&mut changes);
-                    let settings = self.renderer.settings().clone();
-                    self.renderer = Renderer::resume(settings, &catalog.sets);
-                    let objects = self.renderer.render(&changes, &self.calc);
-                    let workloads = self.workload_changes(changes, Extent::Whole);
-                    (plan(&catalog, &objects, Extent::Whole)?, catalog, workloads)
+    /// Fails where the desired state cannot be planned, or the kernel refuses it whatever is denied; the kernel then
+    /// keeps what it has, and the next call begins from what the kernel is seen to hold.
+    pub fn next_step(&mut self) -> Result<Step, Stuck> {
+        if self.inquest.is_some() {
+            return self.inquire();
+        }
+        match std::mem::replace(&mut self.knowledge, Knowledge::None) {
+            Knowledge::None => Ok(Step::Observe),
+            Knowledge::Observed(catalog) => {
+                let mut changes = self.calc.take_whole();
+                self.weighed.add(&mut changes);
+                // While the table is not ours, it is the table that is refused.
+                let ours = !(self.adopt && catalog.table);
+                match self.occasion.take().filter(|_| ours) {
+                    Some(occasion) => self.open_inquest(occasion, catalog, changes),
+                    None => self.whole(catalog, changes),
                 }
-                Knowledge::Followed(catalog) => {
-                    let mut changes = self.calc.take_changes();
-                    self.weighed.add(&mut changes);
-                    if changes.is_empty() {
-                        self.knowledge = Knowledge::Followed(catalog);
-                        return Ok(Step::Nothing);
+            }
+            Knowledge::Followed(catalog) => {
+                let mut changes = self.calc.take_changes();
+                self.weighed.add(&mut changes);
+                if self.touches_denied(&changes) {
+                    self.reconsider();
+                    return Ok(Step::Observe);
+                }
+                if changes.is_empty() {
+                    self.knowledge = Knowledge::Followed(catalog);
+                    return Ok(Step::Nothing);
+                }
+                let objects = self.renderer.render(&changes, &self.calc);
+                match plan(&catalog, &objects, Extent::Part) {
+                    Ok((plans, delta)) => {
+                        let workloads = self.workload_changes(changes.workloads, Extent::Part);
+                        let denied = self.denied.clone();
+                        Ok(self.send(catalog, plans, delta, workloads, denied))
                     }
-                    let objects = self.renderer.render(&changes, &self.calc);
-                    let workloads = self.workload_changes(changes, Extent::Part);
-                    (plan(&catalog, &objects, Extent::Part)?, catalog, workloads)
+                    Err(error) => {
+                        self.occasion = Some(Occasion::Refused {
+                            reason: error.to_string(),
+                            named: Vec::new(),
+                        });
+                        Ok(Step::Observe)
+                    }
                 }
-            };
-        let (mut plans, delta) = planned;
+            }
+        }
+    }
+
+    /// Plans the whole desired state.
+    fn whole(&mut self, catalog: Catalog, changes: Changes) -> Result<Step, Stuck> {
+        let settings = self.renderer.settings().clone();
+        let denied = self.denied.keys().cloned().collect();
+        match draft(&settings, &catalog, &changes, denied, &self.calc) {
+            Ok(draft) => {
+                let denied = self.denied.clone();
+                Ok(self.send_draft(catalog, changes, draft, denied))
+            }
+            Err(unplanned) if self.judged || (self.adopt && catalog.table) => {
+                self.judged = false;
+                Err(Stuck::Unplanned(unplanned.error))
+            }
+            Err(unplanned) => {
+                let occasion = Occasion::Refused {
+                    reason: unplanned.error.to_string(),
+                    named: Vec::new(),
+                };
+                self.open_inquest(occasion, catalog, changes)
+            }
+        }
+    }
+
+    /// Has the kernel read before the next plan.
+    pub(super) fn forget_kernel(&mut self) {
+        self.knowledge = Knowledge::None;
+    }
+
+    /// Puts what leads to the whole desired state in flight.
+    pub(super) fn send_draft(
+        &mut self,
+        catalog: Catalog,
+        changes: Changes,
+        draft: Draft,
+        denied: Denied,
+    ) -> Step {
+        let workloads = self.workload_changes(changes.workloads, Extent::Whole);
+        self.renderer = draft.renderer;
+        self.send(catalog, draft.plans, draft.delta, workloads, denied)
+    }
+
+    /// Puts transactions in flight, if there are any.
+    fn send(
+        &mut self,
+        catalog: Catalog,
+        mut plans: Plans,
+        delta: CatalogDelta,
+        workloads: WorkloadChanges,
+        denied: Denied,
+    ) -> Step {
         // Where there is no table, whoever makes it owns it.
         let adopts = std::mem::take(&mut self.adopt) && catalog.table;
         self.knowledge = Knowledge::Followed(catalog);
@@ -177,13 +284,14 @@ impl Enforcer {
         let in_flight = InFlight {
             catalog: delta,
             workloads,
+            denied,
         };
         if plans.is_empty() {
             self.follow(in_flight);
-            return Ok(Step::Nothing);
+            return Step::Nothing;
         }
         self.in_flight = Some(in_flight);
-        Ok(Step::Commit(plans))
+        Step::Commit(plans)
     }
 
     /// Takes in that all transactions in flight are in force.
@@ -193,10 +301,11 @@ impl Enforcer {
         }
     }
 
-    /// Takes in that a transaction in flight was refused, or that its fate is unknown: the kernel is read
-    /// again before the next one, also for what an earlier transaction prepared.
+    /// Takes in that the fate of a transaction in flight is unknown, or that nothing can be planned: the kernel is
+    /// read again before the next one, also for what an earlier transaction prepared.
     pub fn doubt(&mut self) {
         self.in_flight = None;
+        self.inquest = None;
         self.knowledge = Knowledge::None;
     }
 
@@ -219,8 +328,7 @@ impl Enforcer {
     }
 
     /// Returns which of the changes are news for whoever looks after the interfaces of workloads.
-    fn workload_changes(&self, changes: Changes, extent: Extent) -> WorkloadChanges {
-        let mut workloads = changes.workloads;
+    fn workload_changes(&self, mut workloads: WorkloadChanges, extent: Extent) -> WorkloadChanges {
         match extent {
             Extent::Part => {}
             Extent::Whole => {
@@ -238,6 +346,8 @@ impl Enforcer {
         if let Knowledge::Followed(catalog) = &mut self.knowledge {
             catalog.apply(done.catalog);
         }
+        self.denied = done.denied;
+        self.judged = false;
         for (name, now) in done.workloads {
             match &now {
                 Some(workload) => self.guarded.insert(name.clone(), Arc::clone(workload)),
@@ -249,7 +359,7 @@ impl Enforcer {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::path::Path;
 
     use nix::errno::Errno;
@@ -267,7 +377,7 @@ mod tests {
     /// The host that the examples are for.
     const HOSTNAME: &str = "my-host";
 
-    fn examples() -> Vec<Update> {
+    pub(in crate::agent) fn examples() -> Vec<Update> {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
         let objects = read_directory(&path).unwrap().objects;
         let update = |(key, value)| Update {
@@ -283,19 +393,22 @@ mod tests {
         (calc_settings(&config), render_settings(&config).unwrap())
     }
 
-    fn enforcer(change: impl Fn(&mut Config)) -> Enforcer {
+    pub(in crate::agent) fn enforcer(change: impl Fn(&mut Config)) -> Enforcer {
         let (calc, render) = settings(change);
         Enforcer::new(calc, render)
     }
 
     /// Takes steps until nothing is left; at most so many transactions may fail.
     fn settle(enforcer: &mut Enforcer, kernel: &mut Fake, mut failures: usize) {
-        for _ in 0..32 {
+        for _ in 0..200 {
             match enforcer.next_step().unwrap() {
                 Step::Nothing => return,
                 Step::Observe => {
                     let observed = kernel.observe().unwrap();
                     enforcer.observed(observed.catalog, observed.needs_adoption);
+                }
+                Step::Check(plan) => {
+                    enforcer.answered(&kernel.check(&plan));
                 }
                 Step::Commit(plans) => commit(enforcer, kernel, &plans, &mut failures),
             }
@@ -312,13 +425,16 @@ mod tests {
             Err(error) => {
                 assert!(*failures > 0, "{error}");
                 *failures -= 1;
-                enforcer.doubt();
+                enforcer.refused(&error);
             }
         }
     }
 
     /// Returns what the table holds where a start finds nothing.
-    fn from_scratch(updates: &[Update], change: impl Fn(&mut Config)) -> crate::nft::Catalog {
+    pub(in crate::agent) fn from_scratch(
+        updates: &[Update],
+        change: impl Fn(&mut Config),
+    ) -> crate::nft::Catalog {
         let mut kernel = Fake::new(table_name(), true);
         let mut enforcer = enforcer(change);
         updates
@@ -483,7 +599,7 @@ mod tests {
     }
 
     /// A workload endpoint of this host, or its end.
-    fn workload(there: bool) -> Update {
+    pub(in crate::agent) fn workload(there: bool) -> Update {
         let text = format!(
             "{{apiVersion: projectcalico.org/v3, kind: WorkloadEndpoint, \
              metadata: {{name: {}-k8s-pod-eth0, namespace: ns}}, \
@@ -523,6 +639,9 @@ mod tests {
                 Step::Observe => {
                     let observed = kernel.observe().unwrap();
                     enforcer.observed(observed.catalog, observed.needs_adoption);
+                }
+                Step::Check(plan) => {
+                    enforcer.answered(&kernel.check(&plan));
                 }
                 Step::Commit(plans) => {
                     let mut failures = 1;

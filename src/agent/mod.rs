@@ -4,13 +4,23 @@
 //! an exit code. May touch: every room. Absent: decisions about policy; every one of them is made in a pure
 //! room, and this one only knows when to ask.
 
+mod cause;
 mod census;
 mod configuration;
+mod denials;
 mod enforcer;
+mod exit;
 mod firewall;
+mod guard;
+mod inquest;
+mod last_good;
 mod observer;
 mod retry;
+mod rounds;
 mod run;
+mod search;
+mod signals;
+mod start;
 mod statuses;
 mod supervisor;
 mod takeover;
@@ -19,10 +29,16 @@ mod translate;
 mod writer;
 
 pub use configuration::Configuration;
-pub use enforcer::{Enforcer, Step, Weighed, WorkloadChanges};
-pub use run::{ExitReason, run};
+pub use denials::{Aftermath, DenialNews};
+pub use enforcer::{Enforcer, Step, Stuck, Weighed, WorkloadChanges};
+pub use exit::ExitReason;
+pub use last_good::LAST_GOOD_FILE;
+pub use start::run;
 pub use statuses::Gate;
 pub use translate::{
     accepted, calc_settings, etcd_settings, explain_settings, log_settings, monitor_patience,
     monitor_settings, render_settings, routes_settings, status_settings, wiring, writer_settings,
 };
+
+#[cfg(test)]
+mod tests;

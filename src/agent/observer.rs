@@ -7,6 +7,7 @@ use tracing::{error, warn};
 
 use super::census::Census;
 use super::enforcer::Enforcer;
+use super::last_good::Basis;
 use super::supervisor::{Notice, Supervisor, Surroundings};
 use super::tallies::{KernelCounters, Ledger};
 use super::{monitor_patience, monitor_settings};
@@ -28,6 +29,15 @@ pub(super) enum Reading {
     Done,
     /// It could not be.
     Failed,
+}
+
+/// Whether a round has ended since what the table holds was counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Count {
+    /// One has.
+    Due,
+    /// None has.
+    Done,
 }
 
 /// What the loop knows of itself when it turns.
@@ -52,6 +62,7 @@ pub(super) struct Observer {
     beaten: Option<Instant>,
     ready: bool,
     silent: bool,
+    count: Count,
     /// How long the kernel may be busy with one request.
     patience: Option<Duration>,
     /// Whether it was busy for longer when the loop turned last.
@@ -86,6 +97,7 @@ impl Observer {
             beaten: None,
             ready: false,
             silent: false,
+            count: Count::Done,
             patience: None,
             stuck: false,
         }
@@ -143,17 +155,23 @@ impl Observer {
     }
 
     /// Notes what is too much to count at every turn.
-    fn note_sizes(&self, enforcer: &Enforcer, logs: &LogHandle) {
+    fn note_sizes(&mut self, enforcer: &Enforcer, logs: &LogHandle) {
         let losses = logs.losses();
-        let table = enforcer.catalog().map(|catalog| {
-            let rules = catalog.chains.values().map(|chain| chain.rules.len()).sum();
-            let maps = catalog
-                .sets
-                .values()
-                .filter(|set| set.spec.verdicts)
-                .count();
-            (catalog.chains.len(), rules, catalog.sets.len() - maps, maps)
-        });
+        let table = enforcer
+            .catalog()
+            .filter(|_| self.count == Count::Due)
+            .map(|catalog| {
+                let rules = catalog.chains.values().map(|chain| chain.rules.len()).sum();
+                let maps = catalog
+                    .sets
+                    .values()
+                    .filter(|set| set.spec.verdicts)
+                    .count();
+                (catalog.chains.len(), rules, catalog.sets.len() - maps, maps)
+            });
+        if table.is_some() {
+            self.count = Count::Done;
+        }
         self.board.note(|facts| {
             facts.logs_dropped = losses.dropped;
             facts.log_errors = losses.failed;
@@ -217,6 +235,11 @@ impl Observer {
             .note(|facts| facts.failed(Instant::now(), failure));
     }
 
+    /// Takes in how many objects are denied.
+    pub(super) fn denied(&mut self, count: usize) {
+        self.board.note(|facts| facts.denied = count);
+    }
+
     /// Takes in that rules can be made by the configuration.
     pub(super) fn settings_usable(&mut self) {
         self.board.note(Facts::settings_usable);
@@ -234,8 +257,9 @@ impl Observer {
         }
     }
 
-    /// Takes in that a round is in force.
-    pub(super) fn in_force(&mut self, round: Round) {
+    /// Takes in that a round is in force; the start is complete where that is what the datastore says.
+    pub(super) fn in_force(&mut self, round: Round, basis: Basis) {
+        self.count = Count::Due;
         self.board
             .note(|facts| facts.in_force(Instant::now(), round));
         let Enforced {
@@ -243,9 +267,13 @@ impl Observer {
             policies,
             ..
         } = round.enforced;
-        let status = format!("in force: {endpoints} endpoints, {policies} policies");
+        let from = match basis {
+            Basis::Datastore => "",
+            Basis::LastGood => "; as kept, the datastore has not been read yet",
+        };
+        let status = format!("in force: {endpoints} endpoints, {policies} policies{from}");
         self.tell(Notice::Status(&status));
-        if !self.ready {
+        if basis == Basis::Datastore && !self.ready {
             self.ready = true;
             self.tell(Notice::Ready);
         }

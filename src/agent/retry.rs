@@ -8,20 +8,37 @@ use tokio::time::Instant;
 const SHORTEST: Duration = Duration::from_millis(500);
 /// The longest pause.
 const LONGEST: Duration = Duration::from_secs(30);
+/// The first pause before what is denied is tried again, while the rest is in force.
+const SHORTEST_DENIED: Duration = Duration::from_secs(5);
+/// The longest one.
+const LONGEST_DENIED: Duration = Duration::from_secs(300);
 
 /// The pauses between attempts, which double from failure to failure.
 #[derive(Debug)]
 pub(super) struct Retry {
     at: Option<Instant>,
     pause: Duration,
+    shortest: Duration,
+    longest: Duration,
 }
 
 impl Retry {
     /// Makes one of which nothing has failed yet.
     pub(super) fn new() -> Self {
+        Self::between(SHORTEST, LONGEST)
+    }
+
+    /// Makes one for what is denied, which holds nothing else up.
+    pub(super) fn of_denied() -> Self {
+        Self::between(SHORTEST_DENIED, LONGEST_DENIED)
+    }
+
+    fn between(shortest: Duration, longest: Duration) -> Self {
         Self {
             at: None,
-            pause: SHORTEST,
+            pause: shortest,
+            shortest,
+            longest,
         }
     }
 
@@ -33,12 +50,12 @@ impl Retry {
     /// Notes that an attempt has failed.
     pub(super) fn failed(&mut self, now: Instant) {
         self.at = Some(now + self.pause);
-        self.pause = (self.pause * 2).min(LONGEST);
+        self.pause = (self.pause * 2).min(self.longest);
     }
 
     /// Notes that the fate of an attempt is unknown: it is looked into at once, but not again and again.
     pub(super) fn doubted(&mut self, now: Instant) {
-        if self.pause > SHORTEST {
+        if self.pause > self.shortest {
             self.failed(now);
         } else {
             self.pause *= 2;
@@ -52,7 +69,7 @@ impl Retry {
 
     /// Notes that there is something new to try, which must not wait as long as what has failed already.
     pub(super) fn hasten(&mut self, now: Instant) {
-        self.at = self.at.map(|at| at.min(now + SHORTEST));
+        self.at = self.at.map(|at| at.min(now + self.shortest));
     }
 
     /// Notes that the pause is over.
@@ -62,7 +79,7 @@ impl Retry {
 
     /// Notes that an attempt has succeeded.
     pub(super) fn succeeded(&mut self) {
-        self.pause = SHORTEST;
+        self.pause = self.shortest;
     }
 }
 
@@ -82,6 +99,17 @@ mod tests {
         retry.succeeded();
         retry.failed(now);
         assert_eq!(retry.at(), Some(now + SHORTEST));
+    }
+
+    #[test]
+    fn what_is_denied_is_tried_again_at_longer_pauses() {
+        let (mut retry, now) = (Retry::of_denied(), Instant::now());
+        let mut pauses = Vec::new();
+        for _ in 0..8 {
+            retry.failed(now);
+            pauses.extend(retry.at().map(|at| (at - now).as_secs()));
+        }
+        assert_eq!(pauses, [5, 10, 20, 40, 80, 160, 300, 300]);
     }
 
     #[test]

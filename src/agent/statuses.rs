@@ -1,10 +1,11 @@
 //! What the loop tells whoever reports statuses.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 use super::enforcer::Weighed;
 use super::{etcd_settings, status_settings};
+use crate::calc::EndpointId;
 use crate::config::{Config, DatastoreKind};
 use crate::links::{Link, LinkChange};
 use crate::net::InterfaceName;
@@ -94,6 +95,11 @@ impl Statuses {
         self.handle.note(|facts| facts.committed(weighed.endpoints));
     }
 
+    /// Tells which endpoints are denied, or have a policy or profile that is.
+    pub(super) fn denied(&self, endpoints: BTreeSet<EndpointId>) {
+        self.handle.note(|facts| facts.denied(endpoints));
+    }
+
     /// Tells that it is not.
     pub(super) fn refused(&self, weighed: Weighed) {
         self.handle
@@ -103,7 +109,6 @@ impl Statuses {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
     use std::sync::Arc;
 
     use super::*;

@@ -11,10 +11,10 @@ use tokio::sync::mpsc as channel;
 
 use super::takeover::{Look, Wish, look};
 use crate::kernel::{
-    CommitError, FelixLeftovers, HostChain, HostFirewall, Kernel, KernelError, Observed, Report,
-    Wanted,
+    CommitError, Committed, FelixLeftovers, HostChain, HostFirewall, Kernel, KernelError, Observed,
+    Report, Wanted,
 };
-use crate::nft::Plans;
+use crate::nft::{Plan, Plans};
 
 /// What the writer is asked to do.
 enum Request {
@@ -22,6 +22,8 @@ enum Request {
     Observe,
     /// Commit transactions, up to the first that fails.
     Commit(Plans),
+    /// Ask what the kernel would say to a transaction.
+    Check(Plan),
     /// Make our rule in the host's own firewall be as wanted, and look at its chains.
     Firewall(FirewallRequest),
     /// Look for what Felix has left, and remove it where that is wanted.
@@ -42,15 +44,17 @@ pub(super) struct FirewallRequest {
 pub(super) enum Reply {
     /// What the kernel holds.
     Observed(Result<Observed, KernelError>),
-    /// Whether the transactions are in force, how many operations they had, and how long they took.
+    /// Whether the transactions are in force, what was sent, how many operations they had, and how long they took.
     Committed {
         /// The outcome.
-        outcome: Result<(), CommitError>,
+        outcome: Result<Committed, CommitError>,
         /// The number of operations.
         operations: usize,
         /// The time in the kernel.
         elapsed: Duration,
     },
+    /// What the kernel would say to a transaction.
+    Checked(Result<(), CommitError>),
     /// What was changed in the host's own firewall, and its chains.
     Firewall(Result<(Report, Vec<HostChain>), KernelError>),
     /// What Felix has left, and what became of it.
@@ -120,6 +124,11 @@ impl Writer {
         self.request(Request::Commit(plans))
     }
 
+    /// Asks what the kernel would say to a transaction.
+    pub(super) fn check(&mut self, plan: Plan) -> Result<(), WriterGone> {
+        self.request(Request::Check(plan))
+    }
+
     /// Asks for our rule in the host's own firewall, and for its chains.
     pub(super) fn firewall(&mut self, request: FirewallRequest) -> Result<(), WriterGone> {
         self.request(Request::Firewall(request))
@@ -156,13 +165,16 @@ fn serve(
         Request::Commit(plans) => {
             let begun = Instant::now();
             let mut transactions = plans.transactions();
-            let outcome = transactions.try_for_each(|plan| kernel.commit(plan).map(|_| ()));
+            let outcome = transactions.try_fold(Committed::default(), |sent, plan| {
+                kernel.commit(plan).map(|more| sent + more)
+            });
             Reply::Committed {
                 outcome,
                 operations: plans.operations().count(),
                 elapsed: begun.elapsed(),
             }
         }
+        Request::Check(plan) => Reply::Checked(kernel.check(&plan)),
         Request::Firewall(FirewallRequest { wanted, mark }) => {
             let report = firewall.ensure(wanted);
             Reply::Firewall(report.and_then(|report| Ok((report, firewall.survey(mark)?))))

@@ -33,6 +33,11 @@ pub(super) struct Active {
     policies: BTreeMap<ResourceKey, StoredPolicy>,
     policies_by_selector: BTreeMap<SelectorId, BTreeSet<ResourceKey>>,
     policies_by_tier: BTreeMap<TierName, BTreeSet<ResourceKey>>,
+    /// The selectors of policies that select an endpoint, as last weighed: policies come into use and go out of
+    /// use with the first and the last one, whatever number of endpoints they apply to.
+    used_selectors: BTreeSet<SelectorId>,
+    /// The selectors that have begun or ceased to select some endpoint since then.
+    touched_selectors: BTreeSet<SelectorId>,
     profiles: BTreeMap<(ProfileId, Form), Arc<Resource>>,
     default_allow: Arc<Resource>,
     /// The endpoints in force here against the selectors of all policies.
@@ -57,6 +62,8 @@ impl Active {
             policies: BTreeMap::new(),
             policies_by_selector: BTreeMap::new(),
             policies_by_tier: BTreeMap::new(),
+            used_selectors: BTreeSet::new(),
+            touched_selectors: BTreeSet::new(),
             profiles: BTreeMap::new(),
             default_allow: Arc::new(Resource::Profile(Profile::default_allow())),
             index: LabelIndex::new(),
@@ -110,6 +117,9 @@ impl Active {
                 self.mark_selected(old.selector);
             }
             remove_from(&mut self.policies_by_selector, &old.selector, key);
+            if !self.policies_by_selector.contains_key(&old.selector) {
+                self.used_selectors.remove(&old.selector);
+            }
             remove_from(&mut self.policies_by_tier, &policy.tier, key);
             self.index.release(old.selector);
         }
@@ -118,6 +128,9 @@ impl Active {
                 self.mark_selected(selector);
             }
             let by_selector = self.policies_by_selector.entry(selector).or_default();
+            if by_selector.is_empty() && self.index.items_of(selector).next().is_some() {
+                self.used_selectors.insert(selector);
+            }
             by_selector.insert(key.clone());
             let by_tier = self
                 .policies_by_tier
@@ -182,14 +195,13 @@ impl Active {
             let matches = self.index.set_item(key, resource);
             self.mark_matches(&matches);
         } else if let Some((selectors, _)) = self.index.remove_item(key) {
-            for selector in selectors {
-                self.mark_policies(selector);
-            }
+            self.touched_selectors.extend(selectors);
         }
     }
 
     /// Returns what differs since this was last asked, and moves the use of sets along.
     pub(super) fn take(&mut self, sets: &mut Sets) -> Changes {
+        self.weigh_selectors();
         let policies = self.take_policies();
         let profiles = self.take_profiles();
         for policy in &policies {
@@ -344,11 +356,27 @@ impl Active {
             if let Some(key) = self.index.key(found.item) {
                 self.told_endpoints.mark(key.clone());
             }
-            self.mark_policies(found.selector);
+            self.touched_selectors.insert(found.selector);
         }
     }
 
-    /// Marks the policies of a selector, which may have come into use or gone out of use.
+    /// Marks the policies of selectors that have come into use or gone out of use.
+    fn weigh_selectors(&mut self) {
+        for selector in std::mem::take(&mut self.touched_selectors) {
+            let used = self.index.items_of(selector).next().is_some();
+            let changed = self.policies_by_selector.contains_key(&selector)
+                && if used {
+                    self.used_selectors.insert(selector)
+                } else {
+                    self.used_selectors.remove(&selector)
+                };
+            if changed {
+                self.mark_policies(selector);
+            }
+        }
+    }
+
+    /// Marks the policies of a selector.
     fn mark_policies(&mut self, selector: SelectorId) {
         for key in self
             .policies_by_selector

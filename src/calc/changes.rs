@@ -62,12 +62,18 @@ impl Member {
 }
 
 /// How many members of one family a set has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct SetSize {
-    /// All members.
-    pub members: usize,
-    /// Those that are prefixes shorter than an address.
-    pub prefixes: usize,
+    /// How many there are of each length of prefix that occurs; an address has full length, and so has one
+    /// with a port.
+    pub lengths: BTreeMap<u8, usize>,
+}
+
+impl SetSize {
+    /// Counts all members.
+    pub fn members(&self) -> usize {
+        self.lengths.values().sum()
+    }
 }
 
 /// What one end of the traffic must be, with selectors resolved to sets.
@@ -290,13 +296,16 @@ impl Changes {
     }
 }
 
+/// Members of a set, one after the other: there may be too many for another copy.
+pub type Members<'a> = Box<dyn Iterator<Item = Member> + 'a>;
+
 /// Reads the present members of sets whole; calc is the only keeper of them.
 pub trait SetMembers {
     /// Returns how many members of a family the set has.
     fn size(&self, set: &SetId, family: Family) -> SetSize;
 
-    /// Returns the members of a family in ascending order; empty where the set is not in use.
-    fn members(&self, set: &SetId, family: Family) -> Vec<Member>;
+    /// Returns the members of a family in ascending order; none where the set is not in use.
+    fn members(&self, set: &SetId, family: Family) -> Members<'_>;
 }
 
 impl MatchRule {

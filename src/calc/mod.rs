@@ -28,8 +28,8 @@ mod workloads;
 
 pub use changes::{
     ActivePolicy, ActiveProfile, AdminState, Changes, EndpointId, EndpointPolicies, LocalChanges,
-    MatchRule, Member, NatPools, PolicyId, PolicyLists, SetChange, SetId, SetMembers, SetSize,
-    SideMatch, TierPolicies, WorkloadInterface,
+    MatchRule, Member, Members, NatPools, PolicyId, PolicyLists, SetChange, SetId, SetMembers,
+    SetSize, SideMatch, TierPolicies, WorkloadInterface,
 };
 pub use settings::{FloatingIps, LinkUpdate, Settings, SpoofedSources};
 pub use state::Calc;

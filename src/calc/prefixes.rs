@@ -1,6 +1,7 @@
 //! Prefixes with overlaps, of which only the maximal ones count.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 /// An address as a number, of one family.
 pub(super) trait Address: Copy + Ord {
@@ -67,10 +68,8 @@ pub(super) struct Prefixes<A> {
     counts: BTreeMap<Prefix<A>, u32>,
     /// How many different prefixes there are of each length that occurs.
     lengths: BTreeMap<u8, usize>,
-    /// How many prefixes are maximal.
-    maximal: usize,
-    /// How many of those are shorter than an address.
-    short: usize,
+    /// How many prefixes of each length are maximal.
+    maximal: BTreeMap<u8, usize>,
 }
 
 impl<A: Address> Prefixes<A> {
@@ -79,14 +78,13 @@ impl<A: Address> Prefixes<A> {
         Self {
             counts: BTreeMap::new(),
             lengths: BTreeMap::new(),
-            maximal: 0,
-            short: 0,
+            maximal: BTreeMap::new(),
         }
     }
 
-    /// Returns how many prefixes are maximal, and how many of those are shorter than an address.
-    pub(super) fn size(&self) -> (usize, usize) {
-        (self.maximal, self.short)
+    /// Returns how many prefixes of each length are maximal.
+    pub(super) fn maximal(&self) -> &BTreeMap<u8, usize> {
+        &self.maximal
     }
 
     /// Counts a prefix once more and reports how the maximal ones change.
@@ -96,7 +94,7 @@ impl<A: Address> Prefixes<A> {
         if *count > 1 {
             return;
         }
-        *self.lengths.entry(prefix.1).or_insert(0) += 1;
+        count_up(&mut self.lengths, prefix.1);
         if self.is_covered(prefix) {
             return;
         }
@@ -116,12 +114,7 @@ impl<A: Address> Prefixes<A> {
             return;
         }
         self.counts.remove(&prefix);
-        if let Some(of_length) = self.lengths.get_mut(&prefix.1) {
-            *of_length -= 1;
-            if *of_length == 0 {
-                self.lengths.remove(&prefix.1);
-            }
-        }
+        count_down(&mut self.lengths, prefix.1);
         if self.is_covered(prefix) {
             return;
         }
@@ -149,16 +142,9 @@ impl<A: Address> Prefixes<A> {
         prefix: Prefix<A>,
         report: &mut impl FnMut(Change, Prefix<A>),
     ) {
-        let short = usize::from(prefix.1 < A::BITS);
         match change {
-            Change::Came => {
-                self.maximal += 1;
-                self.short += short;
-            }
-            Change::Went => {
-                self.maximal -= 1;
-                self.short -= short;
-            }
+            Change::Came => count_up(&mut self.maximal, prefix.1),
+            Change::Went => count_down(&mut self.maximal, prefix.1),
         }
         report(change, prefix);
     }
@@ -187,6 +173,21 @@ impl<A: Address> Prefixes<A> {
             from = (end.next(), 0);
         }
         found
+    }
+}
+
+/// Counts one more of a length.
+fn count_up(counts: &mut BTreeMap<u8, usize>, length: u8) {
+    *counts.entry(length).or_insert(0) += 1;
+}
+
+/// Counts one of a length less.
+fn count_down(counts: &mut BTreeMap<u8, usize>, length: u8) {
+    if let Entry::Occupied(mut count) = counts.entry(length) {
+        *count.get_mut() -= 1;
+        if *count.get() == 0 {
+            count.remove();
+        }
     }
 }
 
@@ -247,8 +248,11 @@ mod tests {
                 let expected = naive(&present);
                 prop_assert_eq!(&reported, &expected);
                 prop_assert_eq!(prefixes.iter().collect::<BTreeSet<_>>(), expected.clone());
-                let short = expected.iter().filter(|(_, length)| *length < 32).count();
-                prop_assert_eq!(prefixes.size(), (expected.len(), short));
+                let mut lengths = BTreeMap::new();
+                for (_, length) in expected {
+                    *lengths.entry(length).or_insert(0) += 1;
+                }
+                prop_assert_eq!(prefixes.maximal(), &lengths);
             }
         }
     }
@@ -282,6 +286,6 @@ mod tests {
         prefixes.add((0_u128, 0), |_, _| {});
         prefixes.add((1_u128 << 127, 1), |_, _| {});
         assert_eq!(prefixes.iter().collect::<Vec<_>>(), [(0, 0)]);
-        assert_eq!(prefixes.size(), (1, 1));
+        assert_eq!(prefixes.maximal(), &BTreeMap::from([(0, 1)]));
     }
 }

@@ -1,5 +1,6 @@
 //! The sets that rules refer to, with their members.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -10,7 +11,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use super::label_index::{LabelIndex, Match, MatchChange, SelectorId};
 use super::prefixes::{Change, Prefix, Prefixes};
 use super::slab::Slab;
-use super::{Member, SetChange, SetId, SetMembers, SetSize};
+use super::{Member, Members, SetChange, SetId, SetMembers, SetSize};
 use crate::model::{EndpointPort, PortName, ProfileId, Resource, ResourceKey};
 use crate::net::{Family, Protocol, host_net};
 use crate::selector::Selector;
@@ -84,10 +85,7 @@ impl Sets {
 
     /// Returns how many sets are in use, and how many members they have together.
     pub(super) fn count(&self) -> (usize, usize) {
-        let members = self.slab.iter().map(|(_, set)| {
-            let [v4, v6] = Family::BOTH.map(|family| set.collects.size(family).members);
-            v4 + v6
-        });
+        let members = self.slab.iter().map(|(_, set)| set.collects.count());
         (self.ids.len(), members.sum())
     }
 
@@ -263,10 +261,12 @@ impl SetMembers for Sets {
         set.map(|set| set.collects.size(family)).unwrap_or_default()
     }
 
-    fn members(&self, set: &SetId, family: Family) -> Vec<Member> {
+    fn members(&self, set: &SetId, family: Family) -> Members<'_> {
         let set = self.ids.get(set).and_then(|number| self.slab.get(*number));
-        set.map(|set| set.collects.members(family))
-            .unwrap_or_default()
+        match set {
+            Some(set) => set.collects.members(family),
+            None => Box::new(std::iter::empty()),
+        }
     }
 }
 
@@ -284,12 +284,15 @@ impl Set {
         let known = &mut self.known;
         match &mut self.collects {
             Collects::Addresses { v4, v6 } => {
-                let collect = |resource: Option<&Resource>| {
-                    let mut nets = resource.map(nets_of).unwrap_or_default();
+                let [old, new] = [old, new].map(|item| item.map(nets_of).unwrap_or_default());
+                // A list may be long and the change small, and a list need not be in order.
+                let (old, new) = without_common_ends(&old, &new);
+                let sorted = |nets: &[IpNet]| {
+                    let mut nets = nets.to_vec();
                     nets.sort_unstable();
                     nets
                 };
-                for (change, net) in differences(&collect(old), &collect(new)) {
+                for (change, net) in differences(&sorted(old), &sorted(new)) {
                     match net {
                         IpNet::V4(net) => {
                             let prefix = (u32::from(net.network()), net.prefix_len());
@@ -395,25 +398,44 @@ impl Collects {
         }
     }
 
-    fn size(&self, family: Family) -> SetSize {
-        let (members, prefixes) = match (self, family) {
-            (Self::Addresses { v4, .. }, Family::V4) => v4.size(),
-            (Self::Addresses { v6, .. }, Family::V6) => v6.size(),
-            (Self::Ports { v4, .. }, Family::V4) => (*v4, 0),
-            (Self::Ports { counts, v4, .. }, Family::V6) => (counts.len() - v4, 0),
-        };
-        SetSize { members, prefixes }
+    /// Counts the members of both families.
+    fn count(&self) -> usize {
+        match self {
+            Self::Addresses { v4, v6 } => {
+                let lengths = v4.maximal().values().chain(v6.maximal().values());
+                lengths.sum()
+            }
+            Self::Ports { counts, .. } => counts.len(),
+        }
     }
 
-    fn members(&self, family: Family) -> Vec<Member> {
+    fn size(&self, family: Family) -> SetSize {
+        let full = |count: usize| {
+            let lengths = (count > 0).then_some((family.bits(), count));
+            lengths.into_iter().collect()
+        };
+        let lengths = match (self, family) {
+            (Self::Addresses { v4, .. }, Family::V4) => v4.maximal().clone(),
+            (Self::Addresses { v6, .. }, Family::V6) => v6.maximal().clone(),
+            (Self::Ports { v4, .. }, Family::V4) => full(*v4),
+            (Self::Ports { counts, v4, .. }, Family::V6) => full(counts.len() - v4),
+        };
+        SetSize { lengths }
+    }
+
+    fn members(&self, family: Family) -> Members<'_> {
         match (self, family) {
-            (Self::Addresses { v4, .. }, Family::V4) => v4.iter().map(member_v4).collect(),
-            (Self::Addresses { v6, .. }, Family::V6) => v6.iter().map(member_v6).collect(),
-            (Self::Ports { counts, .. }, _) => counts
-                .keys()
-                .filter(|(address, _, _)| Family::of_address(*address) == family)
-                .map(|(address, protocol, port)| Member::Port(*address, *protocol, *port))
-                .collect(),
+            (Self::Addresses { v4, .. }, Family::V4) => Box::new(v4.iter().map(member_v4)),
+            (Self::Addresses { v6, .. }, Family::V6) => Box::new(v6.iter().map(member_v6)),
+            (Self::Ports { counts, .. }, _) => {
+                let of_family = counts
+                    .keys()
+                    .filter(move |(address, _, _)| Family::of_address(*address) == family);
+                Box::new(
+                    of_family
+                        .map(|(address, protocol, port)| Member::Port(*address, *protocol, *port)),
+                )
+            }
         }
     }
 }
@@ -443,7 +465,7 @@ fn member_v6(prefix: Prefix<u128>) -> Member {
 }
 
 /// What an item gives to sets, to see whether a change of it matters to them.
-fn contributes(resource: &Resource) -> (Vec<IpNet>, &[EndpointPort]) {
+fn contributes(resource: &Resource) -> (Cow<'_, [IpNet]>, &[EndpointPort]) {
     let ports = match resource {
         Resource::HostEndpoint(endpoint) => &endpoint.ports,
         Resource::WorkloadEndpoint(endpoint) => &endpoint.ports,
@@ -461,7 +483,7 @@ fn contributes(resource: &Resource) -> (Vec<IpNet>, &[EndpointPort]) {
 }
 
 /// Returns the prefixes that belong to an item.
-fn nets_of(resource: &Resource) -> Vec<IpNet> {
+fn nets_of(resource: &Resource) -> Cow<'_, [IpNet]> {
     match resource {
         Resource::HostEndpoint(endpoint) => endpoint
             .expected_ips
@@ -469,8 +491,8 @@ fn nets_of(resource: &Resource) -> Vec<IpNet> {
             .copied()
             .map(host_net)
             .collect(),
-        Resource::WorkloadEndpoint(endpoint) => endpoint.nets.clone(),
-        Resource::NetworkSet(set) => set.nets.clone(),
+        Resource::WorkloadEndpoint(endpoint) => endpoint.nets.as_slice().into(),
+        Resource::NetworkSet(set) => set.nets.as_slice().into(),
         Resource::Policy(_)
         | Resource::StagedPolicy
         | Resource::Tier(_)
@@ -478,7 +500,7 @@ fn nets_of(resource: &Resource) -> Vec<IpNet> {
         | Resource::Node(_)
         | Resource::IpPool(_)
         | Resource::FelixConfiguration(_)
-        | Resource::ClusterInformation(_) => Vec::new(),
+        | Resource::ClusterInformation(_) => Cow::default(),
     }
 }
 
@@ -503,6 +525,20 @@ fn ports_of(
                 .map(|port| (net.addr(), port.protocol, port.port))
         })
         .collect()
+}
+
+/// Leaves out what two lists begin and end with in common.
+fn without_common_ends<'a, T: PartialEq>(old: &'a [T], new: &'a [T]) -> (&'a [T], &'a [T]) {
+    let same = |(before, after): &(&T, &T)| before == after;
+    let start = old.iter().zip(new).take_while(same).count();
+    let (old, new) = (&old[start..], &new[start..]);
+    let end = old
+        .iter()
+        .rev()
+        .zip(new.iter().rev())
+        .take_while(same)
+        .count();
+    (&old[..old.len() - end], &new[..new.len() - end])
 }
 
 /// Compares two ascending lists: what only the new one has came, what only the old one has went.

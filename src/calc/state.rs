@@ -13,7 +13,7 @@ use super::tracker::Tracker;
 use super::workloads::{Workloads, interface_of};
 use super::{
     AdminState, Changes, Counts, EndpointId, EndpointStatus, LinkUpdate, LocalEndpoint,
-    LocalWorkload, Member, Owner, SetChange, SetId, SetMembers, SetSize, WorkloadInterface,
+    LocalWorkload, Members, Owner, SetChange, SetId, SetMembers, SetSize, WorkloadInterface,
 };
 use crate::model::{
     HostInterface, Kind, NodeName, Place, Problem, ProfileId, Resource, ResourceKey, Severity,
@@ -402,7 +402,7 @@ impl SetMembers for Calc {
         self.sets.size(set, family)
     }
 
-    fn members(&self, set: &SetId, family: Family) -> Vec<Member> {
+    fn members(&self, set: &SetId, family: Family) -> Members<'_> {
         self.sets.members(set, family)
     }
 }

@@ -43,12 +43,13 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
     let interfaces = Interfaces::Exactly(local_links()?);
     let snapshot = Datastore::of(&configuration)?.snapshot()?;
-    let offline = Offline::compute(snapshot, configuration, interfaces)?;
+    let mut offline = Offline::compute(snapshot, configuration, interfaces)?;
     warn(&offline);
     warn_unready(&offline.configuration);
     let mut kernel = reader(&offline.configuration)?;
     let observed = kernel.observe().context("read what the kernel holds")?;
-    let (plans, _) = plan(&observed.catalog, &offline.objects, Extent::Whole)
+    let objects = offline.objects_beside(&observed.catalog.sets)?;
+    let (plans, _) = plan(&observed.catalog, &objects, Extent::Whole)
         .context("compare what is wanted with what the kernel holds")?;
     if plans.is_empty() {
         output::note(format_args!("no difference"));

@@ -10,7 +10,9 @@ use crate::config::ConfigProblem;
 use crate::datastore::{self, Snapshot, read_directory};
 use crate::model::{HostInterface, Problem, Resource, ResourceKey, Update};
 use crate::net::InterfaceName;
-use crate::nft::{Elements, Extent, ObjectChanges, PlanError, Ruleset, ruleset_text};
+use crate::nft::{
+    Elements, Extent, ObjectChanges, PlanError, Ruleset, SetName, SetRecord, ruleset_text,
+};
 use crate::render::{MarkError, Renderer, table_name};
 
 /// Which interfaces the host is taken to have.
@@ -124,6 +126,21 @@ impl Offline {
             calc,
             objects,
         })
+    }
+
+    /// Returns the objects as a start would write them that finds these sets, of which it keeps those that hold what
+    /// they are to hold, whatever their size and name.
+    ///
+    /// # Errors
+    /// Fails as [`Offline::compute`] does.
+    pub fn objects_beside(
+        &mut self,
+        found: &BTreeMap<SetName, SetRecord>,
+    ) -> Result<ObjectChanges, OfflineError> {
+        let config = self.configuration.config();
+        let render = render_settings(config).map_err(OfflineError::Marks)?;
+        let changes = self.calc.take_whole();
+        Ok(Renderer::resume(render, found).render(&changes, &self.calc))
     }
 
     /// Returns the ruleset.

@@ -22,6 +22,15 @@ pub(super) struct Args {
     /// The directory of resources, whatever the configuration says
     #[arg(long, value_name = "DIR")]
     directory: Option<PathBuf>,
+    /// Keep what is in force in a file, and enforce that after a boot until the datastore has been read
+    #[arg(
+        long,
+        value_name = "FILE",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = agent::LAST_GOOD_FILE
+    )]
+    last_good: Option<PathBuf>,
     #[command(flatten)]
     configuration: ConfigArgs,
 }
@@ -50,15 +59,16 @@ pub(super) struct FelixArgs {
 
 /// Runs the daemon.
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    serve(args.configuration.load(args.directory.as_deref()))
+    let configuration = args.configuration.load(args.directory.as_deref());
+    serve(configuration, args.last_good.as_deref())
 }
 
 /// Runs the daemon as Felix is run.
 pub(super) fn felix(args: &FelixArgs) -> anyhow::Result<ExitCode> {
-    serve(args.configuration.load(None))
+    serve(args.configuration.load(None), None)
 }
 
-fn serve(configuration: Configuration) -> anyhow::Result<ExitCode> {
+fn serve(configuration: Configuration, last_good: Option<&Path>) -> anyhow::Result<ExitCode> {
     let resolution = configuration.resolution();
     if resolution.fatal {
         return Err(OfflineError::Configuration(resolution.problems.clone()).into());
@@ -69,6 +79,6 @@ fn serve(configuration: Configuration) -> anyhow::Result<ExitCode> {
         .enable_all()
         .build()
         .context("start the runtime")?;
-    let reason = runtime.block_on(agent::run(configuration, logs));
+    let reason = runtime.block_on(agent::run(configuration, logs, last_good));
     Ok(ExitCode::from(reason.code()))
 }

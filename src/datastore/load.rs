@@ -1,21 +1,12 @@
 //! From a file to its resources: all that can be done without knowing the other files.
 
-use std::collections::BTreeMap;
-use std::iter;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
+use std::sync::Arc;
 
 use super::decode::{Decoded, Origin, decode_file};
 use super::scan::{Reading, Stamp, read};
+use super::share::share;
 use crate::model::{Place, Problem, Severity};
-
-/// How many files make it worth while to share them among threads.
-const MANY: usize = 64;
-/// How many files a thread takes at a time.
-const SHARE: usize = 8;
-/// How many threads share them at most.
-const MAX_THREADS: usize = 4;
 
 /// What came of loading a file.
 #[derive(Debug)]
@@ -69,36 +60,5 @@ pub(super) fn load(path: &Path, origin: Origin) -> Loaded {
 
 /// Loads files, and returns what came of each in the same order.
 pub(super) fn load_all(paths: &[Arc<Path>], origin: Origin) -> Vec<Loaded> {
-    let all = |paths: &[Arc<Path>]| -> Vec<Loaded> {
-        paths.iter().map(|path| load(path, origin)).collect()
-    };
-    let threads = thread::available_parallelism()
-        .map_or(1, usize::from)
-        .min(MAX_THREADS);
-    if paths.len() < MANY || threads == 1 {
-        return all(paths);
-    }
-    // Files differ in size, so that each thread takes a few more when it has done the last ones.
-    let left = Mutex::new(paths.chunks(SHARE).enumerate());
-    let next = || left.lock().unwrap_or_else(PoisonError::into_inner).next();
-    let work = || -> BTreeMap<usize, Vec<Loaded>> {
-        iter::from_fn(next)
-            .map(|(place, share)| (place, all(share)))
-            .collect()
-    };
-    let mut done = thread::scope(|scope| {
-        let others: Vec<_> = (1..threads)
-            .filter_map(|_| thread::Builder::new().spawn_scoped(scope, work).ok())
-            .collect();
-        let mut done = work();
-        let joined = others.into_iter().filter_map(|other| other.join().ok());
-        done.extend(joined.flatten());
-        done
-    });
-    paths
-        .chunks(SHARE)
-        .enumerate()
-        // What a thread took and did not finish is done here.
-        .flat_map(|(place, share)| done.remove(&place).unwrap_or_else(|| all(share)))
-        .collect()
+    share(paths, |path| load(path, origin))
 }

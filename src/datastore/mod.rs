@@ -14,6 +14,7 @@ mod field;
 mod files;
 mod load;
 mod scan;
+mod share;
 mod source;
 mod store;
 mod validate;

@@ -9,7 +9,7 @@ use super::encode::EncodeError;
 use super::host_chains::Place;
 use super::owner::ForeignOwner;
 use super::subject::Subject;
-use crate::nft::TableName;
+use crate::nft::{ObjectKey, TableName};
 
 /// The kernel cannot be asked, or its answer not be understood.
 #[derive(Debug, thiserror::Error)]
@@ -162,6 +162,28 @@ pub enum CommitError {
         /// Why it is not known.
         reason: UnknownReason,
     },
+}
+
+impl CommitError {
+    /// Returns the objects of the table that are named as the cause, the first of them first.
+    pub fn objects(&self) -> Vec<ObjectKey> {
+        match self {
+            Self::Encode(error) => error.subject().object().into_iter().collect(),
+            Self::Refused { refusals } => {
+                let named = refusals.iter().map(|refusal| refusal.subject.object());
+                named.flatten().collect()
+            }
+            Self::Send(_) | Self::ForeignOwner { .. } | Self::Unknown { .. } => Vec::new(),
+        }
+    }
+
+    /// Tells whether it is the transaction itself that cannot be, so that another one might.
+    pub fn is_refusal(&self) -> bool {
+        match self {
+            Self::Encode(_) | Self::Send(_) | Self::Refused { .. } => true,
+            Self::ForeignOwner { .. } | Self::Unknown { .. } => false,
+        }
+    }
 }
 
 /// Why it is not known whether a transaction was committed.

@@ -29,6 +29,17 @@ pub enum Fault {
     AnswerLost,
 }
 
+/// What the kernel refuses again and again, until it relents.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Lasting {
+    /// Every transaction that holds this very operation.
+    Operation(Operation),
+    /// Every transaction of more operations than these.
+    Longer(usize),
+    /// Every transaction after which there would be more rules and elements than these.
+    Fuller(usize),
+}
+
 /// A kernel in memory. Clones share one state, so that a test can look at what it gave away.
 #[derive(Debug, Clone)]
 pub struct Fake {
@@ -44,6 +55,9 @@ struct State {
     foreign_owner: Option<u32>,
     generation: u32,
     faults: BTreeMap<usize, Fault>,
+    check_faults: BTreeMap<usize, Fault>,
+    lasting: Vec<(Lasting, Errno)>,
+    checks: usize,
     observe_timeouts: usize,
     plans: Vec<Plan>,
 }
@@ -61,6 +75,26 @@ impl Fake {
     /// Lets a commit go wrong, counted from the first of all, which is zero.
     pub fn fail_commit(&self, number: usize, fault: Fault) {
         self.state().faults.insert(number, fault);
+    }
+
+    /// Lets a check go wrong, counted from the first of all, which is zero.
+    pub fn fail_check(&self, number: usize, fault: Fault) {
+        self.state().check_faults.insert(number, fault);
+    }
+
+    /// Refuses something until [`Fake::relent`].
+    pub fn refuse(&self, what: Lasting, errno: Errno) {
+        self.state().lasting.push((what, errno));
+    }
+
+    /// Takes again what was refused.
+    pub fn relent(&self) {
+        self.state().lasting.clear();
+    }
+
+    /// Returns how many transactions were checked.
+    pub fn checks(&self) -> usize {
+        self.state().checks
     }
 
     /// Lets the next so many reads run into the time allowed.
@@ -117,6 +151,54 @@ impl Fake {
         }
         position(&|step| *step == Operation::AddTable)?;
         position(&|step| matches!(step, Operation::AddChain { base: Some(_), .. }))
+    }
+
+    /// Returns what the table holds after a plan.
+    fn outcome(
+        &self,
+        state: &State,
+        plan: &Plan,
+        fault: Option<&Fault>,
+    ) -> Result<Applied, CommitError> {
+        if let Some(port) = state.foreign_owner {
+            return Err(CommitError::ForeignOwner {
+                table: self.table.clone(),
+                owner: ForeignOwner {
+                    port,
+                    inode: None,
+                    process: None,
+                },
+            });
+        }
+        if let Some(operation) = self.refused_by_adoption(state, plan) {
+            return Err(self.refused(plan, operation, Errno::EINVAL));
+        }
+        match fault {
+            Some(Fault::Refuse { operation, errno }) => {
+                return Err(self.refused(plan, *operation, *errno));
+            }
+            Some(Fault::Lost) => return Err(unknown()),
+            Some(Fault::AnswerLost) | None => {}
+        }
+        let mut applied = state.applied.clone();
+        applied
+            .commit(plan)
+            .map_err(|error| self.refused(plan, error.index, errno(error.errno)))?;
+        for (lasting, errno) in &state.lasting {
+            let refused = match lasting {
+                Lasting::Operation(operation) => {
+                    plan.operations.iter().position(|other| other == operation)
+                }
+                Lasting::Longer(most) => (plan.operations.len() > *most).then_some(*most),
+                Lasting::Fuller(most) => {
+                    (applied.content() > *most).then(|| plan.operations.len() - 1)
+                }
+            };
+            if let Some(operation) = refused {
+                return Err(self.refused(plan, operation, *errno));
+            }
+        }
+        Ok(applied)
     }
 
     fn refused(&self, plan: &Plan, operation: usize, errno: Errno) -> CommitError {
@@ -177,44 +259,36 @@ impl Kernel for Fake {
         let mut state = self.state();
         let number = state.plans.len();
         state.plans.push(plan.clone());
-        if let Some(port) = state.foreign_owner {
-            return Err(CommitError::ForeignOwner {
-                table: self.table.clone(),
-                owner: ForeignOwner {
-                    port,
-                    inode: None,
-                    process: None,
-                },
-            });
-        }
-        let unknown = CommitError::Unknown {
-            reason: UnknownReason::Overrun,
-        };
-        if let Some(operation) = self.refused_by_adoption(&state, plan) {
-            return Err(self.refused(plan, operation, Errno::EINVAL));
-        }
         let fault = state.faults.remove(&number);
-        match &fault {
-            Some(Fault::Refuse { operation, errno }) => {
-                return Err(self.refused(plan, *operation, *errno));
-            }
-            Some(Fault::Lost) => return Err(unknown),
-            Some(Fault::AnswerLost) | None => {}
-        }
-        state
-            .applied
-            .commit(plan)
-            .map_err(|error| self.refused(plan, error.index, errno(error.errno)))?;
+        state.applied = self.outcome(&state, plan, fault.as_ref())?;
         state.generation += 1;
         let adopts = |operation: &Operation| matches!(operation, Operation::AddTable);
         state.adopted |= plan.operations.iter().any(adopts);
         match fault {
-            Some(_) => Err(unknown),
+            Some(_) => Err(unknown()),
             None => Ok(Committed {
                 messages: plan.operations.len(),
                 bytes: 0,
             }),
         }
+    }
+
+    fn check(&mut self, plan: &Plan) -> Result<(), CommitError> {
+        let mut state = self.state();
+        let number = state.checks;
+        state.checks += 1;
+        let fault = state.check_faults.remove(&number);
+        self.outcome(&state, plan, fault.as_ref())?;
+        match fault {
+            Some(_) => Err(unknown()),
+            None => Ok(()),
+        }
+    }
+}
+
+fn unknown() -> CommitError {
+    CommitError::Unknown {
+        reason: UnknownReason::Overrun,
     }
 }
 

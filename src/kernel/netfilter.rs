@@ -1,5 +1,6 @@
 //! The kernel as the agent sees it.
 
+use std::ops::Add;
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -11,7 +12,7 @@ use super::observe::{self, Observed, Ownership};
 use super::owner::TableOwner;
 use super::probe::{self, Capabilities};
 use super::socket::{Received, Socket, Wait};
-use crate::nft::{Fingerprint, Plan, TableName};
+use crate::nft::{Plan, TableName};
 
 /// The most refusals of one transaction that are kept.
 const REFUSALS_MAX: usize = 64;
@@ -29,6 +30,21 @@ pub trait Kernel: Send {
     /// # Errors
     /// Fails where nothing has changed, or with [`CommitError::Unknown`] where that must be read back.
     fn commit(&mut self, plan: &Plan) -> Result<Committed, CommitError>;
+
+    /// Asks what the kernel would say to a transaction of a plan; nothing changes, whatever it says.
+    ///
+    /// # Errors
+    /// Fails as [`Kernel::commit`] would, and with [`CommitError::Unknown`] where no answer came.
+    fn check(&mut self, plan: &Plan) -> Result<(), CommitError>;
+}
+
+/// What becomes of what a batch does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Intent {
+    /// It stays.
+    Commit,
+    /// It is taken back.
+    Check,
 }
 
 /// What is told of a transaction that was committed.
@@ -38,6 +54,18 @@ pub struct Committed {
     pub messages: usize,
     /// How many bytes it had.
     pub bytes: usize,
+}
+
+impl Add for Committed {
+    type Output = Self;
+
+    /// Returns what is told of two transactions together.
+    fn add(self, other: Self) -> Self {
+        Self {
+            messages: self.messages + other.messages,
+            bytes: self.bytes + other.bytes,
+        }
+    }
 }
 
 /// What the socket is opened for.
@@ -110,6 +138,14 @@ impl Netfilter {
         observe::generation(&mut self.socket)
     }
 
+    /// Tells whether our table is there, whoever made it.
+    ///
+    /// # Errors
+    /// Fails where the kernel does not answer.
+    pub fn has_table(&mut self) -> Result<bool, KernelError> {
+        Ok(observe::table_ownership(&mut self.socket, &self.table)?.is_some())
+    }
+
     /// Receives everything that the kernel says to a batch.
     ///
     /// The kernel handles a batch while it is being sent, so that all answers are there when sending returns.
@@ -161,34 +197,32 @@ impl Netfilter {
             Ok(Some(Ownership::None | Ownership::Ours | Ownership::Orphan) | None) | Err(_) => None,
         }
     }
-}
 
-impl Kernel for Netfilter {
-    fn observe(&mut self) -> Result<Observed, KernelError> {
-        observe::observe(&mut self.socket, &self.table, self.owned)
-    }
-
-    fn commit(&mut self, plan: &Plan) -> Result<Committed, CommitError> {
+    /// Sends a plan as one batch and takes what the kernel says to it.
+    fn transact(&mut self, plan: &Plan, intent: Intent) -> Result<Committed, CommitError> {
         if plan.is_empty() {
             return Ok(Committed::default());
         }
         let target = Target {
             table: &self.table,
             flags: if self.owned { probe::OWNED } else { 0 },
-            fingerprint: Fingerprint::of,
         };
         let first = self.socket.take_sequences(0);
         let batch = Batch::encode(plan, &target, first).map_err(CommitError::Encode)?;
         let sequences = batch.sequences();
         self.socket.take_sequences(sequences.end - sequences.start);
-        self.socket.send(batch.bytes()).map_err(CommitError::Send)?;
+        let bytes = match intent {
+            Intent::Commit => batch.bytes(),
+            Intent::Check => batch.trial_bytes(),
+        };
+        self.socket.send(bytes).map_err(CommitError::Send)?;
         let outcome = self.outcome(&batch);
         let mut refused = outcome.refused.into_iter();
         let Some(first) = refused.next() else {
             return match outcome.doubt {
                 None => Ok(Committed {
                     messages: batch.message_count(),
-                    bytes: batch.bytes().len(),
+                    bytes: bytes.len(),
                 }),
                 Some(reason) => Err(CommitError::Unknown { reason }),
             };
@@ -208,6 +242,20 @@ impl Kernel for Netfilter {
                 others: refused.map(|raw| self.refusal(&batch, plan, raw)).collect(),
             },
         })
+    }
+}
+
+impl Kernel for Netfilter {
+    fn observe(&mut self) -> Result<Observed, KernelError> {
+        observe::observe(&mut self.socket, &self.table, self.owned)
+    }
+
+    fn commit(&mut self, plan: &Plan) -> Result<Committed, CommitError> {
+        self.transact(plan, Intent::Commit)
+    }
+
+    fn check(&mut self, plan: &Plan) -> Result<(), CommitError> {
+        self.transact(plan, Intent::Check).map(|_| ())
     }
 }
 

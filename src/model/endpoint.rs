@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
 
 use super::{NodeName, PortName, ProfileId};
 use crate::net::{InterfaceName, Protocol};
@@ -12,7 +13,7 @@ use crate::net::{InterfaceName, Protocol};
 pub type LabelMap = BTreeMap<String, String>;
 
 /// A port that an endpoint declares under a name.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct EndpointPort {
     /// The name.
     pub name: PortName,
@@ -23,7 +24,7 @@ pub struct EndpointPort {
 }
 
 /// The interface that a host endpoint names.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum HostInterface {
     /// `*`: every interface that has no endpoint of its own.
     Any,
@@ -32,7 +33,7 @@ pub enum HostInterface {
 }
 
 /// An interface of a host itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostEndpoint {
     /// The host it belongs to.
     pub node: NodeName,
@@ -49,7 +50,7 @@ pub struct HostEndpoint {
 }
 
 /// A one-to-one translation between an address of a workload and one outside.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct NatMapping {
     /// The workload's address.
     pub internal: IpAddr,
@@ -58,7 +59,7 @@ pub struct NatMapping {
 }
 
 /// An interface of a workload.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorkloadEndpoint {
     /// The host that the workload runs on.
     pub node: NodeName,

@@ -3,11 +3,13 @@
 use std::fmt;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 /// Defines a name type: shared text that cannot be mistaken for another kind of name.
 macro_rules! name_type {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
-        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         pub struct $name(Arc<str>);
 
         impl $name {
@@ -55,7 +57,7 @@ name_type! {
 }
 
 /// The kinds of resource that mean something to this agent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Kind {
     /// Facts about the whole cluster, among them whether the datastore is ready.
     ClusterInformation,
@@ -159,7 +161,7 @@ impl fmt::Display for Kind {
 }
 
 /// Which of Calico's two data models a resource was written in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Form {
     /// `apiVersion: projectcalico.org/v3`.
     V3,
@@ -168,7 +170,7 @@ pub enum Form {
 }
 
 /// Names one resource: two resources with the same key are the same resource.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ResourceKey {
     /// The kind.
     pub kind: Kind,

@@ -3,6 +3,8 @@
 use std::cmp::Ordering;
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Direction, Rule, TierName};
 use crate::selector::Selector;
 
@@ -10,7 +12,8 @@ use crate::selector::Selector;
 pub const DEFAULT_TIER: &str = "default";
 
 /// A place in an order; smaller comes first, and one that is not given comes last.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(into = "u64", try_from = "u64")]
 pub struct Order(f64);
 
 impl Order {
@@ -26,6 +29,21 @@ impl Order {
     /// Returns the number; infinity where none was given.
     pub fn value(self) -> f64 {
         self.0
+    }
+}
+
+impl From<Order> for u64 {
+    /// Returns the bits of the number: exact, and infinity among them.
+    fn from(order: Order) -> Self {
+        order.0.to_bits()
+    }
+}
+
+impl TryFrom<u64> for Order {
+    type Error = &'static str;
+
+    fn try_from(bits: u64) -> Result<Self, Self::Error> {
+        Self::new(f64::from_bits(bits)).ok_or("an order is a number")
     }
 }
 
@@ -56,7 +74,7 @@ impl fmt::Display for Order {
 }
 
 /// The directions that a policy governs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PolicyTypes {
     /// Whether it governs traffic towards the endpoint.
     pub ingress: bool,
@@ -81,7 +99,7 @@ impl PolicyTypes {
 }
 
 /// Where in the packet's path a policy is asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum PolicyKind {
     /// For traffic that ends or begins on this host, and for workloads.
     Normal,
@@ -94,7 +112,7 @@ pub enum PolicyKind {
 }
 
 /// A policy, already confined to its namespace.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Policy {
     /// The tier it stands in.
     pub tier: TierName,
@@ -123,7 +141,7 @@ impl Policy {
 }
 
 /// What becomes of a packet that no policy of a tier has decided.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum EndOfTier {
     /// It is refused.
     Deny,
@@ -132,7 +150,7 @@ pub enum EndOfTier {
 }
 
 /// A tier.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tier {
     /// Its place among the tiers.
     pub order: Order,

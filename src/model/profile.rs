@@ -2,13 +2,15 @@
 
 use std::collections::BTreeSet;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Action, Direction, LabelMap, Rule};
 
 /// The name of the built-in profile that allows everything.
 pub const DEFAULT_ALLOW_PROFILE: &str = "projectcalico-default-allow";
 
 /// A profile: rules for, and labels upon, every endpoint that names it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Profile {
     /// Labels that the endpoints inherit.
     pub labels: LabelMap,

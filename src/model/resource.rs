@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
 
 use super::{
     HostEndpoint, LabelMap, NetworkSet, Policy, Profile, ResourceKey, Tier, WorkloadEndpoint,
@@ -12,7 +13,7 @@ use super::{
 use crate::selector::Selector;
 
 /// A resource that has been read, checked and understood.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Resource {
     /// An interface of a host.
     HostEndpoint(HostEndpoint),
@@ -113,7 +114,7 @@ pub struct Update {
 }
 
 /// A host.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Node {
     /// Its labels, which select configuration.
     pub labels: LabelMap,
@@ -122,7 +123,7 @@ pub struct Node {
 }
 
 /// A pool of workload addresses.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IpPool {
     /// The addresses.
     pub cidr: IpNet,
@@ -133,7 +134,7 @@ pub struct IpPool {
 }
 
 /// Configuration from the datastore, still in its own words.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FelixConfiguration {
     /// The nodes it is for, where neither its name nor its absence says so.
     pub node_selector: Option<Selector>,
@@ -146,7 +147,7 @@ pub struct FelixConfiguration {
 }
 
 /// Facts about the cluster.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ClusterInformation {
     /// The cluster's identity.
     pub cluster_guid: Option<String>,

@@ -1,6 +1,7 @@
 //! Rules of policies and profiles, as written.
 
 use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
 
 use super::PortName;
 use crate::net::{Family, PortRange, Protocol};
@@ -21,7 +22,7 @@ impl Direction {
 }
 
 /// What a rule does with a packet that meets all its criteria.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Action {
     /// Accepts the packet; no further rule is asked.
     Allow,
@@ -34,7 +35,7 @@ pub enum Action {
 }
 
 /// One entry of a rule's port list.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum PortMatch {
     /// Ports by number.
     Range(PortRange),
@@ -43,7 +44,7 @@ pub enum PortMatch {
 }
 
 /// An ICMP type, and with it a code.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct IcmpMatch {
     /// The type, 0 to 254.
     pub kind: u8,
@@ -52,36 +53,48 @@ pub struct IcmpMatch {
 }
 
 /// What a rule asks of one end of the traffic; all criteria given must hold.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct EntityMatch {
     /// Prefixes, one of which must hold the address; none asked where empty. Host bits are cleared.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub nets: Vec<IpNet>,
     /// Prefixes none of which may hold the address.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub not_nets: Vec<IpNet>,
     /// The address must belong to something this selects.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub selector: Option<Selector>,
     /// The address must not belong to anything this selects.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub not_selector: Option<Selector>,
     /// Ports, one of which must be the packet's; none asked where empty.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub ports: Vec<PortMatch>,
     /// Ports none of which may be the packet's.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub not_ports: Vec<PortMatch>,
 }
 
 /// One rule of a policy or profile.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Rule {
     /// What to do.
     pub action: Action,
     /// The only address family the rule applies to.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub ip_version: Option<Family>,
     /// The protocol the packet must have.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub protocol: Option<Protocol>,
     /// The protocol the packet must not have.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub not_protocol: Option<Protocol>,
     /// The ICMP type (and code) the packet must have.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub icmp: Option<IcmpMatch>,
     /// The ICMP type (and code) the packet must not have.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub not_icmp: Option<IcmpMatch>,
     /// What is asked of the sender.
     pub source: EntityMatch,

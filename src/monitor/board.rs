@@ -80,6 +80,10 @@ pub struct Cluster {
 pub struct Round {
     /// The number of operations; none where nothing differed.
     pub operations: usize,
+    /// The number of messages that they were sent in.
+    pub messages: usize,
+    /// The size of these in bytes.
+    pub bytes: usize,
     /// The time in the kernel.
     pub kernel: Duration,
     /// The time since the first news that it took up.
@@ -125,12 +129,16 @@ pub struct Facts {
     pub log_errors: u64,
     /// Since when the kernel has been busy with a request.
     pub writing_since: Option<Instant>,
+    /// Objects that are denied because the kernel refuses them.
+    pub denied: usize,
     begun: Instant,
     turned: Instant,
     first_round: Option<Duration>,
     enforced: Enforced,
     transactions: u64,
     operations: u64,
+    sent_messages: u64,
+    sent_bytes: u64,
     batch: u32,
     refusals: u64,
     failed_observations: u64,
@@ -163,12 +171,15 @@ impl Facts {
             logs_dropped: 0,
             log_errors: 0,
             writing_since: None,
+            denied: 0,
             begun: now,
             turned: now,
             first_round: None,
             enforced: Enforced::default(),
             transactions: 0,
             operations: 0,
+            sent_messages: 0,
+            sent_bytes: 0,
             batch: 0,
             refusals: 0,
             failed_observations: 0,
@@ -212,7 +223,9 @@ impl Facts {
         }
         if round.operations > 0 {
             self.transactions += 1;
-            self.operations += u64::try_from(round.operations).unwrap_or(u64::MAX);
+            self.operations += wide(round.operations);
+            self.sent_messages += wide(round.messages);
+            self.sent_bytes += wide(round.bytes);
         }
         if self.first_round.is_none() {
             // A start takes as long as what it waits for; it would blur how long a change takes.
@@ -291,6 +304,16 @@ impl Facts {
     pub(super) fn operations(&self) -> u64 {
         self.operations
     }
+
+    /// Returns how many messages these were sent in.
+    pub(super) fn sent_messages(&self) -> u64 {
+        self.sent_messages
+    }
+
+    /// Returns how many bytes those had.
+    pub(super) fn sent_bytes(&self) -> u64 {
+        self.sent_bytes
+    }
 }
 
 /// The facts, for one who notes and others who read.
@@ -320,6 +343,11 @@ impl Board {
     }
 }
 
+/// Returns a number as it is counted.
+fn wide(number: usize) -> u64 {
+    u64::try_from(number).unwrap_or(u64::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -342,6 +370,8 @@ mod tests {
         assert_eq!((counts, facts.failed_plans()), ((2, 1), 1));
         let round = Round {
             operations: 1,
+            messages: 1,
+            bytes: 20,
             kernel: Duration::ZERO,
             latency: Duration::ZERO,
             enforced: Enforced::default(),
@@ -357,6 +387,8 @@ mod tests {
         let board = Board::new("1", "h".to_owned());
         let round = |operations| Round {
             operations,
+            messages: operations,
+            bytes: 20 * operations,
             kernel: Duration::from_millis(1),
             latency: Duration::from_millis(3),
             enforced: Enforced::default(),

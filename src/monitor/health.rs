@@ -87,8 +87,12 @@ fn readiness(facts: &Facts, now: Instant, patience: Patience) -> Vec<Part> {
     } else {
         "not in force"
     };
+    let in_force = match facts.denied {
+        0 => in_force.to_owned(),
+        denied => format!("{in_force}, {denied} objects denied because the kernel refuses them"),
+    };
     let (lasting, policy) = match facts.failing() {
-        None => (false, in_force.to_owned()),
+        None => (false, in_force),
         Some((failure, since)) => {
             let elapsed = now.saturating_duration_since(since);
             let detail = format!(
@@ -133,6 +137,8 @@ mod tests {
     fn round() -> Round {
         Round {
             operations: 0,
+            messages: 0,
+            bytes: 0,
             kernel: Duration::ZERO,
             latency: Duration::ZERO,
             enforced: Enforced::default(),
@@ -188,6 +194,17 @@ mod tests {
             "{}",
             health.detail
         );
+    }
+
+    #[test]
+    fn what_is_denied_is_said_and_leaves_the_daemon_ready() {
+        let now = Instant::now();
+        let board = in_force(now);
+        board.note(|facts| facts.denied = 2);
+        let health = health(Question::Ready, &board.read(), now, PATIENCE);
+        assert!(health.good, "{}", health.detail);
+        let expected = "policy: ok: in force, 2 objects denied because the kernel refuses them";
+        assert!(health.detail.contains(expected), "{}", health.detail);
     }
 
     #[test]

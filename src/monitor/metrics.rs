@@ -241,9 +241,24 @@ fn add_own(page: &mut Page, facts: &Facts, now: Instant) {
         facts.operations(),
     );
     page.counter(
+        "tortie_sent_messages_total",
+        "Number of messages that they were sent to the kernel in.",
+        facts.sent_messages(),
+    );
+    page.counter(
+        "tortie_sent_bytes_total",
+        "Number of bytes of these messages.",
+        facts.sent_bytes(),
+    );
+    page.counter(
         "tortie_refusals_total",
         "Number of transactions that the kernel refused or did not answer.",
         facts.refusals(),
+    );
+    page.gauge(
+        "tortie_denied_objects",
+        "Number of policies, profiles and endpoints that are denied because the kernel refuses them.",
+        size(facts.denied),
     );
     let failing = facts.failing().map_or(0.0, |(_, since)| {
         now.saturating_duration_since(since).as_secs_f64()
@@ -284,6 +299,8 @@ mod tests {
                     now,
                     Round {
                         operations,
+                        messages: 2,
+                        bytes: 100,
                         kernel: Duration::from_millis(1),
                         latency: Duration::from_millis(3),
                         enforced: Enforced {
@@ -341,6 +358,8 @@ mod tests {
             "felix_resync_state 1",
             "tortie_build_info{version=\"1.2\"} 1",
             "tortie_operations_total 12",
+            "tortie_sent_messages_total 4",
+            "tortie_sent_bytes_total 200",
             "tortie_update_latency_seconds_bucket{le=\"0.005\"} 1",
             "tortie_update_latency_seconds_count 1",
         ] {

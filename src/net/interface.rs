@@ -4,17 +4,28 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 /// The longest interface name in bytes: `IFNAMSIZ` of `linux/if.h` less the final NUL.
 const MAX_LENGTH: usize = 15;
 
 /// The name of a network interface as the kernel has it.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String")]
 pub struct InterfaceName(Arc<str>);
 
 impl InterfaceName {
     /// Returns the name as text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl TryFrom<String> for InterfaceName {
+    type Error = InterfaceNameError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
     }
 }
 

@@ -2,8 +2,11 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// An inclusive range of transport ports; a single port is a range of one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "(u16, u16)", try_from = "(u16, u16)")]
 pub struct PortRange {
     first: u16,
     last: u16,
@@ -58,6 +61,20 @@ impl PortRange {
             }
         }
         merged
+    }
+}
+
+impl From<PortRange> for (u16, u16) {
+    fn from(range: PortRange) -> Self {
+        (range.first, range.last)
+    }
+}
+
+impl TryFrom<(u16, u16)> for PortRange {
+    type Error = PortRangeError;
+
+    fn try_from((first, last): (u16, u16)) -> Result<Self, Self::Error> {
+        Self::new(first, last)
     }
 }
 

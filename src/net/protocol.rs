@@ -3,8 +3,11 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 /// An IP protocol number, 1 to 255.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "u8", try_from = "u8")]
 pub struct Protocol(u8);
 
 /// The protocols that Calico knows by name, in lower case.
@@ -53,6 +56,20 @@ impl Protocol {
     /// Tells whether rules may match ports of this protocol: TCP, UDP and SCTP.
     pub fn has_ports(self) -> bool {
         self == Self::TCP || self == Self::UDP || self == Self::SCTP
+    }
+}
+
+impl From<Protocol> for u8 {
+    fn from(protocol: Protocol) -> Self {
+        protocol.0
+    }
+}
+
+impl TryFrom<u8> for Protocol {
+    type Error = ProtocolError;
+
+    fn try_from(number: u8) -> Result<Self, Self::Error> {
+        Self::new(number)
     }
 }
 

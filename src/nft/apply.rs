@@ -102,6 +102,13 @@ impl Applied {
         self.state.table
     }
 
+    /// Returns how many rules and elements there are.
+    pub fn content(&self) -> usize {
+        let rules = self.state.chains.values().map(|chain| chain.rules.len());
+        let elements = self.state.sets.values().map(|set| set.elements.len());
+        rules.chain(elements).sum()
+    }
+
     /// Returns what reading the table back gives.
     pub fn catalog(&self) -> Catalog {
         let mut catalog = self.ruleset().catalog();
@@ -214,7 +221,7 @@ impl State {
             }
             Operation::FlushSet(name) => self.flush_set(name)?,
             Operation::FlushChain(name) => self.flush_chain(name)?,
-            Operation::AddRule { chain, rule } => self.add_rule(chain, rule)?,
+            Operation::AddRule { chain, rule, .. } => self.add_rule(chain, rule)?,
             Operation::AddElements { set, elements } => self.add_elements(set, elements)?,
             Operation::DeleteChain(name) => {
                 self.flush_chain(name)?;

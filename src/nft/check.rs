@@ -143,7 +143,7 @@ pub(super) fn lookup_fault(expr: &Expr, spec: &SetSpec) -> Option<LookupFault> {
         | Expr::Verdict(_) => return None,
     };
     let kind = |key: &Key| match key {
-        Key::Address(family, _) => KeyType::Address(*family),
+        Key::Address(family, _) | Key::Network(family, _, _) => KeyType::Address(*family),
         Key::Protocol => KeyType::Protocol,
         Key::Port(_) => KeyType::Port,
         Key::Interface(_) => KeyType::Interface,

@@ -396,6 +396,18 @@ impl<'a> Draft<'a> {
             .collect()
     }
 
+    /// Returns the new interval sets, where there may be packets that would miss their elements.
+    fn intervals(&self) -> BTreeSet<ObjectKey> {
+        if !self.current.table {
+            return BTreeSet::new();
+        }
+        let filled = self.added_elements.iter().map(|(set, _)| set);
+        filled
+            .filter(|set| set.interval && !self.current.sets.contains_key(&set.name))
+            .map(|set| ObjectKey::Set(set.name.clone()))
+            .collect()
+    }
+
     /// Empties the chains whose rules stand in the way of what goes or is made anew.
     fn make_room(&mut self, changes: &ObjectChanges) -> Result<(), PlanError> {
         let replaced = self.replaced();
@@ -452,7 +464,9 @@ impl<'a> Draft<'a> {
     /// Puts the steps in order: what is used is made before its users and goes after them.
     fn finish(self, anew: bool) -> (Plans, CatalogDelta) {
         let overlay = &self.delta.overlay;
-        let prepared = prepare::objects(self.current, overlay, self.entries(), &self.replaced());
+        let mut early = self.entries();
+        early.extend(self.intervals());
+        let prepared = prepare::objects(self.current, overlay, early, &self.replaced());
         let mut steps: Vec<Operation> = Vec::new();
         let new_counters = self.new_counters.into_iter();
         steps.extend(new_counters.map(Operation::AddCounter));
@@ -472,10 +486,14 @@ impl<'a> Draft<'a> {
         steps.extend(replaced_sets.into_values().map(Operation::AddSet));
         steps.extend(replaced_chains.into_iter().map(add_chain));
         for (name, (chain, first)) in self.written {
-            for rule in chain.rules.iter().skip(first) {
+            // A chain that stays as it is and is only written anew to make room has none.
+            let record = self.delta.chains.get(&name).and_then(Option::as_ref);
+            let known = |place: usize| record?.rules.get(place).copied().flatten();
+            for (place, rule) in chain.rules.iter().enumerate().skip(first) {
                 steps.push(Operation::AddRule {
                     chain: name.clone(),
                     rule: rule.clone(),
+                    fingerprint: known(place).unwrap_or_else(|| Fingerprint::of(rule)),
                 });
             }
         }

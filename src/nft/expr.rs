@@ -68,6 +68,9 @@ pub enum InterfaceMatch {
 pub enum Key {
     /// An address of the given family; the rule has asked for that family before.
     Address(Family, Side),
+    /// The first so many bits of an address, and zeros for the others: the first address of the prefix that
+    /// holds it. The family as with [`Key::Address`].
+    Network(Family, Side, u8),
     /// The transport protocol.
     Protocol,
     /// A transport port.
@@ -170,7 +173,8 @@ pub enum Expr {
     CtStatus(u32),
     /// `meta mark & 0x20000 != 0` where it is (any of the bits is set), `== 0` where it is not (none is).
     MarkBits(Comparison, u32),
-    /// `ip saddr @set`, with several fields `ip daddr . meta l4proto . th dport @set`.
+    /// `ip saddr @set`, with several fields `ip daddr . meta l4proto . th dport @set`, and of a part of the address
+    /// `ip saddr & 255.255.255.0 == @set`.
     InSet(Vec<Key>, Comparison, SetName),
     /// `iifname vmap @map`.
     VerdictMap(Vec<Key>, SetName),

@@ -138,6 +138,12 @@ impl Bytes {
                     self.family(*family);
                     self.side(*side);
                 }
+                Key::Network(family, side, length) => {
+                    self.byte(5);
+                    self.family(*family);
+                    self.side(*side);
+                    self.byte(*length);
+                }
                 Key::Protocol => self.byte(2),
                 Key::Port(side) => {
                     self.byte(3);

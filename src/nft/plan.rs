@@ -3,7 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::{BaseChain, ChainName, CounterName, Element, ObjectKey, Rule, SetName, SetSpec};
+use super::{
+    BaseChain, ChainName, CounterName, Element, Fingerprint, ObjectKey, Rule, SetName, SetSpec,
+};
 
 /// One step of a transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +42,8 @@ pub enum Operation {
         chain: ChainName,
         /// The rule.
         rule: Arc<Rule>,
+        /// The fingerprint that it carries.
+        fingerprint: Fingerprint,
     },
     /// Adds elements.
     AddElements {
@@ -145,6 +149,19 @@ impl Plans {
     /// Returns all steps, in order.
     pub fn operations(&self) -> impl Iterator<Item = &Operation> {
         self.transactions().flat_map(|plan| &plan.operations)
+    }
+
+    /// Returns everything but the taking over as one transaction, for asking whether the kernel would take it.
+    pub fn as_one(&self) -> Plan {
+        let mut operations = self.prepare.operations.clone();
+        let enforce = self.enforce.operations.iter();
+        let known = !operations.is_empty();
+        operations.extend(
+            enforce
+                .filter(|step| !(known && **step == Operation::AddTable))
+                .cloned(),
+        );
+        Plan { operations }
     }
 
     /// Has a table that is there taken over before anything else, unless it is made anew.

@@ -9,6 +9,11 @@
 //! no packet sees the difference. Where the transaction that follows is refused, they are left without users,
 //! and the next whole plan takes or removes them.
 //!
+//! New interval sets are made before as well. Since Linux 6.19, and where this has been brought to older kernels, a
+//! look-up in one goes to a copy that is made at the very end of a commit (`nft_rbtree_commit` of
+//! `net/netfilter/nft_set_rbtree.c`), when the new rules have been in force for as long as it took the kernel to go
+//! through the rest of the transaction: a packet would find the set empty.
+//!
 //! One thing cannot be made before: a chain that leads to something replaced under the same name, or is so
 //! replaced itself. The old object must go first, and its users with it, which packets would see. Its elements
 //! and whatever leads to it alone stay in the one transaction. Objects are replaced where the parameters of a
@@ -21,12 +26,12 @@ use super::{Catalog, ObjectKey};
 
 /// Returns the new objects to be made before the others.
 ///
-/// `entries` are the chains that elements lead to which are added to maps that are there, `replaced` the objects
-/// that go and are made anew.
+/// `early` are the chains that elements lead to which are added to maps that are there, and the new interval sets;
+/// `replaced` are the objects that go and are made anew.
 pub(super) fn objects(
     current: &Catalog,
     overlay: &Overlay,
-    entries: BTreeSet<ObjectKey>,
+    early: BTreeSet<ObjectKey>,
     replaced: &BTreeSet<ObjectKey>,
 ) -> BTreeSet<ObjectKey> {
     let graph: &Graph = &current.committed.graph;
@@ -39,8 +44,8 @@ pub(super) fn objects(
         let targets = overlay.targets(graph, key);
         targets.filter(|key| is_made(key)).cloned().collect()
     };
-    let entries: BTreeSet<ObjectKey> = entries.into_iter().filter(|key| is_made(key)).collect();
-    let made = reach(entries.clone(), made_targets);
+    let early: BTreeSet<ObjectKey> = early.into_iter().filter(|key| is_made(key)).collect();
+    let made = reach(early.clone(), made_targets);
     let obstacles: BTreeSet<ObjectKey> = made.intersection(replaced).cloned().collect();
     if obstacles.is_empty() {
         return made;
@@ -49,7 +54,7 @@ pub(super) fn objects(
         let users = overlay.users(graph, key);
         users.filter(|user| made.contains(*user)).cloned().collect()
     });
-    reach(entries.difference(&held).cloned().collect(), made_targets)
+    reach(early.difference(&held).cloned().collect(), made_targets)
 }
 
 /// Returns some objects and all that follow them.

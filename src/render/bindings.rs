@@ -10,8 +10,7 @@ use super::names;
 use super::settings::{DenyAction, Settings};
 use crate::calc::{AdminState, Changes, EndpointId, EndpointPolicies, WorkloadInterface};
 use crate::model::HostInterface;
-use crate::net::InterfaceName;
-use crate::nft::{ObjectChange, ObjectChanges, ObjectKey, Verdict};
+use crate::nft::{ObjectChange, ObjectChanges, ObjectKey, SetName, Verdict};
 
 /// The endpoints and their policies.
 type Endpoints = BTreeMap<EndpointId, Arc<EndpointPolicies>>;
@@ -21,26 +20,20 @@ type Endpoints = BTreeMap<EndpointId, Arc<EndpointPolicies>>;
 pub(super) struct Bindings {
     hosts: BTreeMap<HostInterface, EndpointId>,
     by_endpoint: BTreeMap<EndpointId, BTreeSet<HostInterface>>,
-    workloads: BTreeMap<InterfaceName, Arc<WorkloadInterface>>,
     dispatch: Dispatch,
     /// Whether anything changed that base chains may depend on.
     moved: bool,
 }
 
 impl Bindings {
-    /// Returns the interfaces of workloads.
-    pub(super) fn workloads(&self) -> &BTreeMap<InterfaceName, Arc<WorkloadInterface>> {
-        &self.workloads
-    }
-
     /// Returns where packets go.
     pub(super) fn dispatch(&self) -> &Dispatch {
         &self.dispatch
     }
 
-    /// Stores whether any workload may use sources that are not its own.
-    pub(super) fn set_spoofing(&mut self, spoofing: bool) {
-        self.moved |= self.dispatch.set_spoofing(spoofing);
+    /// Stores the map to the sources that workloads may use although they are not their own.
+    pub(super) fn set_spoofed_sources(&mut self, map: Option<&SetName>) {
+        self.moved |= self.dispatch.set_spoofed_sources(map);
     }
 
     /// Tells whether anything changed that base chains may depend on, once.
@@ -67,12 +60,6 @@ impl Bindings {
         for (interface, now) in &changes.interfaces {
             self.bind(interface, now.as_ref());
             touched.insert(interface.clone());
-        }
-        for (name, now) in &changes.workloads {
-            match now {
-                Some(workload) => self.workloads.insert(name.clone(), Arc::clone(workload)),
-                None => self.workloads.remove(name),
-            };
         }
         for place in host_places(settings) {
             let verdict = |id: &EndpointId| host_verdict(place, id, endpoints, settings);

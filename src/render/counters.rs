@@ -142,6 +142,11 @@ impl CounterBook {
         self.refer(chain, Tally::new(PolicyCounters::Disabled));
     }
 
+    /// Returns what each chain needs.
+    pub(super) fn users(&self) -> impl Iterator<Item = (&ChainName, &BTreeSet<CounterName>)> {
+        self.chains.iter()
+    }
+
     /// Writes the counters that differ, and returns them.
     pub(super) fn write(
         &mut self,

@@ -10,7 +10,7 @@ use super::{marks, shared};
 use crate::net::{Family, InterfaceName};
 use crate::nft::{
     Chain, Comparison, Element, ElementKey, Expr, InterfaceSide, Key, KeyType, ObjectChange,
-    ObjectChanges, ObjectKey, Rule, SetSpec, Verdict, ct_state, ct_status,
+    ObjectChanges, ObjectKey, Rule, SetName, SetSpec, Verdict, ct_state, ct_status,
 };
 
 /// Where packets go from the base chains, by interface.
@@ -20,8 +20,8 @@ pub(super) struct Dispatch {
     named: BTreeMap<Place, BTreeMap<InterfaceName, Verdict>>,
     /// From every interface that has no endpoint of its own.
     others: BTreeMap<Place, Verdict>,
-    /// Whether any workload may use sources that are not its own.
-    spoofing: bool,
+    /// The map to the sources that workloads may use although they are not their own, where one may.
+    spoofed_sources: Option<SetName>,
 }
 
 impl Dispatch {
@@ -51,9 +51,11 @@ impl Dispatch {
         true
     }
 
-    /// Stores whether any workload may use sources that are not its own; tells whether that is new.
-    pub(super) fn set_spoofing(&mut self, spoofing: bool) -> bool {
-        std::mem::replace(&mut self.spoofing, spoofing) != spoofing
+    /// Stores the map to the sources that workloads may use although they are not their own; tells whether that is new.
+    pub(super) fn set_spoofed_sources(&mut self, map: Option<&SetName>) -> bool {
+        let is_new = self.spoofed_sources.as_ref() != map;
+        self.spoofed_sources = map.cloned();
+        is_new
     }
 
     /// Tells whether any endpoint has a say at a place.
@@ -146,14 +148,11 @@ impl Dispatch {
     /// Adds the rules of what comes in, before connection tracking.
     fn raw_prerouting(&self, settings: &Settings, rules: &mut Vec<Rule>) {
         let side = InterfaceSide::Input;
-        if self.spoofing {
+        if let Some(map) = &self.spoofed_sources {
             for prefix in &settings.workload_prefixes {
-                let jump = Expr::Verdict(Verdict::Jump(Shared::SpoofedSources.name()));
-                let exprs = vec![workload_interface(side, prefix), jump];
-                rules.push(Rule {
-                    exprs,
-                    comment: None,
-                });
+                let map = Expr::VerdictMap(vec![Key::Interface(side)], map.clone());
+                let exprs = vec![workload_interface(side, prefix), map];
+                rules.push(Rule::new("sources that the workload may use", exprs));
             }
         }
         if settings.openstack.is_some() {

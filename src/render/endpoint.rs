@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use super::counters::{Counted, Tally};
+use super::denied;
 use super::layout::{Forwarding, Path, Place, Shared, workload_interface};
 use super::names;
-use super::policy::{Passing, can_pass};
 use super::rule::deny;
 use super::settings::{AllowAction, DenyAction, Refused, Settings};
+use super::tiers::{AskedTier, Tiers};
 use super::{marks, shared};
 use crate::calc::{EndpointId, EndpointPolicies, PolicyLists, TierPolicies};
 use crate::model::{EndOfTier, Kind};
@@ -71,11 +72,11 @@ pub(super) fn is_asked(place: Place, policies: &EndpointPolicies, settings: &Set
 }
 
 /// Returns the policies that are asked of an endpoint at a place.
-pub(super) fn lists<'a>(
+pub(super) fn list<'a>(
     place: Place,
     id: &EndpointId,
     policies: &'a EndpointPolicies,
-) -> &'a [TierPolicies] {
+) -> &'a Arc<Vec<TierPolicies>> {
     let lists = match place {
         Place::HostIn
         | Place::HostOut
@@ -122,21 +123,18 @@ pub(super) fn chain(
     place: Place,
     id: &EndpointId,
     policies: &EndpointPolicies,
-    passing: &Passing,
+    tiers: &Tiers,
     settings: &Settings,
     tally: &mut Tally,
 ) -> Arc<Chain> {
     let path = path(place);
     let refusal = deny(settings.refusal(path));
     let marks_accepted = marks_accepted(place, id, policies, settings);
-    let mut rules = other_side(place, id, settings);
-    if marks_accepted {
-        rules.extend(shared::accepted(settings));
-    }
-    before_policy(place, id, settings, &mut rules);
+    let mut rules = beginning(place, id, policies, settings);
     let mut ended = false;
-    for tier in lists(place, id, policies) {
-        if tier_rules(path, tier, passing, settings, tally, &mut rules) == AfterTier::Nothing {
+    let list = list(place, id, policies);
+    for (tier, asked) in list.iter().zip(tiers.asked(path, list)) {
+        if tier_rules(path, tier, asked, settings, tally, &mut rules) == AfterTier::Nothing {
             ended = true;
             break;
         }
@@ -161,6 +159,40 @@ pub(super) fn chain(
     Arc::new(Chain::new(names::endpoint(place, id), None, rules))
 }
 
+/// Makes the chain of an endpoint at a place where the endpoint is denied: its beginning, and then nothing passes.
+/// What the endpoint has no say about is left alone.
+pub(super) fn denied_chain(
+    place: Place,
+    id: &EndpointId,
+    policies: &EndpointPolicies,
+    settings: &Settings,
+) -> Arc<Chain> {
+    let mut rules = beginning(place, id, policies, settings);
+    let decides = match end(place, id) {
+        End::Profiles => true,
+        End::Undecided => !list(place, id, policies).is_empty(),
+    };
+    if decides {
+        rules.push(denied::rule());
+    }
+    Arc::new(Chain::new(names::endpoint(place, id), None, rules))
+}
+
+/// Makes the rules of an endpoint at a place that stand before those of its policies.
+fn beginning(
+    place: Place,
+    id: &EndpointId,
+    policies: &EndpointPolicies,
+    settings: &Settings,
+) -> Vec<Rule> {
+    let mut rules = other_side(place, id, settings);
+    if marks_accepted(place, id, policies, settings) {
+        rules.extend(shared::accepted(settings));
+    }
+    before_policy(place, id, settings, &mut rules);
+    rules
+}
+
 /// Tells whether other tables are told what is accepted at a place: what policy accepts, and nothing that no
 /// policy was asked about.
 fn marks_accepted(
@@ -173,7 +205,7 @@ fn marks_accepted(
         Place::HostIn | Place::HostOut | Place::FromWorkload | Place::ToWorkload => true,
         Place::ForwardIn | Place::ForwardOut => match end(place, id) {
             End::Profiles => true,
-            End::Undecided => !lists(place, id, policies).is_empty(),
+            End::Undecided => !list(place, id, policies).is_empty(),
         },
         Place::HostDnat | Place::RawIn | Place::RawOut | Place::PreDnat => false,
     };
@@ -281,16 +313,13 @@ enum AfterTier {
 fn tier_rules(
     path: Path,
     tier: &TierPolicies,
-    passing: &Passing,
+    asked: AskedTier,
     settings: &Settings,
     tally: &mut Tally,
     rules: &mut Vec<Rule>,
 ) -> AfterTier {
     let direction = path.direction();
-    let passes = tier
-        .policies
-        .iter()
-        .any(|id| can_pass(passing, id, direction));
+    let AskedTier { chain, passes } = asked;
     let bit = settings.marks.pass();
     if passes {
         rules.push(Rule {
@@ -298,7 +327,7 @@ fn tier_rules(
             comment: None,
         });
     }
-    rules.push(jump(names::tier(path, &tier.tier, &tier.policies)));
+    rules.push(jump(chain));
     match tier.end {
         EndOfTier::Pass => AfterTier::More,
         EndOfTier::Deny => {

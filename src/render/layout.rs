@@ -335,8 +335,6 @@ pub(super) enum Shared {
     NeighborDiscovery,
     /// What workloads may always ask of this host.
     WorkloadEssentials,
-    /// Sources that workloads may use although they are not their own.
-    SpoofedSources,
     /// Refusal of everything to and from a workload that is not to carry traffic.
     WorkloadDown,
 }
@@ -351,7 +349,6 @@ impl Shared {
             Self::FailsafeRawOut => "failsafe-raw-out",
             Self::NeighborDiscovery => "neighbor-discovery",
             Self::WorkloadEssentials => "workload-essentials",
-            Self::SpoofedSources => "spoofed-sources",
             Self::WorkloadDown => "workload-down",
         })
     }

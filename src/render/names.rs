@@ -1,6 +1,7 @@
 //! Every name of a chain, set, map or counter is made here.
 
 use std::fmt::Write as _;
+use std::net::IpAddr;
 
 use sha2::{Digest, Sha256};
 
@@ -8,7 +9,7 @@ use super::counters::{Counted, Decision};
 use super::layout::{Path, Place};
 use crate::calc::{EndpointId, PolicyId, SetId};
 use crate::model::{Direction, Form, ProfileId, ResourceKey, TierName};
-use crate::net::Family;
+use crate::net::{Family, InterfaceName};
 use crate::nft::{ChainName, CounterName, SetName};
 
 /// How much of a readable text a name keeps where it also carries a hash.
@@ -141,6 +142,16 @@ pub(super) fn tier(path: Path, tier: &TierName, policies: &[PolicyId]) -> ChainN
         fitted(&format!("tier-{path}-"), &slug(tier.as_str())),
         hash_of(&content)
     ))
+}
+
+/// Names the chain of an address.
+pub(super) fn of_address(stem: &str, address: IpAddr) -> ChainName {
+    chain(&fitted(&format!("{stem}-"), &address.to_string()))
+}
+
+/// Names the chain of an interface.
+pub(super) fn of_interface(stem: &str, interface: &InterfaceName) -> ChainName {
+    chain(&fitted(&format!("{stem}-"), interface.as_str()))
 }
 
 /// Names a counter, the same wherever its owner's rules stand.

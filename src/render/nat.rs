@@ -1,16 +1,14 @@
 //! Translation of addresses: floating addresses, the metadata service, and what leaves the pools.
 
-use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
-use std::sync::Arc;
 
 use ipnet::IpNet;
 
+use super::floating::Floating;
 use super::layout::NatBase;
 use super::settings::{NatExclusions, Settings};
-use crate::calc::{AdminState, NatPools, WorkloadInterface};
-use crate::model::NatMapping;
-use crate::net::{Family, InterfaceName, PortRange, Protocol, host_net};
+use crate::calc::NatPools;
+use crate::net::{Family, PortRange, Protocol, host_net};
 use crate::nft::{Comparison, Expr, InterfaceSide, Key, Rule, SetName, Side};
 
 /// Where `OpenStack`'s metadata service is asked for.
@@ -22,31 +20,19 @@ const METADATA_PORT: u16 = 80;
 pub(super) fn rules(
     base: NatBase,
     pools: &NatPools,
-    workloads: &BTreeMap<InterfaceName, Arc<WorkloadInterface>>,
+    floating: &Floating,
     settings: &Settings,
     nets: &mut dyn FnMut(Family, Vec<IpNet>) -> SetName,
 ) -> Vec<Rule> {
-    // Of several endpoints with one floating address the first by address has it.
-    let mut floating: BTreeMap<IpAddr, IpAddr> = BTreeMap::new();
-    let up = workloads
-        .values()
-        .filter(|workload| workload.state == AdminState::Up);
-    for mapping in up.flat_map(|workload| &workload.floating) {
-        let NatMapping { internal, external } = mapping;
-        if settings.ipv6 || external.is_ipv4() {
-            let known = floating.entry(*external).or_insert(*internal);
-            *known = (*known).min(*internal);
-        }
-    }
     match base {
         NatBase::Prerouting => {
-            let mut rules = to_floating(&floating);
+            let mut rules = floating.rules_to();
             rules.extend(metadata(settings));
             rules
         }
-        NatBase::Output => to_floating(&floating),
+        NatBase::Output => floating.rules_to(),
         NatBase::Postrouting => {
-            let mut rules = hairpin(&floating);
+            let mut rules = floating.rules_of_own();
             rules.extend(outgoing(pools, settings, nets));
             rules
         }
@@ -55,40 +41,6 @@ pub(super) fn rules(
 
 fn is_address(side: Side, address: IpAddr) -> Expr {
     Expr::Address(side, Comparison::Is, host_net(address))
-}
-
-/// Makes the rules that lead from floating addresses to workloads.
-fn to_floating(floating: &BTreeMap<IpAddr, IpAddr>) -> Vec<Rule> {
-    let rule = |(external, internal): (&IpAddr, &IpAddr)| {
-        let exprs = vec![
-            Expr::NetworkFamily(Family::of_address(*external)),
-            is_address(Side::Destination, *external),
-            Expr::Dnat {
-                address: *internal,
-                port: None,
-            },
-        ];
-        Rule::new("floating address", exprs)
-    };
-    floating.iter().map(rule).collect()
-}
-
-/// Makes the rules for workloads that ask for themselves by their floating address: replies must come the
-/// same way.
-fn hairpin(floating: &BTreeMap<IpAddr, IpAddr>) -> Vec<Rule> {
-    let rule = |(external, internal): (&IpAddr, &IpAddr)| {
-        let exprs = vec![
-            Expr::NetworkFamily(Family::of_address(*internal)),
-            is_address(Side::Source, *internal),
-            is_address(Side::Destination, *internal),
-            Expr::Snat {
-                address: *external,
-                ports: None,
-            },
-        ];
-        Rule::new("a workload's own floating address", exprs)
-    };
-    floating.iter().map(rule).collect()
 }
 
 /// Makes the rule that leads to the metadata service.

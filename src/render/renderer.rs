@@ -5,15 +5,20 @@ use std::sync::Arc;
 
 use super::bindings::Bindings;
 use super::counters::{Counted, CounterBook, CounterNews, Decision, Tally};
+use super::denied::{self, Unit};
 use super::endpoint;
-use super::layout::{Base, NatBase, Path, Shared};
+use super::floating::Floating;
+use super::forms::Splitting;
+use super::layout::{Base, NatBase, Path};
 use super::names;
 use super::nat;
 use super::policy::{self, Passing, any_pass};
 use super::rule::{PassAction, RuleContext};
-use super::sets::{SetBook, SetRef};
+use super::sets::{Listed, SetBook, SetRef};
 use super::settings::{DenyAction, Settings};
 use super::shared;
+use super::spoofing::Spoofing;
+use super::tiers::Tiers;
 use crate::calc::{
     ActivePolicy, ActiveProfile, Changes, EndpointId, EndpointPolicies, MatchRule, NatPools,
     PolicyId, SetMembers,
@@ -22,37 +27,33 @@ use crate::model::{Direction, PolicyKind, ProfileId};
 use crate::net::maximal;
 use crate::nft::{Chain, ChainName, ObjectChange, ObjectChanges, ObjectKey, SetName, SetRecord};
 
-/// A chain of a tier's policies, shared by the endpoints that have the same ones in the same order.
-#[derive(Debug)]
-struct TierChain {
-    policies: Vec<PolicyId>,
-    path: Path,
-    users: BTreeSet<EndpointId>,
-}
-
 /// The state of rendering: what has been rendered, as far as later changes need to know it.
 #[derive(Debug)]
 pub struct Renderer {
-    settings: Settings,
+    pub(super) settings: Settings,
     started: bool,
-    book: SetBook,
-    counters: CounterBook,
+    pub(super) book: SetBook,
+    pub(super) counters: CounterBook,
     counter_news: Option<CounterNews>,
     policies: BTreeMap<PolicyId, Arc<ActivePolicy>>,
     profiles: BTreeMap<ProfileId, Arc<ActiveProfile>>,
-    endpoints: BTreeMap<EndpointId, Arc<EndpointPolicies>>,
+    pub(super) endpoints: BTreeMap<EndpointId, Arc<EndpointPolicies>>,
     bindings: Bindings,
+    spoofing: Spoofing,
+    floating: Floating,
     pools: Arc<NatPools>,
     passing: Passing,
-    tiers: BTreeMap<ChainName, TierChain>,
-    owners: BTreeMap<ChainName, Owner>,
+    pub(super) tiers: Tiers,
+    pub(super) owners: BTreeMap<ChainName, Owner>,
     /// The base chains and shared chains as they were written last; a whole is only written where it differs.
     written: BTreeMap<ChainName, Arc<Chain>>,
+    /// What is rendered as denied, whatever is wanted of it.
+    pub(super) denied: BTreeSet<Unit>,
 }
 
 /// Whose rules a chain holds that refers to sets.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-enum Owner {
+pub(super) enum Owner {
     Policy(PolicyId),
     Profile(ProfileId),
 }
@@ -70,11 +71,14 @@ impl Renderer {
             profiles: BTreeMap::new(),
             endpoints: BTreeMap::new(),
             bindings: Bindings::default(),
+            spoofing: Spoofing::default(),
+            floating: Floating::default(),
             pools: Arc::default(),
             passing: Passing::new(),
-            tiers: BTreeMap::new(),
+            tiers: Tiers::default(),
             owners: BTreeMap::new(),
             written: BTreeMap::new(),
+            denied: BTreeSet::new(),
         }
     }
 
@@ -84,6 +88,13 @@ impl Renderer {
         let mut renderer = Self::new(settings);
         renderer.book.take_over(found);
         renderer
+    }
+
+    /// Sets when large sets are split, which is otherwise [`Splitting::DEFAULT`]; before anything is rendered.
+    #[must_use]
+    pub fn splitting(mut self, splitting: Splitting) -> Self {
+        self.book.split(splitting);
+        self
     }
 
     /// Returns the settings.
@@ -115,8 +126,9 @@ impl Renderer {
         for id in &endpoints {
             self.render_endpoint(id, &mut out);
         }
+        self.tiers.forget_unused();
         self.render_dispatch(changes, &mut out);
-        self.render_nat(changes, members, &mut out);
+        self.render_nat(changes, &mut out);
         self.book.write(members, &mut out);
         self.write_counters(&mut out);
         self.started = true;
@@ -276,6 +288,17 @@ impl Renderer {
         members: &dyn SetMembers,
         out: &mut ObjectChanges,
     ) {
+        if !self.denied.is_empty() && self.denied.contains(&Unit::from(owner)) {
+            let name = match owner {
+                Owner::Policy(id) => names::policy(path, id),
+                Owner::Profile(id) => names::profile(path, id),
+            };
+            self.book.refer(&name, BTreeSet::new());
+            self.counters.forget(&name);
+            self.owners.insert(name.clone(), owner.clone());
+            write_chain(Arc::new(denied::chain(name)), out);
+            return;
+        }
         let (pass, log_prefix) = match owner {
             Owner::Policy(id) => (
                 PassAction::LeaveTier,
@@ -342,84 +365,21 @@ impl Renderer {
                 self.counters.forget(chain);
                 out.insert(ObjectKey::Chain(chain.clone()), ObjectChange::Absent);
             }
-            self.share_tiers(id, before.as_deref(), now.as_deref(), out);
+            // What is denied leads to no policy.
+            let policed = !self.denies(id);
+            let (settings, passing) = (&self.settings, &self.passing);
+            self.tiers.share(
+                id,
+                before.as_deref().filter(|_| policed),
+                now.as_deref().filter(|_| policed),
+                settings,
+                passing,
+                out,
+            );
         }
-        if !repassed.is_empty() {
-            for (name, tier) in &self.tiers {
-                if tier.policies.iter().any(|id| repassed.contains(id)) {
-                    dirty.extend(tier.users.iter().cloned());
-                    write_chain(self.tier_chain(name, tier), out);
-                }
-            }
-        }
+        let (settings, passing) = (&self.settings, &self.passing);
+        dirty.extend(self.tiers.follow(repassed, settings, passing, out));
         dirty
-    }
-
-    /// Renders the chain of a tier's policies.
-    fn tier_chain(&self, name: &ChainName, tier: &TierChain) -> Arc<Chain> {
-        policy::tier_chain(
-            tier.path,
-            name,
-            &tier.policies,
-            &self.passing,
-            &self.settings,
-        )
-    }
-
-    /// Moves an endpoint from the tier chains it used to those it uses.
-    fn share_tiers(
-        &mut self,
-        id: &EndpointId,
-        before: Option<&EndpointPolicies>,
-        now: Option<&EndpointPolicies>,
-        out: &mut ObjectChanges,
-    ) {
-        let old = self.tiers_of(id, before);
-        let new = self.tiers_of(id, now);
-        for name in old.keys().filter(|name| !new.contains_key(*name)) {
-            let Some(tier) = self.tiers.get_mut(name) else {
-                continue;
-            };
-            tier.users.remove(id);
-            if tier.users.is_empty() {
-                self.tiers.remove(name);
-                out.insert(ObjectKey::Chain(name.clone()), ObjectChange::Absent);
-            }
-        }
-        for (name, (path, policies)) in new {
-            if let Some(tier) = self.tiers.get_mut(&name) {
-                tier.users.insert(id.clone());
-                continue;
-            }
-            let tier = TierChain {
-                policies,
-                path,
-                users: BTreeSet::from([id.clone()]),
-            };
-            write_chain(self.tier_chain(&name, &tier), out);
-            self.tiers.insert(name, tier);
-        }
-    }
-
-    /// Returns the chains of tiers that an endpoint leads to, with what they hold.
-    fn tiers_of(
-        &self,
-        id: &EndpointId,
-        policies: Option<&EndpointPolicies>,
-    ) -> BTreeMap<ChainName, (Path, Vec<PolicyId>)> {
-        let Some(policies) = policies else {
-            return BTreeMap::new();
-        };
-        endpoint::places(id, policies, &self.settings)
-            .flat_map(|place| {
-                let path = endpoint::path(place);
-                let tiers = endpoint::lists(place, id, policies).iter();
-                tiers.map(move |tier| {
-                    let name = names::tier(path, &tier.tier, &tier.policies);
-                    (name, (path, tier.policies.clone()))
-                })
-            })
-            .collect()
     }
 
     /// Renders the chains of an endpoint.
@@ -427,10 +387,17 @@ impl Renderer {
         let Some(policies) = self.endpoints.get(id) else {
             return;
         };
+        if self.denies(id) {
+            for chain in self.denied_endpoint(id, policies) {
+                self.counters.forget(&chain.name);
+                write_chain(chain, out);
+            }
+            return;
+        }
         for place in endpoint::places(id, policies, &self.settings) {
             let mut tally = Tally::new(self.settings.counters);
             let settings = &self.settings;
-            let chain = endpoint::chain(place, id, policies, &self.passing, settings, &mut tally);
+            let chain = endpoint::chain(place, id, policies, &self.tiers, settings, &mut tally);
             self.counters.refer(&chain.name, tally);
             write_chain(chain, out);
         }
@@ -446,9 +413,8 @@ impl Renderer {
             }
         }
         if !self.started || !changes.workloads.is_empty() {
-            let spoofed = shared::spoofed_sources(self.bindings.workloads());
-            self.bindings.set_spoofing(spoofed.is_some());
-            self.write_where_different(Shared::SpoofedSources.name(), spoofed, out);
+            self.spoofing.follow(&changes.workloads, out);
+            self.bindings.set_spoofed_sources(self.spoofing.map());
         }
         if self.bindings.take_moved() || !self.started {
             for base in Base::ALL {
@@ -459,24 +425,25 @@ impl Renderer {
     }
 
     /// Renders the translation of addresses.
-    fn render_nat(&mut self, changes: &Changes, members: &dyn SetMembers, out: &mut ObjectChanges) {
+    fn render_nat(&mut self, changes: &Changes, out: &mut ObjectChanges) {
         if let Some(pools) = &changes.pools {
             self.pools = Arc::clone(pools);
         }
         if self.started && changes.pools.is_none() && changes.workloads.is_empty() {
             return;
         }
+        self.floating
+            .follow(&changes.workloads, &self.settings, out);
         for base in NatBase::ALL {
             let mut references = BTreeSet::new();
-            let book = &mut self.book;
             let mut nets = |family, nets: Vec<_>| {
-                let set = SetRef::Nets(family, maximal(nets).into());
-                let name = book.name(&set, members);
-                references.insert(set);
+                let set = Listed::Nets(family, maximal(nets).into());
+                let name = set.name();
+                references.insert(SetRef::Listed(set));
                 name
             };
-            let workloads = self.bindings.workloads();
-            let rules = nat::rules(base, &self.pools, workloads, &self.settings, &mut nets);
+            let (pools, settings) = (&self.pools, &self.settings);
+            let rules = nat::rules(base, pools, &self.floating, settings, &mut nets);
             self.book.refer(&base.name(), references);
             let chain = (!rules.is_empty()).then(|| base.chain(rules));
             self.write_where_different(base.name(), chain, out);

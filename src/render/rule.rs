@@ -10,9 +10,10 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use super::counters::{Counted, Decision, Tally};
+use super::forms::Part;
 use super::layout::Path;
 use super::marks;
-use super::sets::{SetBook, SetRef};
+use super::sets::{Listed, Members, SetBook, SetRef};
 use super::settings::{DenyAction, Settings};
 use crate::calc::{MatchRule, SetId, SetMembers, SideMatch};
 use crate::model::{Action, IcmpMatch};
@@ -59,11 +60,56 @@ pub(super) enum PassAction {
 type Alternatives = Vec<Vec<Expr>>;
 
 impl RuleContext<'_> {
-    /// Returns the name of a set, and remembers that the chain refers to it.
-    fn set(&mut self, set: SetRef) -> SetName {
-        let name = self.book.name(&set, self.members);
-        self.references.insert(set);
+    /// Returns the name of a set of listed values, and remembers that the chain refers to it.
+    fn listed(&mut self, listed: Listed) -> SetName {
+        let name = listed.name();
+        self.references.insert(SetRef::Listed(listed));
         name
+    }
+
+    /// Returns the look-ups of an address in the tables of a set, and remembers that the chain refers to it: at
+    /// most one table has the address.
+    fn addresses(
+        &mut self,
+        id: &SetId,
+        family: Family,
+        side: Side,
+        comparison: Comparison,
+    ) -> Vec<Expr> {
+        let key = |part| match part {
+            Part::Length(length) if length < family.bits() => Key::Network(family, side, length),
+            Part::Length(_) | Part::Rest => Key::Address(family, side),
+        };
+        self.look_ups(id, family, comparison, |part| vec![key(part)])
+    }
+
+    /// Returns the look-ups of a named port, and remembers that the chain refers to it.
+    fn named_port(
+        &mut self,
+        id: &SetId,
+        family: Family,
+        side: Side,
+        comparison: Comparison,
+    ) -> Vec<Expr> {
+        let key = [Key::Address(family, side), Key::Protocol, Key::Port(side)];
+        self.look_ups(id, family, comparison, |_| key.to_vec())
+    }
+
+    /// Returns the look-ups in the tables of a set.
+    fn look_ups(
+        &mut self,
+        id: &SetId,
+        family: Family,
+        comparison: Comparison,
+        key: impl Fn(Part) -> Vec<Key>,
+    ) -> Vec<Expr> {
+        let id = id.clone();
+        let set = Members { id, family };
+        let tables = self.book.tables(&set, self.members).into_iter();
+        self.references.insert(SetRef::Members(set));
+        tables
+            .map(|(part, name)| Expr::InSet(key(part), comparison, name))
+            .collect()
     }
 
     /// Renders one rule; `comment` is repeated on each of the resulting rules.
@@ -189,7 +235,7 @@ impl RuleContext<'_> {
                     Ok(found) => dimensions.extend(found),
                     Err(NeverMet) => return Vec::new(),
                 }
-                self.address_conditions(side, asked, family, &mut conditions);
+                self.address_conditions(side, asked, family, &mut dimensions, &mut conditions);
             }
         }
         let alternatives = self.alternatives(dimensions, family);
@@ -206,7 +252,7 @@ impl RuleContext<'_> {
         conditions: &mut Vec<Expr>,
     ) {
         if asked.not_ports.len() > MAX_LISTED {
-            let set = self.set(SetRef::Ports((*asked.not_ports).into()));
+            let set = self.listed(Listed::Ports((*asked.not_ports).into()));
             conditions.push(Expr::InSet(vec![Key::Port(side)], Comparison::IsNot, set));
         } else {
             let not = |range: &PortRange| Expr::Port(side, Comparison::IsNot, *range);
@@ -214,23 +260,24 @@ impl RuleContext<'_> {
         }
         for id in &asked.not_named_ports {
             if let Some(family) = family {
-                let set = self.set(SetRef::Members(id.clone(), family));
-                conditions.push(Expr::InSet(port_key(family, side), Comparison::IsNot, set));
+                conditions.extend(self.named_port(id, family, side, Comparison::IsNot));
             }
         }
     }
 
-    /// Adds what an address must and must not be, beyond the prefixes that it must be in.
+    /// Adds what an address must and must not be, beyond the prefixes that it must be in. A set of several tables
+    /// that must have it becomes alternatives, the order of conditions being free.
     fn address_conditions(
         &mut self,
         side: Side,
         asked: &SideMatch,
         family: Family,
+        dimensions: &mut Vec<Dimension>,
         conditions: &mut Vec<Expr>,
     ) {
         let excluded: Vec<IpNet> = of_family(&asked.not_nets, family);
         if excluded.len() > MAX_LISTED {
-            let set = self.set(SetRef::Nets(family, excluded.into()));
+            let set = self.listed(Listed::Nets(family, excluded.into()));
             conditions.push(Expr::InSet(
                 vec![Key::Address(family, side)],
                 Comparison::IsNot,
@@ -240,18 +287,17 @@ impl RuleContext<'_> {
             let not = |net: IpNet| Expr::Address(side, Comparison::IsNot, net);
             conditions.extend(excluded.into_iter().map(not));
         }
-        for (sets, comparison) in [
-            (&asked.sets, Comparison::Is),
-            (&asked.not_sets, Comparison::IsNot),
-        ] {
-            for id in sets {
-                let set = self.set(SetRef::Members(id.clone(), family));
-                conditions.push(Expr::InSet(
-                    vec![Key::Address(family, side)],
-                    comparison,
-                    set,
-                ));
+        for id in &asked.sets {
+            let look_ups = self.addresses(id, family, side, Comparison::Is);
+            if look_ups.len() == 1 {
+                conditions.extend(look_ups);
+            } else {
+                let alternatives = look_ups.into_iter().map(|look_up| vec![look_up]);
+                dimensions.push(Dimension::Short(alternatives.collect()));
             }
+        }
+        for id in &asked.not_sets {
+            conditions.extend(self.addresses(id, family, side, Comparison::IsNot));
         }
     }
 
@@ -306,7 +352,7 @@ impl RuleContext<'_> {
                 })
                 .collect(),
             Dimension::Nets { side, family, nets } => {
-                let set = self.set(SetRef::Nets(family, nets.into()));
+                let set = self.listed(Listed::Nets(family, nets.into()));
                 let key = vec![Key::Address(family, side)];
                 vec![vec![Expr::InSet(key, Comparison::Is, set)]]
             }
@@ -323,19 +369,15 @@ impl RuleContext<'_> {
                         .map(|range| Expr::Port(side, Comparison::Is, *range))
                         .collect()
                 } else {
-                    let set = self.set(SetRef::Ports(ports.into()));
+                    let set = self.listed(Listed::Ports(ports.into()));
                     vec![Expr::InSet(vec![Key::Port(side)], Comparison::Is, set)]
                 };
-                let named = family.into_iter().flat_map(|family| {
-                    named
-                        .iter()
-                        .map(move |id| (family, SetRef::Members(id.clone(), family)))
-                });
                 let mut exprs = numbered;
                 let first_named = exprs.len();
-                for (family, set) in named.collect::<Vec<_>>() {
-                    let set = self.set(set);
-                    exprs.push(Expr::InSet(port_key(family, side), Comparison::Is, set));
+                if let Some(family) = family {
+                    for id in &named {
+                        exprs.extend(self.named_port(id, family, side, Comparison::Is));
+                    }
                 }
                 port_alternatives(&exprs, first_named, any_protocol, disjoint)
             }
@@ -469,11 +511,6 @@ fn icmp_is_not(family: Family, icmp: IcmpMatch) -> Alternatives {
         ]
     });
     [other_kind].into_iter().chain(other_code).collect()
-}
-
-/// Returns the key of a named port.
-fn port_key(family: Family, side: Side) -> Vec<Key> {
-    vec![Key::Address(family, side), Key::Protocol, Key::Port(side)]
 }
 
 /// Returns the prefixes of one family.

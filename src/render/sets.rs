@@ -1,14 +1,13 @@
 //! Sets that rules refer to: which exist, in what form, and who uses them.
 //!
-//! A set of members is a hash table of a declared size, or an interval set where any member is a prefix. Its
-//! form is part of its name, so that a change of form is a new set, and every rule that refers to it is
-//! written anew by the ordinary comparison. A hash table is given room for twice its members, grows when it
-//! is full, and shrinks when it is nearly empty.
+//! The form of a selector's set (see `forms`) is part of the names of its tables, so that a change of form is
+//! another table, and every rule that refers to it is written anew by the ordinary comparison.
 //!
 //! The kernel looks elements up in the state of that moment, but takes a packet's rules from the state in
-//! which the packet entered the base chain. So where rules change, changed sets are not changed in place,
-//! which would show new members to old rules: they are replaced by sets of another name, which only the new
-//! rules know. Two names take turns. Size and turn alone depend on history; a start takes over the names
+//! which the packet entered the base chain. So where rules change, changed tables are not changed in place,
+//! which would show new members to old rules: they are replaced by tables of another name, which only the new
+//! rules know. Two names take turns. So it is where a packet that is looked up in several tables of a set could
+//! miss a member that moves between them. Form and turn alone depend on history; a start takes over the names
 //! that it finds on equal content.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,130 +15,80 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
+use super::forms::{Form, Part, Splitting, Storage, Table, Turn, may_miss, parse, suffix};
 use super::names;
-use crate::calc::{Changes, Member, SetChange, SetId, SetMembers, SetSize};
-use crate::net::{Family, PortRange};
+use crate::calc::{Changes, Member, SetChange, SetId, SetMembers};
+use crate::net::{Family, PortRange, host_net};
 use crate::nft::{
     ChainName, Element, ElementKey, KeyType, ObjectChange, ObjectChanges, ObjectKey, SetName,
     SetRecord, SetSpec,
 };
 
-/// The room of the smallest hash table.
-const SMALLEST: u32 = 32;
-/// A hash table shrinks when its members fill less than one part in so many.
-const SPARSE: u32 = 16;
-
 /// A set that a rule refers to.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum SetRef {
     /// The members of one family that calc keeps.
-    Members(SetId, Family),
-    /// Prefixes that stand in rules.
+    Members(Members),
+    /// Values that stand in rules.
+    Listed(Listed),
+}
+
+/// The members of one family that calc keeps.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Members {
+    pub(super) id: SetId,
+    pub(super) family: Family,
+}
+
+/// Values that stand in rules; the set never changes, so that it needs no room to grow.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Listed {
+    /// Prefixes.
     Nets(Family, Arc<[IpNet]>),
-    /// Ports that stand in rules.
+    /// Ports.
     Ports(Arc<[PortRange]>),
 }
 
-/// What a set is to the kernel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Storage {
-    /// An interval set.
-    Intervals,
-    /// A hash table with room for so many.
-    Hash(u32),
-}
+/// Elements of one table that came, and that went.
+type Delta = (Vec<Element>, Vec<Element>);
 
-impl Storage {
-    /// Chooses the storage for a number of members, keeping the present one while it serves.
-    fn choose(present: Option<Self>, size: SetSize) -> Self {
-        if size.prefixes > 0 {
-            return Self::Intervals;
-        }
-        let members = u32::try_from(size.members).unwrap_or(u32::MAX / 2);
-        if let Some(Self::Hash(room)) = present {
-            let sparse = room > SMALLEST && members < room / SPARSE;
-            if members <= room && !sparse {
-                return Self::Hash(room);
-            }
-        }
-        let room = members.saturating_mul(2).max(SMALLEST);
-        Self::Hash(room.checked_next_power_of_two().unwrap_or(u32::MAX))
-    }
-}
-
-/// Which of its two names a set has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Turn {
-    First,
-    Second,
-}
-
-impl Turn {
-    /// Returns the other one.
-    fn other(self) -> Self {
-        match self {
-            Self::First => Self::Second,
-            Self::Second => Self::First,
-        }
-    }
-}
-
-/// The form of a set, which is part of its name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Form {
-    storage: Storage,
-    turn: Turn,
-}
-
-/// What the second name of a set ends with.
-const SECOND: &str = "-b";
-
-impl Form {
-    /// Returns the part of a name that tells this form from others.
-    fn suffix(self) -> String {
-        let storage = match self.storage {
-            Storage::Intervals => "nets".to_owned(),
-            Storage::Hash(room) => room.to_string(),
-        };
-        match self.turn {
-            Turn::First => storage,
-            Turn::Second => storage + SECOND,
-        }
-    }
-
-    /// Reads the part of a name that [`Form::suffix`] wrote.
-    fn parse(suffix: &str) -> Option<Self> {
-        let (storage, turn) = match suffix.strip_suffix(SECOND) {
-            Some(storage) => (storage, Turn::Second),
-            None => (suffix, Turn::First),
-        };
-        let storage = match storage {
-            "nets" => Storage::Intervals,
-            room => Storage::Hash(room.parse().ok()?),
-        };
-        Some(Self { storage, turn })
-    }
+/// How a set changes.
+struct News {
+    form: Form,
+    /// The tables whose content changes.
+    changed: BTreeSet<Part>,
+    /// The elements that change, where each table keeps its name.
+    deltas: BTreeMap<Part, Delta>,
+    /// Whether the tables whose content changes must get other names.
+    replace: bool,
 }
 
 /// Which sets exist, and which chains refer to them.
 #[derive(Debug, Default)]
 pub(super) struct SetBook {
+    splitting: Splitting,
     found: BTreeMap<SetName, SetRecord>,
-    present: BTreeMap<SetRef, Form>,
-    chosen: BTreeMap<SetRef, Form>,
-    deltas: BTreeMap<SetRef, (Vec<Element>, Vec<Element>)>,
+    listed: BTreeSet<Listed>,
+    present: BTreeMap<Members, Form>,
+    chosen: BTreeMap<Members, Form>,
+    deltas: BTreeMap<Members, BTreeMap<Part, Delta>>,
     touched: BTreeSet<SetRef>,
     users: BTreeMap<SetRef, BTreeSet<ChainName>>,
     references: BTreeMap<ChainName, BTreeSet<SetRef>>,
 }
 
 impl SetBook {
+    /// Sets when lengths of prefixes get hash tables of their own.
+    pub(super) fn split(&mut self, splitting: Splitting) {
+        self.splitting = splitting;
+    }
+
     /// Remembers the sets that a start has found, until the first rendering.
     pub(super) fn take_over(&mut self, found: &BTreeMap<SetName, SetRecord>) {
         self.found.clone_from(found);
     }
 
-    /// Takes in how members changed, and returns the chains that must be written anew because a set that
+    /// Takes in how members changed, and returns the chains that must be written anew because a table that
     /// they refer to is replaced; `rules_change` where rules change besides.
     pub(super) fn note(
         &mut self,
@@ -148,55 +97,116 @@ impl SetBook {
         members: &dyn SetMembers,
     ) -> BTreeSet<ChainName> {
         let mut replace = rules_change;
+        let mut news: Vec<(Members, News)> = Vec::new();
         for (id, change) in &changes.sets {
             for family in Family::BOTH {
-                let set = SetRef::Members(id.clone(), family);
-                let Some(present) = self.present.get(&set).copied() else {
-                    continue;
-                };
-                match change {
-                    SetChange::Gone => continue,
-                    SetChange::Whole => replace = true,
-                    SetChange::Members { added, removed } => {
-                        let delta = (elements(added, family), elements(removed, family));
-                        if delta.0.is_empty() && delta.1.is_empty() {
-                            continue;
-                        }
-                        self.deltas.insert(set.clone(), delta);
-                    }
+                let id = id.clone();
+                let set = Members { id, family };
+                if let Some(changed) = self.news(&set, change, members) {
+                    replace |= changed.replace;
+                    news.push((set, changed));
                 }
-                let storage = Storage::choose(Some(present.storage), members.size(id, family));
-                replace |= storage != present.storage;
-                self.chosen.insert(set.clone(), Form { storage, ..present });
-                self.touched.insert(set);
             }
-        }
-        if !replace {
-            self.chosen.clear();
-            return BTreeSet::new();
         }
         let mut dirty = BTreeSet::new();
-        for (set, form) in &mut self.chosen {
-            let present = self.present.get(set);
-            if present.is_some_and(|present| present.storage == form.storage) {
-                form.turn = form.turn.other();
+        for (set, mut news) in news {
+            let user = SetRef::Members(set.clone());
+            if replace {
+                let present = self.present.get(&set);
+                for part in news.changed {
+                    let old = present.and_then(|form| form.get(&part));
+                    if let Some(table) = news.form.get_mut(&part)
+                        && old == Some(table)
+                    {
+                        table.turn = table.turn.other();
+                    }
+                }
+                self.chosen.insert(set, news.form);
+                dirty.extend(self.users.get(&user).into_iter().flatten().cloned());
+            } else {
+                self.deltas.insert(set, news.deltas);
             }
-            dirty.extend(self.users.get(set).into_iter().flatten().cloned());
+            self.touched.insert(user);
         }
         dirty
     }
 
-    /// Returns the name of a set that a rule is about to refer to.
-    pub(super) fn name(&mut self, set: &SetRef, members: &dyn SetMembers) -> SetName {
+    /// Works out how a set that is there changes, where it does.
+    fn news(&self, set: &Members, change: &SetChange, members: &dyn SetMembers) -> Option<News> {
+        let present = self.present.get(set)?;
+        let none = (Vec::new(), Vec::new());
+        let (added, removed) = match change {
+            SetChange::Gone => return None,
+            SetChange::Whole => none,
+            SetChange::Members { added, removed } => {
+                let (added, removed) =
+                    (of_family(added, set.family), of_family(removed, set.family));
+                if added.is_empty() && removed.is_empty() {
+                    return None;
+                }
+                (added, removed)
+            }
+        };
+        let size = members.size(&set.id, set.family);
+        let storages = self.splitting.choose(Some(present), &size, set.family);
+        let table = |(part, storage)| {
+            let turn = present.get(&part).map_or(Turn::First, |table| table.turn);
+            (part, Table { storage, turn })
+        };
+        let form: Form = storages.into_iter().map(table).collect();
+        let mut deltas: BTreeMap<Part, Delta> = BTreeMap::new();
+        for member in &added {
+            let part = Part::of(&form, member, set.family);
+            deltas
+                .entry(part)
+                .or_default()
+                .0
+                .push(element(part, member));
+        }
+        for member in &removed {
+            let part = Part::of(&form, member, set.family);
+            deltas
+                .entry(part)
+                .or_default()
+                .1
+                .push(element(part, member));
+        }
+        let whole = *change == SetChange::Whole;
+        let mut changed: BTreeSet<Part> = if whole {
+            form.keys().copied().collect()
+        } else {
+            deltas.keys().copied().collect()
+        };
+        if form.keys().ne(present.keys()) {
+            changed.insert(Part::Rest);
+        }
+        let replace = whole || form != *present || may_miss(&form, set.family, &added, &removed);
+        Some(News {
+            form,
+            changed,
+            deltas,
+            replace,
+        })
+    }
+
+    /// Returns the names of the tables of a set that a rule is about to refer to.
+    pub(super) fn tables(
+        &mut self,
+        set: &Members,
+        members: &dyn SetMembers,
+    ) -> Vec<(Part, SetName)> {
         let form = match (self.chosen.get(set), self.present.get(set)) {
-            (Some(form), _) | (None, Some(form)) => *form,
+            (Some(form), _) | (None, Some(form)) => form.clone(),
             (None, None) => {
                 let form = self.first_form(set, members);
-                self.chosen.insert(set.clone(), form);
+                self.chosen.insert(set.clone(), form.clone());
                 form
             }
         };
-        name_of(set, form)
+        let tables = form.into_iter();
+        tables
+            .map(|(part, table)| (part, set.name(part, table)))
+            .collect()
     }
 
     /// Records what a chain refers to now.
@@ -223,39 +233,29 @@ impl SetBook {
         }
     }
 
+    /// Returns every set as it was written last, with the chains that refer to it.
+    pub(super) fn users(&self) -> impl Iterator<Item = (SetName, &BTreeSet<ChainName>)> {
+        self.users.iter().flat_map(|(set, users)| {
+            let names: Vec<SetName> = match set {
+                SetRef::Listed(listed) => vec![listed.name()],
+                SetRef::Members(set) => {
+                    let tables = self.present.get(set).into_iter().flatten();
+                    tables
+                        .map(|(part, table)| set.name(*part, *table))
+                        .collect()
+                }
+            };
+            names.into_iter().map(move |name| (name, users))
+        })
+    }
+
     /// Writes the changes of all sets touched since the last time.
     pub(super) fn write(&mut self, members: &dyn SetMembers, out: &mut ObjectChanges) {
         for set in std::mem::take(&mut self.touched) {
             let used = self.users.contains_key(&set);
-            let present = self.present.get(&set).copied();
-            match (present, used) {
-                (None, false) => {}
-                (Some(form), false) => {
-                    out.insert(ObjectKey::Set(name_of(&set, form)), ObjectChange::Absent);
-                    self.present.remove(&set);
-                }
-                (None, true) => {
-                    let form = self
-                        .chosen
-                        .get(&set)
-                        .copied()
-                        .unwrap_or_else(|| self.first_form(&set, members));
-                    write_whole(&set, form, members, out);
-                    self.present.insert(set, form);
-                }
-                (Some(old), true) => {
-                    let form = self.chosen.get(&set).copied().unwrap_or(old);
-                    if form != old {
-                        out.insert(ObjectKey::Set(name_of(&set, old)), ObjectChange::Absent);
-                        write_whole(&set, form, members, out);
-                        self.present.insert(set, form);
-                    } else if let Some((added, removed)) = self.deltas.remove(&set)
-                        && !(added.is_empty() && removed.is_empty())
-                    {
-                        let change = ObjectChange::Elements { added, removed };
-                        out.insert(ObjectKey::Set(name_of(&set, form)), change);
-                    }
-                }
+            match set {
+                SetRef::Listed(listed) => self.write_listed(listed, used, out),
+                SetRef::Members(set) => self.write_members(set, used, members, out),
             }
         }
         self.chosen.clear();
@@ -263,70 +263,221 @@ impl SetBook {
         self.found.clear();
     }
 
-    /// Chooses the form of a set that does not exist yet: that of one that was found with this content, else
-    /// one that was not found.
-    fn first_form(&self, set: &SetRef, members: &dyn SetMembers) -> Form {
-        let SetRef::Members(id, family) = set else {
-            return Form {
-                storage: fixed_storage(set),
-                turn: Turn::First,
-            };
+    fn write_listed(&mut self, listed: Listed, used: bool, out: &mut ObjectChanges) {
+        if !used {
+            if self.listed.remove(&listed) {
+                out.insert(ObjectKey::Set(listed.name()), ObjectChange::Absent);
+            }
+        } else if !self.listed.contains(&listed) {
+            listed.write(out);
+            self.listed.insert(listed);
+        }
+    }
+
+    fn write_members(
+        &mut self,
+        set: Members,
+        used: bool,
+        members: &dyn SetMembers,
+        out: &mut ObjectChanges,
+    ) {
+        let old = self.present.remove(&set).unwrap_or_default();
+        let form = if !used {
+            Form::new()
+        } else if let Some(form) = self.chosen.remove(&set) {
+            form
+        } else if old.is_empty() {
+            self.first_form(&set, members)
+        } else {
+            old.clone()
         };
-        let size = members.size(id, *family);
-        let stem = names::members_stem(id, *family);
-        let found: Vec<(Form, &SetRecord)> = self
+        for (part, table) in &old {
+            if form.get(part) != Some(table) {
+                out.insert(
+                    ObjectKey::Set(set.name(*part, *table)),
+                    ObjectChange::Absent,
+                );
+            }
+        }
+        Self::write_tables(&set, &form, &old, members, out);
+        for (part, (added, removed)) in self.deltas.remove(&set).unwrap_or_default() {
+            if let Some(table) = form.get(&part) {
+                let change = ObjectChange::Elements { added, removed };
+                out.insert(ObjectKey::Set(set.name(part, *table)), change);
+            }
+        }
+        if !form.is_empty() {
+            self.present.insert(set, form);
+        }
+    }
+
+    /// Writes the tables of a form that are not there yet, with all their elements.
+    fn write_tables(
+        set: &Members,
+        form: &Form,
+        old: &Form,
+        members: &dyn SetMembers,
+        out: &mut ObjectChanges,
+    ) {
+        let is_new = |(part, table): &(&Part, &Table)| old.get(part) != Some(table);
+        let mut contents: BTreeMap<Part, Vec<Element>> = form
+            .iter()
+            .filter(is_new)
+            .map(|(part, _)| (*part, Vec::new()))
+            .collect();
+        if contents.is_empty() {
+            return;
+        }
+        let size = members.size(&set.id, set.family);
+        for (part, elements) in &mut contents {
+            elements.reserve_exact(part.count(form, &size));
+        }
+        for member in members.members(&set.id, set.family) {
+            let part = Part::of(form, &member, set.family);
+            if let Some(elements) = contents.get_mut(&part) {
+                elements.push(element(part, &member));
+            }
+        }
+        for (part, elements) in contents {
+            if let Some(table) = form.get(&part) {
+                write_whole(set.spec(part, *table), elements, out);
+            }
+        }
+    }
+
+    /// Chooses the form of a set that does not exist yet: of tables that were found those that serve, with this
+    /// content, else ones that were not found.
+    fn first_form(&self, set: &Members, members: &dyn SetMembers) -> Form {
+        let stem = names::members_stem(&set.id, set.family);
+        let found: Vec<(Part, Table, &SetRecord)> = self
             .found
             .range(names::set(&stem)..)
             .take_while(|(name, _)| name.as_str().starts_with(&stem))
-            .filter_map(|(name, record)| Some((Form::parse(&name.as_str()[stem.len()..])?, record)))
+            .filter_map(|(name, record)| {
+                let (part, table) = parse(&name.as_str()[stem.len()..], set.family)?;
+                Some((part, table, record))
+            })
             .collect();
-        if !found.is_empty() {
-            let content = elements(&members.members(id, *family), *family);
-            for (form, record) in &found {
-                let serves = Storage::choose(Some(form.storage), size) == form.storage;
-                if serves && record.elements.as_deref() == Some(&content) {
-                    return *form;
-                }
-            }
-        }
-        let storage = Storage::choose(None, size);
-        let first = Form {
-            storage,
-            turn: Turn::First,
+        let before: Form = found
+            .iter()
+            .map(|(part, table, _)| (*part, *table))
+            .collect();
+        let before = (!before.is_empty()).then_some(&before);
+        let size = members.size(&set.id, set.family);
+        let storages = self.splitting.choose(before, &size, set.family);
+        let first = |(part, storage): (&Part, &Storage)| {
+            let turn = Turn::First;
+            (
+                *part,
+                Table {
+                    storage: *storage,
+                    turn,
+                },
+            )
         };
-        let is_taken = found.iter().any(|(form, _)| *form == first);
-        Form {
-            storage,
-            turn: if is_taken { Turn::Second } else { Turn::First },
+        let mut form: Form = storages.iter().map(first).collect();
+        for (part, storage) in &storages {
+            let content = || {
+                let members = members.members(&set.id, set.family);
+                let in_part = members.filter(|member| Part::of(&form, member, set.family) == *part);
+                in_part.map(|member| element(*part, &member))
+            };
+            let named = found
+                .iter()
+                .filter(|(of, table, _)| of == part && table.storage == *storage);
+            let same = named.clone().find(|(_, _, record)| {
+                let elements = record.elements.as_deref();
+                elements.is_some_and(|elements| elements.iter().cloned().eq(content()))
+            });
+            let turn = match same {
+                Some((_, table, _)) => table.turn,
+                None if named.clone().any(|(_, table, _)| table.turn == Turn::First) => {
+                    Turn::Second
+                }
+                None => Turn::First,
+            };
+            form.insert(
+                *part,
+                Table {
+                    storage: *storage,
+                    turn,
+                },
+            );
+        }
+        form
+    }
+}
+
+impl Members {
+    /// Names one table.
+    fn name(&self, part: Part, table: Table) -> SetName {
+        let stem = names::members_stem(&self.id, self.family);
+        names::set(&(stem + &suffix(part, table, self.family)))
+    }
+
+    /// Describes one table.
+    fn spec(&self, part: Part, table: Table) -> SetSpec {
+        let mut key = vec![KeyType::Address(self.family)];
+        match &self.id {
+            SetId::Addresses(_) => {}
+            SetId::NamedPort { .. } => key.extend([KeyType::Protocol, KeyType::Port]),
+        }
+        let (interval, size) = match table.storage {
+            Storage::Intervals => (true, None),
+            Storage::Hash(room) => (false, Some(room)),
+        };
+        SetSpec {
+            name: self.name(part, table),
+            key,
+            interval,
+            verdicts: false,
+            size,
         }
     }
 }
 
-/// Chooses the storage of a set that stands in rules; it never changes, so it needs no room to grow.
-fn fixed_storage(set: &SetRef) -> Storage {
-    let (members, ranges) = match set {
-        SetRef::Members(..) => return Storage::Intervals,
-        SetRef::Nets(family, nets) => (
-            nets.len(),
-            nets.iter().any(|net| net.prefix_len() < family.bits()),
-        ),
-        SetRef::Ports(ports) => (ports.len(), ports.iter().any(|range| !range.is_single())),
-    };
-    if ranges {
-        Storage::Intervals
-    } else {
-        Storage::Hash(u32::try_from(members).unwrap_or(u32::MAX))
-    }
-}
-
-/// Names a set in a form.
-fn name_of(set: &SetRef, form: Form) -> SetName {
-    match set {
-        SetRef::Members(id, family) => {
-            names::set(&(names::members_stem(id, *family) + &form.suffix()))
+impl Listed {
+    /// Names the set.
+    pub(super) fn name(&self) -> SetName {
+        match self {
+            Self::Nets(family, nets) => names::nets(*family, &joined(nets)),
+            Self::Ports(ports) => names::ports(&joined(ports)),
         }
-        SetRef::Nets(family, nets) => names::nets(*family, &joined(nets)),
-        SetRef::Ports(ports) => names::ports(&joined(ports)),
+    }
+
+    /// Writes the set with its elements.
+    fn write(&self, out: &mut ObjectChanges) {
+        let (key, interval, mut elements): (KeyType, bool, Vec<Element>) = match self {
+            Self::Nets(family, nets) => (
+                KeyType::Address(*family),
+                nets.iter().any(|net| net.prefix_len() < family.bits()),
+                nets.iter()
+                    .copied()
+                    .map(ElementKey::Net)
+                    .map(plain)
+                    .collect(),
+            ),
+            Self::Ports(ports) => (
+                KeyType::Port,
+                ports.iter().any(|range| !range.is_single()),
+                ports
+                    .iter()
+                    .copied()
+                    .map(ElementKey::Ports)
+                    .map(plain)
+                    .collect(),
+            ),
+        };
+        elements.sort_unstable();
+        let room = u32::try_from(elements.len()).unwrap_or(u32::MAX);
+        let spec = SetSpec {
+            name: self.name(),
+            key: vec![key],
+            interval,
+            verdicts: false,
+            size: (!interval).then_some(room),
+        };
+        write_whole(spec, elements, out);
     }
 }
 
@@ -339,110 +490,34 @@ fn joined<T: ToString>(values: &[T]) -> String {
         .join(",")
 }
 
-/// Turns the members of one family into elements.
-fn elements(members: &[Member], family: Family) -> Vec<Element> {
-    let mut elements: Vec<Element> = members
-        .iter()
-        .filter(|member| member.family() == family)
-        .map(|member| {
-            let key = match *member {
-                Member::Net(net) => ElementKey::Net(net),
-                Member::Port(address, protocol, port) => {
-                    ElementKey::AddressPort(address, protocol, port)
-                }
-            };
-            Element { key, verdict: None }
-        })
-        .collect();
-    elements.sort_unstable();
-    elements
+/// Returns the members of a family, in their order.
+fn of_family(members: &[Member], family: Family) -> Vec<Member> {
+    let of_family = members.iter().filter(|member| member.family() == family);
+    of_family.copied().collect()
 }
 
-/// Writes a set with all its elements.
-fn write_whole(set: &SetRef, form: Form, members: &dyn SetMembers, out: &mut ObjectChanges) {
-    let (key, elements) = match set {
-        SetRef::Members(id, family) => {
-            let key = match id {
-                SetId::Addresses(_) => vec![KeyType::Address(*family)],
-                SetId::NamedPort { .. } => {
-                    vec![KeyType::Address(*family), KeyType::Protocol, KeyType::Port]
-                }
-            };
-            (key, elements(&members.members(id, *family), *family))
+/// Makes the element of a member in one of the tables.
+fn element(within: Part, member: &Member) -> Element {
+    plain(match (*member, within) {
+        (Member::Net(net), Part::Rest) => ElementKey::Net(net),
+        (Member::Net(net), Part::Length(_)) => ElementKey::Net(host_net(net.network())),
+        (Member::Port(address, protocol, port), _) => {
+            ElementKey::AddressPort(address, protocol, port)
         }
-        SetRef::Nets(family, nets) => {
-            let mut elements: Vec<Element> = nets
-                .iter()
-                .map(|net| Element {
-                    key: ElementKey::Net(*net),
-                    verdict: None,
-                })
-                .collect();
-            elements.sort_unstable();
-            (vec![KeyType::Address(*family)], elements)
-        }
-        SetRef::Ports(ports) => {
-            let mut elements: Vec<Element> = ports
-                .iter()
-                .map(|range| Element {
-                    key: ElementKey::Ports(*range),
-                    verdict: None,
-                })
-                .collect();
-            elements.sort_unstable();
-            (vec![KeyType::Port], elements)
-        }
-    };
-    let (interval, size) = match form.storage {
-        Storage::Intervals => (true, None),
-        Storage::Hash(room) => (false, Some(room)),
-    };
-    let name = name_of(set, form);
-    let spec = SetSpec {
-        name: name.clone(),
-        key,
-        interval,
-        verdicts: false,
-        size,
-    };
+    })
+}
+
+/// Makes an element without a verdict.
+fn plain(key: ElementKey) -> Element {
+    Element { key, verdict: None }
+}
+
+/// Writes a table with all its elements.
+fn write_whole(spec: SetSpec, elements: Vec<Element>, out: &mut ObjectChanges) {
+    let name = spec.name.clone();
     let change = ObjectChange::Set {
         spec: Arc::new(spec),
         elements: Arc::new(elements),
     };
     out.insert(ObjectKey::Set(name), change);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_storage_is_kept_while_it_serves() {
-        let of = |members, prefixes| SetSize { members, prefixes };
-        let kept = |room, size| Storage::choose(Some(Storage::Hash(room)), size);
-        assert_eq!(Storage::choose(None, of(0, 0)), Storage::Hash(32));
-        assert_eq!(Storage::choose(None, of(100, 0)), Storage::Hash(256));
-        assert_eq!(kept(256, of(256, 0)), Storage::Hash(256));
-        assert_eq!(kept(256, of(257, 0)), Storage::Hash(1024));
-        assert_eq!(kept(256, of(16, 0)), Storage::Hash(256));
-        assert_eq!(kept(256, of(15, 0)), Storage::Hash(32));
-        assert_eq!(kept(32, of(0, 0)), Storage::Hash(32));
-        assert_eq!(kept(256, of(10, 1)), Storage::Intervals);
-        assert_eq!(
-            Storage::choose(Some(Storage::Intervals), of(10, 0)),
-            Storage::Hash(32)
-        );
-    }
-
-    #[test]
-    fn a_form_is_read_back_from_a_name() {
-        for storage in [Storage::Intervals, Storage::Hash(32), Storage::Hash(1024)] {
-            for turn in [Turn::First, Turn::Second] {
-                let form = Form { storage, turn };
-                assert_eq!(Form::parse(&form.suffix()), Some(form));
-            }
-        }
-        assert_eq!(Form::parse("other"), None);
-        assert_eq!(Form::parse(""), None);
-    }
 }

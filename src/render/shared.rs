@@ -1,15 +1,13 @@
 //! Chains that several endpoints share: what stays open whatever policy says, and what workloads may always do.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::layout::Shared;
 use super::marks;
 use super::rule::deny;
 use super::settings::{AllowAction, Failsafe, NeighborDiscovery, Settings};
-use crate::calc::WorkloadInterface;
-use crate::net::{Family, InterfaceName, PortRange, Protocol, host_net};
-use crate::nft::{Chain, Comparison, Expr, InterfaceMatch, InterfaceSide, Rule, Side, Verdict};
+use crate::net::{Family, PortRange, Protocol, host_net};
+use crate::nft::{Chain, Comparison, Expr, Rule, Side, Verdict};
 
 /// The `ICMPv6` types that IPv6 cannot do without on a link: multicast listener query, report and done, router
 /// and neighbour solicitation and advertisement (130 to 136; RFC 2710, RFC 4861; redirects, 137, are not
@@ -201,31 +199,4 @@ pub(super) fn accepted(settings: &Settings) -> Vec<Rule> {
         }
         AllowAction::Return => Vec::new(),
     }
-}
-
-/// Makes the chain of sources that workloads may use although they are not their own; none where no workload
-/// may.
-pub(super) fn spoofed_sources(
-    workloads: &BTreeMap<InterfaceName, Arc<WorkloadInterface>>,
-) -> Option<Arc<Chain>> {
-    let rules: Vec<Rule> = workloads
-        .iter()
-        .flat_map(|(name, workload)| workload.spoofable.iter().map(move |net| (name, net)))
-        .map(|(name, net)| {
-            let mut exprs = vec![
-                Expr::Interface(
-                    InterfaceSide::Input,
-                    Comparison::Is,
-                    InterfaceMatch::Name(name.clone()),
-                ),
-                Expr::NetworkFamily(Family::of_net(net)),
-            ];
-            if net.prefix_len() > 0 {
-                exprs.push(Expr::Address(Side::Source, Comparison::Is, *net));
-            }
-            exprs.push(accept());
-            Rule::new("a source that the workload may use", exprs)
-        })
-        .collect();
-    (!rules.is_empty()).then(|| Shared::SpoofedSources.chain(rules))
 }

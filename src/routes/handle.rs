@@ -56,6 +56,13 @@ impl Handle {
         self.0.told.notify_one();
     }
 
+    /// Tells that policy is in force, although not every interface of a workload may have been told: the host may
+    /// forward.
+    pub fn in_force(&self) {
+        self.0.inbox().in_force = true;
+        self.0.told.notify_one();
+    }
+
     /// Tells that every interface of a workload has been told: from now on what nobody wants is removed.
     pub fn in_sync(&self) {
         self.0.inbox().in_sync = true;
@@ -128,6 +135,8 @@ pub(super) struct Inbox {
     pub(super) wants: BTreeMap<InterfaceName, Option<(Wish, Wiring)>>,
     /// Whether that is all.
     pub(super) in_sync: bool,
+    /// Whether policy is in force, which that is all says as well.
+    pub(super) in_force: bool,
     /// Other settings.
     pub(super) settings: Option<Settings>,
     /// Whether nobody tells anything any more.

@@ -181,7 +181,7 @@ impl Worker {
             self.knowledge = Knowledge::Whole;
         }
         // A host must not forward before its policy is in force.
-        if inbox.in_sync || (all_differs && self.knowledge == Knowledge::Whole) {
+        if inbox.in_sync || inbox.in_force || (all_differs && self.knowledge == Knowledge::Whole) {
             self.forward();
             sysctl::configure_host();
         }

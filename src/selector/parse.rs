@@ -15,20 +15,49 @@ pub const MAX_LENGTH: usize = 16 * 1024;
 /// stack that reading, matching and printing need.
 pub const MAX_NESTING: usize = 256;
 
+/// What is parsed of a selector that was put together from several, each within its limits.
+const COMPOSED: Limits = Limits {
+    length: 8 * MAX_LENGTH,
+    nesting: MAX_NESTING + 8,
+};
+
+/// How much is parsed.
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    /// The longest text, in bytes.
+    length: usize,
+    /// The deepest nesting.
+    nesting: usize,
+}
+
 /// A node with how many `And` and `Or` lie on its longest branch.
 type Measured = (Node, usize);
 
 /// Parses a whole selector.
 pub(super) fn parse(text: &str) -> Result<Node, ParseError> {
-    if text.len() > MAX_LENGTH {
+    let limits = Limits {
+        length: MAX_LENGTH,
+        nesting: MAX_NESTING,
+    };
+    parse_within(text, limits)
+}
+
+/// Parses the canonical text of a selector that may have been put together.
+pub(super) fn parse_composed(text: &str) -> Result<Node, ParseError> {
+    parse_within(text, COMPOSED)
+}
+
+fn parse_within(text: &str, limits: Limits) -> Result<Node, ParseError> {
+    if text.len() > limits.length {
         let reason = Reason::TooLong { length: text.len() };
         return Err(ParseError {
-            offset: MAX_LENGTH,
+            offset: limits.length,
             reason,
         });
     }
     let mut parser = Parser {
         cursor: Cursor::new(text),
+        most: limits.nesting,
         nesting: 0,
     };
     parser.cursor.skip_blanks();
@@ -46,6 +75,8 @@ pub(super) fn parse(text: &str) -> Result<Node, ParseError> {
 #[derive(Debug)]
 struct Parser<'a> {
     cursor: Cursor<'a>,
+    /// The deepest nesting.
+    most: usize,
     nesting: usize,
 }
 
@@ -80,7 +111,7 @@ impl Parser<'_> {
                 break;
             }
         }
-        if height >= MAX_NESTING {
+        if height >= self.most {
             return Err(ParseError {
                 offset: start,
                 reason: Reason::TooDeep,
@@ -106,7 +137,7 @@ impl Parser<'_> {
 
     /// Reads what follows an opening parenthesis, and the closing one.
     fn parenthesised(&mut self) -> Result<Measured, ParseError> {
-        if self.nesting >= MAX_NESTING {
+        if self.nesting >= self.most {
             let offset = self.cursor.offset() - 1;
             return Err(ParseError {
                 offset,

@@ -7,6 +7,8 @@ use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 use std::sync::Arc;
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
 use super::ast::Node;
 use super::error::ParseError;
 use super::eval::Labels;
@@ -90,6 +92,21 @@ impl Selector {
 
     pub(super) fn node(&self) -> &Node {
         &self.0.node
+    }
+}
+
+impl Serialize for Selector {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for Selector {
+    /// Reads canonical text, also such as is longer than what a resource may hold, since it was put together.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let node = parse::parse_composed(&text).map_err(de::Error::custom)?;
+        Ok(Self::from_node(node))
     }
 }
 

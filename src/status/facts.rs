@@ -72,6 +72,8 @@ pub struct Facts {
     endpoints: BTreeMap<EndpointId, Arc<LocalEndpoint>>,
     /// Those of which it does not hold what is wanted.
     refused: BTreeSet<EndpointId>,
+    /// Those that are denied, or that have a policy or profile that is.
+    denied: BTreeSet<EndpointId>,
     links: BTreeMap<InterfaceName, Carrier>,
     wirings: BTreeMap<InterfaceName, Wiring>,
     extent: Extent,
@@ -111,6 +113,13 @@ impl Facts {
         self.refused.extend(changes.keys().cloned());
         self.refused.extend(policies);
         self.take(changes);
+        news
+    }
+
+    /// Takes in which endpoints are denied, or have a policy or profile that is.
+    pub fn denied(&mut self, endpoints: BTreeSet<EndpointId>) -> bool {
+        let news = self.denied != endpoints;
+        self.denied = endpoints;
         news
     }
 
@@ -204,6 +213,11 @@ impl Facts {
         })
     }
 
+    /// Tells whether the kernel does not hold what is wanted of an endpoint.
+    fn lacks_policy(&self, key: &EndpointId) -> bool {
+        self.refused.contains(key) || self.denied.contains(key)
+    }
+
     fn host_status(&self, key: &EndpointId, interfaces: &BTreeSet<HostInterface>) -> Status {
         let carriers = interfaces.iter().filter_map(|interface| match interface {
             // No single interface speaks for all.
@@ -213,7 +227,7 @@ impl Facts {
         let carriers: Vec<Carrier> = carriers.collect();
         if carriers.is_empty() {
             Status::Error
-        } else if carriers.contains(&Carrier::Down) || self.refused.contains(key) {
+        } else if carriers.contains(&Carrier::Down) || self.lacks_policy(key) {
             Status::Down
         } else {
             Status::Up
@@ -226,7 +240,7 @@ impl Facts {
             && workload.state == AdminState::Up
             && self.links.get(interface) == Some(&Carrier::Up)
             && self.wirings.get(interface) == Some(&Wiring::Done)
-            && !self.refused.contains(key);
+            && !self.lacks_policy(key);
         if up { Status::Up } else { Status::Down }
     }
 }

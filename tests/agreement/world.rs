@@ -9,7 +9,7 @@ use tortie::explain::{self, Host};
 use tortie::model::{NodeName, Resource, ResourceKey, Update};
 use tortie::net::{InterfaceName, Protocol};
 use tortie::nft::{Extent, Ruleset};
-use tortie::render::{self, Renderer};
+use tortie::render::{self, Renderer, Splitting};
 
 /// What is configured, as far as it varies.
 #[expect(
@@ -188,11 +188,24 @@ pub struct Rendered {
     pub ruleset: Ruleset,
 }
 
+/// Makes a renderer; every other world is rendered as if its sets were large.
+fn renderer(world: &World) -> Renderer {
+    let renderer = Renderer::new(world.render());
+    if world.resources.len().is_multiple_of(2) {
+        return renderer;
+    }
+    renderer.splitting(Splitting {
+        above: 1,
+        keep: 1,
+        tables: 2,
+    })
+}
+
 impl Rendered {
     pub fn from_scratch(world: &World) -> Self {
         let mut rendered = Self {
             calc: Calc::new(world.calc()),
-            renderer: Renderer::new(world.render()),
+            renderer: renderer(world),
             ruleset: Ruleset::default(),
         };
         for (name, addresses) in &world.links {
@@ -245,7 +258,7 @@ impl Rendered {
             self.ruleset.apply(&objects, Extent::Part).unwrap();
         } else {
             self.calc.set_settings(now.calc());
-            self.renderer = Renderer::new(now.render());
+            self.renderer = renderer(now);
             self.whole();
         }
     }

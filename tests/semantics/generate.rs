@@ -260,8 +260,17 @@ fn rules() -> impl Strategy<Value = Arc<[MatchRule]>> {
     vec(rule(), 0..4).prop_map(Arc::from)
 }
 
+/// Returns a world with other members.
+pub fn with_sets(world: &World, sets: BTreeMap<SetId, Vec<Member>>) -> World {
+    World {
+        policies: world.policies.clone(),
+        profiles: world.profiles.clone(),
+        sets,
+    }
+}
+
 /// Members of the sets: some with prefixes, some empty.
-fn members() -> impl Strategy<Value = BTreeMap<SetId, Vec<Member>>> {
+pub fn members() -> impl Strategy<Value = BTreeMap<SetId, Vec<Member>>> {
     let addresses = || prop_oneof![2 => nets(6), 1 => addresses_only()];
     let named = || {
         btree_set(

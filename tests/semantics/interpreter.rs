@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
+use ipnet::IpNet;
 use tortie::net::{Family, InterfaceName, PortRange, Protocol};
 use tortie::nft::{
     BaseChain, Chain, ChainName, Comparison, ElementKey, Expr, Hook, InterfaceMatch, InterfaceSide,
@@ -244,6 +245,13 @@ fn look_up(ruleset: &Ruleset, name: &SetName, keys: &[Key], packet: &Packet) -> 
             (ElementKey::Net(net), [Key::Address(family, side)]) => {
                 assert_eq!(*family, packet.family(), "a look-up of the other family");
                 net.contains(&packet.address(*side))
+            }
+            (ElementKey::Net(net), [Key::Network(family, side, length)]) => {
+                assert_eq!(*family, packet.family(), "a look-up of the other family");
+                let network = IpNet::new(packet.address(*side), *length)
+                    .unwrap()
+                    .network();
+                net.contains(&network)
             }
             (
                 ElementKey::AddressPort(address, protocol, port),

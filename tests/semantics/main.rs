@@ -18,13 +18,14 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use regex_lite::Regex;
-use tortie::calc::{Changes, Member, SetChange, SetId, SetMembers, SetSize};
+use tortie::calc::{self, Changes, Member, SetChange, SetId, SetMembers, SetSize};
 use tortie::model::{Direction, HostInterface};
 use tortie::net::Family;
 use tortie::nft::{
-    Elements, Extent, Hook, ObjectChange, ObjectChanges, Ruleset, ct_state, ruleset_text,
+    Elements, Extent, Hook, Object, ObjectChange, ObjectChanges, Ruleset, SetName, SetRecord,
+    ct_state, ruleset_text,
 };
-use tortie::render::{DenyAction, Renderer, table_name};
+use tortie::render::{DenyAction, Renderer, Splitting, table_name};
 
 use generate::{State, endpoint_id, packet, settings, state};
 use interpreter::{Fate, Packet, pass};
@@ -35,24 +36,44 @@ struct Members<'a>(&'a BTreeMap<SetId, Vec<Member>>);
 
 impl SetMembers for Members<'_> {
     fn size(&self, set: &SetId, family: Family) -> SetSize {
-        let members = self.members(set, family);
-        let prefix =
-            |m: &&Member| matches!(m, Member::Net(net) if net.prefix_len() < family.bits());
-        SetSize {
-            members: members.len(),
-            prefixes: members.iter().filter(prefix).count(),
+        let mut size = SetSize::default();
+        for member in self.members(set, family) {
+            let length = match member {
+                Member::Net(net) => net.prefix_len(),
+                Member::Port(..) => family.bits(),
+            };
+            *size.lengths.entry(length).or_default() += 1;
         }
+        size
     }
 
-    fn members(&self, set: &SetId, family: Family) -> Vec<Member> {
-        self.0
-            .get(set)
-            .into_iter()
-            .flatten()
-            .filter(|member| member.family() == family)
-            .copied()
-            .collect()
+    fn members(&self, set: &SetId, family: Family) -> calc::Members<'_> {
+        let members = self.0.get(set).into_iter().flatten().copied();
+        Box::new(members.filter(move |member| member.family() == family))
     }
+}
+
+/// When sets are split, small enough for the small world. Each is a form of its own for most sets.
+fn splitting() -> impl Strategy<Value = Splitting> {
+    let never = usize::MAX;
+    prop_oneof![
+        Just(Splitting::DEFAULT),
+        // Without memory: what is not needed goes at once.
+        (0_usize..4, 1_usize..4).prop_map(move |(above, tables)| Splitting {
+            above,
+            keep: never,
+            tables
+        }),
+    ]
+}
+
+/// Splitting with a memory, which makes the rules depend on history.
+fn keeping() -> impl Strategy<Value = Splitting> {
+    (0_usize..5, 0_usize..3, 1_usize..4).prop_map(|(above, keep, tables)| Splitting {
+        above,
+        keep,
+        tables,
+    })
 }
 
 /// Returns the changes that lead from one state to another.
@@ -105,8 +126,8 @@ fn changes(before: &State, after: &State) -> Changes {
 }
 
 /// Renders a state from scratch.
-fn from_scratch(state: &State, deny: DenyAction) -> Ruleset {
-    let mut renderer = Renderer::new(settings(deny));
+fn from_scratch(state: &State, deny: DenyAction, splitting: Splitting) -> Ruleset {
+    let mut renderer = Renderer::new(settings(deny)).splitting(splitting);
     let all = changes(&State::empty(), state);
     let objects = renderer.render(&all, &Members(&state.world.sets));
     let mut ruleset = Ruleset::default();
@@ -156,9 +177,9 @@ fn agree(
 /// Writes a ruleset without what depends on history: the room and the turn of sets.
 fn without_forms(ruleset: &Ruleset) -> String {
     let text = ruleset_text(&table_name(), ruleset, Elements::All);
-    let name = Regex::new(r"\.(nets|[0-9]+)(-b)?\b").unwrap();
+    let name = Regex::new(r"\.(nets|(?:([0-9]+)-)?[0-9]+)(-b)?\b").unwrap();
     let size = Regex::new(r"(size [0-9]+|flags interval)").unwrap();
-    size.replace_all(&name.replace_all(&text, ""), "")
+    size.replace_all(&name.replace_all(&text, ".$2"), "")
         .into_owned()
 }
 
@@ -194,10 +215,11 @@ proptest! {
     fn rules_mean_what_policies_mean(
         state in state(),
         reject in any::<bool>(),
+        splitting in splitting(),
         packets in proptest::collection::vec((packet(), any::<bool>()), 40),
     ) {
         let deny = if reject { DenyAction::Reject } else { DenyAction::Drop };
-        let ruleset = from_scratch(&state, deny);
+        let ruleset = from_scratch(&state, deny, splitting);
         for (packet, ingress) in packets {
             let direction = if ingress { Direction::Ingress } else { Direction::Egress };
             agree(&ruleset, &state, deny, direction, &packet.on(direction, "eth0"));
@@ -208,10 +230,11 @@ proptest! {
     fn changes_lead_where_a_start_from_scratch_leads(
         states in proptest::collection::vec(state(), 2..6),
         reject in any::<bool>(),
+        splitting in splitting(),
         packets in proptest::collection::vec((packet(), any::<bool>()), 20),
     ) {
         let deny = if reject { DenyAction::Reject } else { DenyAction::Drop };
-        let mut renderer = Renderer::new(settings(deny));
+        let mut renderer = Renderer::new(settings(deny)).splitting(splitting);
         let mut ruleset = Ruleset::default();
         let mut before = State::empty();
         let mut extent = Extent::Whole;
@@ -224,11 +247,75 @@ proptest! {
                 let direction = if *ingress { Direction::Ingress } else { Direction::Egress };
                 agree(&ruleset, state, deny, direction, &packet.on(direction, "eth0"));
             }
-            prop_assert_eq!(without_forms(&ruleset), without_forms(&from_scratch(state, deny)));
+            prop_assert_eq!(without_forms(&ruleset), without_forms(&from_scratch(state, deny, splitting)));
             before = state.clone();
             extent = Extent::Part;
         }
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, max_shrink_iters: 4_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn members_alone_change_what_rules_mean(
+        state in state(),
+        contents in proptest::collection::vec(generate::members(), 1..8),
+        splitting in keeping(),
+        packets in proptest::collection::vec((packet(), any::<bool>()), 20),
+    ) {
+        let deny = DenyAction::Drop;
+        let mut renderer = Renderer::new(settings(deny)).splitting(splitting);
+        let mut ruleset = Ruleset::default();
+        let mut before = State::empty();
+        let mut extent = Extent::Whole;
+        for sets in contents {
+            let mut state = state.clone();
+            let world = generate::with_sets(&state.world, sets);
+            state.world = Arc::new(world);
+            let changes = changes(&before, &state);
+            let objects = renderer.render(&changes, &Members(&state.world.sets));
+            no_old_rule_sees_new_members(&changes, &objects);
+            ruleset.apply(&objects, extent).expect("changes of what is there");
+            for (packet, ingress) in &packets {
+                let direction = if *ingress { Direction::Ingress } else { Direction::Egress };
+                agree(&ruleset, &state, deny, direction, &packet.on(direction, "eth0"));
+            }
+            // A start that finds this takes over every table, whatever their history.
+            let found = found(&ruleset);
+            let mut again = Renderer::resume(settings(deny), &found).splitting(splitting);
+            let all = changes_from_nothing(&state);
+            let mut resumed = Ruleset::default();
+            let objects = again.render(&all, &Members(&state.world.sets));
+            resumed.apply(&objects, Extent::Whole).expect("whole objects");
+            prop_assert_eq!(
+                ruleset_text(&table_name(), &resumed, Elements::All),
+                ruleset_text(&table_name(), &ruleset, Elements::All)
+            );
+            before = state;
+            extent = Extent::Part;
+        }
+    }
+}
+
+/// Returns the changes of a start.
+fn changes_from_nothing(state: &State) -> Changes {
+    changes(&State::empty(), state)
+}
+
+/// Returns the sets of a ruleset as a start reads them.
+fn found(ruleset: &Ruleset) -> BTreeMap<SetName, SetRecord> {
+    let record = |object: &Object| match object {
+        Object::Set(spec, elements) => Some((
+            spec.name.clone(),
+            SetRecord {
+                spec: Arc::clone(spec),
+                elements: Some(Arc::clone(elements)),
+            },
+        )),
+        Object::Chain(_) | Object::Counter(_) => None,
+    };
+    ruleset.objects.values().filter_map(record).collect()
 }
 
 #[test]
@@ -241,7 +328,7 @@ fn a_translated_packet_is_judged_once_and_by_its_real_interface() {
         (DenyAction::Drop, Fate::Dropped),
         (DenyAction::Reject, Fate::Rejected),
     ] {
-        let ruleset = from_scratch(&state, deny);
+        let ruleset = from_scratch(&state, deny, Splitting::DEFAULT);
         let mut packet = generate::plain_packet();
         packet.output = interface("eth0");
         packet.ct_state = ct_state::NEW;

@@ -6,8 +6,9 @@ use tortie::model::Severity;
 
 use crate::generate::State;
 use crate::judge::{Resources, Verdict};
+use crate::observer::SILENCE;
 use crate::probes::Probe;
-use crate::runner::{Runner, SILENCE};
+use crate::runner::Runner;
 use crate::shrink::Difference;
 use crate::walk::Walk;
 
@@ -84,7 +85,7 @@ pub(crate) fn compare(seed: u64, extent: Extent) -> (Tally, Vec<Difference>) {
         turn = walk.turn();
     }
     tally.starts = runner.starts;
-    tally.late = runner.late;
+    tally.late = runner.observer.late;
     eprintln!("seed {seed}: {tally:?} in {:?}", start.elapsed());
     (tally, differences)
 }
@@ -108,7 +109,7 @@ fn compare_state(
         .filter(|it| it.severity == Severity::Rejected)
         .count();
     let expected: Vec<Verdict> = probes.iter().map(|probe| judge.verdict(probe)).collect();
-    let seen = runner.observe(&judge, &probes, SILENCE);
+    let seen = runner.observer.observe(&judge, &probes, SILENCE);
     for verdict in &seen {
         tally.verdicts += 1;
         tally.requests += u64::from(verdict.request.is_some());
@@ -126,7 +127,9 @@ fn compare_state(
         return None;
     }
     let again: Vec<Probe> = differing.iter().map(|(probe, _, _)| *probe).collect();
-    for ((probe, expected, first), seen) in differing.into_iter().zip(runner.again(&judge, &again))
+    for ((probe, expected, first), seen) in differing
+        .into_iter()
+        .zip(runner.observer.again(&judge, &again))
     {
         if seen != expected {
             return Some((probe, (expected, seen)));

@@ -79,9 +79,20 @@ impl Judge {
         wanderer: Wanderer,
         alter: fn(&mut Resources),
     ) -> Self {
+        let snapshot = read_directory(directory).expect("list the directory of resources");
+        Self::of(snapshot, settings, wanderer, alter)
+    }
+
+    /// Takes what was read; `alter` may change it.
+    pub(crate) fn of(
+        snapshot: Snapshot,
+        settings: Settings,
+        wanderer: Wanderer,
+        alter: fn(&mut Resources),
+    ) -> Self {
         let Snapshot {
             objects, problems, ..
-        } = read_directory(directory).expect("list the directory of resources");
+        } = snapshot;
         let mut resources: Resources = objects.into_iter().collect();
         alter(&mut resources);
         let pools = resources.values().filter_map(|resource| {

@@ -12,12 +12,13 @@ mod engine;
 mod generate;
 mod judge;
 mod network;
+mod observer;
 mod options;
 mod packet;
 mod probes;
-mod random;
 mod runner;
 mod shrink;
+mod soak;
 mod walk;
 mod yaml;
 
@@ -35,7 +36,7 @@ const SEED: u64 = 20_260_101;
 
 /// What that run looks at.
 const BOUNDED: Extent = Extent {
-    states: 600,
+    states: 400,
     time: Duration::from_secs(240),
     probes: 150,
     first: 0,

@@ -362,6 +362,31 @@ impl Network {
         self.at(Site::Host).sysctl(&setting, "0");
     }
 
+    /// Takes the host's end of a workload's link down and up again.
+    ///
+    /// The neighbours of IPv6 go with it, and are the test's to bring back.
+    pub(crate) fn flap(&self, site: Site) {
+        let (interface, [_, theirs]) = (site.interface(), site.hardware());
+        let neighbours: String = places_at(site)
+            .flat_map(|place| {
+                let to = place.v6.to_string();
+                [
+                    "neighbour replace ",
+                    &to,
+                    " lladdr ",
+                    theirs,
+                    " nud permanent dev ",
+                    interface,
+                    "\n",
+                ]
+                .map(str::to_owned)
+            })
+            .collect();
+        self.at(Site::Host).ip(&format!(
+            "link set {interface} down\nlink set {interface} up\n{neighbours}"
+        ));
+    }
+
     /// Takes the wandering address from an interface, or gives it one.
     pub(crate) fn step(&self, step: Step, interface: &str) {
         let word = match step {

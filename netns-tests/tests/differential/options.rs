@@ -13,7 +13,7 @@ use tortie::net::{InterfacePattern, Protocol};
 
 use crate::generate::NODE;
 use crate::network::{METADATA_SERVER, Site};
-use crate::random::Random;
+use netns_tests::random::Random;
 
 /// One of the lists of failsafe ports: inbound and outbound.
 type Lists = [&'static [(&'static str, Option<&'static str>, u16)]; 2];

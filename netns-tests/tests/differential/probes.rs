@@ -13,7 +13,7 @@ use crate::network::{
     translation,
 };
 use crate::packet::{RAW, Transport};
-use crate::random::Random;
+use netns_tests::random::Random;
 
 /// For how many rounds the ports of a probe are not used again where they were chosen on purpose.
 const REST: u64 = 64;

@@ -1,30 +1,22 @@
 //! The daemon in its network, and what the kernel does there.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use netns_tests::agent::{DEADLINE, command_line};
 use netns_tests::{Agent, Directory, Trigger};
 use serde_json::{Value, json};
 
-use crate::conntrack::Conntrack;
-use crate::engine::Engine;
 use crate::generate::State;
 use crate::judge::{Judge, Resources, Verdict};
 use crate::network::{Network, Site, Step, Wanderer};
+use crate::observer::{Observer, SILENCE};
 use crate::options::Options;
-use crate::probes::{Probe, Prober};
+use crate::probes::Probe;
 use crate::yaml;
 
-/// How long nothing must come before a round of probes is over. Packets pass virtual links at once, while the
-/// sender waits, so that this is for a machine that is busy; what differs is asked again with more patience.
-pub(crate) const SILENCE: Duration = Duration::from_millis(40);
-/// The same where something differs.
-pub(crate) const PATIENCE: Duration = Duration::from_millis(300);
 /// The file that configures.
 const CONFIGURATION: &str = "configuration.yaml";
-/// Where the numbers of repeated probes begin.
-const REPEATED: u32 = 0x2000_0000;
 
 /// Holds the network, the daemon, and what the daemon has been told.
 pub(crate) struct Runner {
@@ -36,13 +28,9 @@ pub(crate) struct Runner {
     /// How many files have been written.
     written: u64,
     wanderer: Wanderer,
-    engine: Engine,
-    conntrack: Conntrack,
-    prober: Prober,
+    pub(crate) observer: Observer,
     /// How often the daemon was started with other settings.
     pub(crate) starts: u64,
-    /// How many packets came after their round was over.
-    pub(crate) late: usize,
     alter: fn(&mut Resources),
     network: Network,
 }
@@ -53,8 +41,7 @@ impl Runner {
     /// `alter` is done to the resources before the evaluator sees them.
     pub(crate) fn new(options: &Options, alter: fn(&mut Resources)) -> Self {
         let network = Network::new();
-        let engine = Engine::new(&network);
-        let conntrack = Conntrack::open(network.at(Site::Host));
+        let observer = Observer::new(&network);
         let directory = Directory::new();
         if let Some(document) = options.document() {
             directory.put(CONFIGURATION, &yaml::documents([&document]));
@@ -67,11 +54,8 @@ impl Runner {
             files: BTreeMap::new(),
             written: 0,
             wanderer: Wanderer::Away,
-            engine,
-            conntrack,
-            prober: Prober::new(REPEATED),
+            observer,
             starts: 0,
-            late: 0,
             alter,
             network,
         }
@@ -204,48 +188,15 @@ impl Runner {
         )
     }
 
-    /// Sends probes and says what the kernel did with each.
-    pub(crate) fn observe(
-        &mut self,
-        judge: &Judge,
-        probes: &[Probe],
-        silence: Duration,
-    ) -> Vec<Verdict> {
-        self.conntrack.flush();
-        let shots: Vec<_> = probes.iter().map(Probe::shot).collect();
-        let (seen, late) = self.engine.fire(&shots, silence);
-        self.late += late.len();
-        let tracked = self.conntrack.list();
-        probes
-            .iter()
-            .zip(seen)
-            .map(|(probe, seen)| {
-                let verdict = Verdict {
-                    request: seen.request.map(|(site, _)| site),
-                    masked: seen.request.is_some_and(|(_, from)| from != probe.source()),
-                    reply: seen.reply,
-                    tracked: seen.request.is_some() && tracked.contains(&probe.tuple()),
-                };
-                judge.levelled(probe, verdict)
-            })
-            .collect()
-    }
-
-    /// Asks the kernel once more, with patience.
-    pub(crate) fn again(&mut self, judge: &Judge, probes: &[Probe]) -> Vec<Verdict> {
-        let probes: Vec<Probe> = probes.iter().map(|it| self.prober.again(it)).collect();
-        self.observe(judge, &probes, PATIENCE)
-    }
-
     /// Asks the kernel about one probe, again if the first answer is not the expected one.
     pub(crate) fn confirm(&mut self, judge: &Judge, probe: &Probe) -> Verdict {
         let expected = judge.verdict(probe);
-        let fresh = self.prober.again(probe);
-        let first = self.observe(judge, &[fresh], SILENCE);
+        let fresh = self.observer.fresh(probe);
+        let first = self.observer.observe(judge, &[fresh], SILENCE);
         if first == [expected] {
             return expected;
         }
-        self.again(judge, &[*probe])[0]
+        self.observer.again(judge, &[*probe])[0]
     }
 }
 

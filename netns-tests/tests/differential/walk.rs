@@ -3,7 +3,7 @@
 use crate::generate::State;
 use crate::options::Options;
 use crate::probes::{Probe, Prober};
-use crate::random::Random;
+use netns_tests::random::Random;
 
 /// Is one step of the walk.
 #[derive(Debug, Clone)]

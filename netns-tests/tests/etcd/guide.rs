@@ -5,7 +5,7 @@ use netns_tests::agent::{Mark, Owner};
 use netns_tests::etcd::Member;
 use netns_tests::server::Services;
 use netns_tests::vigil::Vigil;
-use netns_tests::{A3, EXT, EXT2, HOST0, HOST1, World, icmp, tcp, witness};
+use netns_tests::{A3, EXT, EXT2, HOST0, HOST1, World, icmp, tcp};
 
 /// Ports of ssh, of the web server, of the server that is not tracked, and of what nobody may reach.
 const SERVICES: Services = Services {
@@ -152,7 +152,6 @@ fn the_guide_leads_from_nothing_to_the_protection_that_it_describes() {
         line.contains("wait-for-ready")
     });
     world.expect("before the node", all_open());
-    assert!(!witness::exists(&world.host));
 
     create(&member, NODE);
     agent.started();

@@ -266,11 +266,14 @@ fn large_sets_and_chains_load_and_read_back() {
     });
 }
 
-/// Commits what must fail and returns the refusal as text, and the operation it names.
+/// Commits what must fail and returns the refusal as text, and the operation it names; a check says the same.
 fn refused(kernel: &mut Netfilter, operations: Vec<Operation>) -> (String, Option<usize>, Errno) {
-    match kernel.commit(&plan(operations)) {
+    let plan = plan(operations);
+    let asked = kernel.check(&plan).expect_err("a check fails too");
+    match kernel.commit(&plan) {
         Err(error @ CommitError::Refused { .. }) => {
             let text = error.to_string();
+            assert_eq!(asked.to_string(), text);
             let CommitError::Refused { refusals } = error else {
                 unreachable!()
             };
@@ -397,6 +400,25 @@ fn a_refusal_names_the_object() {
         let after = kernel.observe().expect("observe");
         assert_eq!(after.catalog, before.catalog);
     });
+}
+
+#[test]
+fn a_check_changes_nothing() {
+    for ownership in [TableOwner::Auto, TableOwner::Disabled] {
+        in_namespace(move || {
+            let mut kernel = open(ownership);
+            let generation = kernel.generation().expect("a generation");
+            kernel.check(&everything()).expect("it would do");
+            let observed = kernel.observe().expect("observe");
+            assert_eq!(observed.table, None);
+            assert_eq!(observed.generation, generation);
+            kernel.commit(&everything()).expect("commit");
+            let before = kernel.observe().expect("observe");
+            let empty = plan(vec![Operation::DeleteTable, Operation::AddTable]);
+            kernel.check(&empty).expect("it would do");
+            assert_eq!(kernel.observe().expect("observe"), before);
+        });
+    }
 }
 
 #[test]
@@ -650,6 +672,7 @@ fn a_rule_is_known_again_by_its_fingerprint() {
             add_chain("c"),
             Operation::AddRule {
                 chain: chain("c"),
+                fingerprint: Fingerprint::of(&rule),
                 rule: Arc::new(rule.clone()),
             },
         ];

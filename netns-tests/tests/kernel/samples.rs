@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use tortie::net::{Family, InterfaceName, PortRange, Protocol, parse_net};
 use tortie::nft::{
-    BaseChain, ChainName, ChainType, Comparison, CounterName, Element, ElementKey, Expr, Hook,
-    InterfaceMatch, InterfaceSide, Key, KeyType, Limit, LimitUnit, Operation, Plan, RejectWith,
-    Rule, SetName, SetSpec, Side, Verdict, ct_state, ct_status,
+    BaseChain, ChainName, ChainType, Comparison, CounterName, Element, ElementKey, Expr,
+    Fingerprint, Hook, InterfaceMatch, InterfaceSide, Key, KeyType, Limit, LimitUnit, Operation,
+    Plan, RejectWith, Rule, SetName, SetSpec, Side, Verdict, ct_state, ct_status,
 };
 
 pub(crate) fn chain(name: &str) -> ChainName {
@@ -51,12 +51,14 @@ pub(crate) fn add_rule(name: &str, exprs: Vec<Expr>) -> Operation {
 }
 
 pub(crate) fn commented(name: &str, exprs: Vec<Expr>, comment: Option<&str>) -> Operation {
+    let rule = Rule {
+        exprs,
+        comment: comment.map(Arc::from),
+    };
     Operation::AddRule {
         chain: chain(name),
-        rule: Arc::new(Rule {
-            exprs,
-            comment: comment.map(Arc::from),
-        }),
+        fingerprint: Fingerprint::of(&rule),
+        rule: Arc::new(rule),
     }
 }
 
@@ -400,6 +402,20 @@ pub(crate) fn every_expression() -> Vec<(Vec<Expr>, &'static str)> {
                 in_set(&[Key::Address(Family::V6, Source)], Is, "nets6"),
             ],
             "ip6 saddr @nets6",
+        ),
+        (
+            vec![
+                v4(),
+                in_set(&[Key::Network(Family::V4, Source, 20)], Is, "sel4-hash"),
+            ],
+            "ip saddr & 255.255.240.0 == @sel4-hash",
+        ),
+        (
+            vec![
+                v6(),
+                in_set(&[Key::Network(Family::V6, Destination, 47)], IsNot, "nets6"),
+            ],
+            "ip6 daddr & ffff:ffff:fffe:: != @nets6",
         ),
         (
             vec![tcp(), in_set(&[Key::Port(Destination)], Is, "ports-range")],

@@ -95,18 +95,14 @@ impl State {
         for (id, set) in &self.sets {
             assert_eq!(*set, members(calc, id), "{id:?}");
             for family in Family::BOTH {
-                let of_family: Vec<&Member> = set
-                    .iter()
-                    .filter(|member| member.family() == family)
-                    .collect();
-                let short = |member: &&&Member| match member {
-                    Member::Net(net) => net.prefix_len() < family.bits(),
-                    Member::Port(..) => false,
-                };
-                let size = SetSize {
-                    members: of_family.len(),
-                    prefixes: of_family.iter().filter(short).count(),
-                };
+                let mut size = SetSize::default();
+                for member in set.iter().filter(|member| member.family() == family) {
+                    let length = match member {
+                        Member::Net(net) => net.prefix_len(),
+                        Member::Port(..) => family.bits(),
+                    };
+                    *size.lengths.entry(length).or_default() += 1;
+                }
                 assert_eq!(calc.size(id, family), size, "{id:?} {family}");
             }
         }
@@ -176,7 +172,7 @@ impl State {
 fn members(calc: &Calc, id: &SetId) -> BTreeSet<Member> {
     let mut all = BTreeSet::new();
     for family in Family::BOTH {
-        let members = calc.members(id, family);
+        let members: Vec<Member> = calc.members(id, family).collect();
         assert!(members.is_sorted(), "{id:?} unsorted");
         assert!(
             members.iter().all(|member| member.family() == family),

@@ -102,8 +102,10 @@ impl Connection {
     pub(super) fn read(&self) -> Result<EtcdContents, Error> {
         for _ in 0..ATTEMPTS {
             let mut contents = EtcdContents::default();
-            let read = pairs(&self.client, &self.url, |pair| {
-                contents.put(pair.key(), pair.value(), pair.mod_revision());
+            let read = pairs(&self.client, &self.url, |page| {
+                for pair in page {
+                    contents.put(pair.key(), pair.value(), pair.mod_revision());
+                }
             });
             if let Some(point) = self.runtime.block_on(read)? {
                 contents.settle(point.revision);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::keys::{Part, Piece, Target};
 use super::values::{Held, Outcome, composed, whole};
 use crate::datastore::files::log;
+use crate::datastore::share::share;
 use crate::model::{Problem, Resource, ResourceKey, Update};
 
 /// A key that was written or deleted.
@@ -28,6 +29,32 @@ pub(super) struct News {
     pub(super) problems: Vec<Problem>,
 }
 
+/// What a key and its value come to, whatever other keys say.
+enum Decoded {
+    /// A whole resource.
+    Whole(ResourceKey, Outcome),
+    /// A part of one.
+    Piece(ResourceKey, Piece, Held),
+}
+
+impl Decoded {
+    /// Decodes a value; `None` where the key is of no interest.
+    fn of(key: &[u8], value: &[u8]) -> Option<Self> {
+        let target = Target::of(key)?;
+        let held = Held {
+            key: String::from_utf8_lossy(key).into(),
+            value: value.into(),
+        };
+        Some(match target.part {
+            Part::Whole => {
+                let outcome = whole(&target.key, &held);
+                Self::Whole(target.key, outcome)
+            }
+            Part::Piece(piece) => Self::Piece(target.key, piece, held),
+        })
+    }
+}
+
 /// The resources that keys and values come to.
 #[derive(Debug, Default)]
 pub(super) struct Fold {
@@ -43,24 +70,25 @@ pub(super) struct Fold {
 impl Fold {
     /// Takes in that a key has a value.
     pub(super) fn put(&mut self, key: &[u8], value: &[u8]) {
-        let Some(target) = Target::of(key) else {
-            return;
-        };
-        let held = Held {
-            key: String::from_utf8_lossy(key).into(),
-            value: value.into(),
-        };
-        match target.part {
-            Part::Whole => {
-                let outcome = whole(&target.key, &held);
-                self.set(target.key, outcome);
-            }
-            Part::Piece(piece) => {
-                self.stale.insert(target.key.clone());
-                self.pieces
-                    .entry(target.key)
-                    .or_default()
-                    .insert(piece, held);
+        if let Some(read) = Decoded::of(key, value) {
+            self.take(read);
+        }
+    }
+
+    /// Takes in that keys have values, which come in their order; many are decoded on all cores.
+    pub(super) fn put_all(&mut self, pairs: &[(&[u8], &[u8])]) {
+        let decoded = share(pairs, |(key, value)| Decoded::of(key, value));
+        for read in decoded.into_iter().flatten() {
+            self.take(read);
+        }
+    }
+
+    fn take(&mut self, read: Decoded) {
+        match read {
+            Decoded::Whole(key, outcome) => self.set(key, outcome),
+            Decoded::Piece(key, piece, held) => {
+                self.stale.insert(key.clone());
+                self.pieces.entry(key).or_default().insert(piece, held);
             }
         }
     }

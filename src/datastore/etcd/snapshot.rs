@@ -17,7 +17,7 @@ const FIRST_PAGE: usize = 16;
 /// The most keys that are asked for at a time.
 const LARGEST_PAGE: usize = 1000;
 /// How many bytes a page should have.
-const PAGE_SIZE: usize = 2 << 20;
+const PAGE_SIZE: usize = 1 << 20;
 /// How long one page may take.
 const PAGE_TIMEOUT: Duration = Duration::from_secs(30);
 /// What etcd says where a revision is no longer kept.
@@ -46,7 +46,11 @@ pub(super) struct Snapshot {
 /// Fails where the member does.
 pub(super) async fn read(client: &Client, url: &str) -> Result<Read, Error> {
     let mut fold = Fold::default();
-    let read = pairs(client, url, |pair| fold.put(pair.key(), pair.value())).await?;
+    let read = pairs(client, url, |page| {
+        let pairs: Vec<_> = page.iter().map(|pair| (pair.key(), pair.value())).collect();
+        fold.put_all(&pairs);
+    })
+    .await?;
     Ok(match read {
         Some(point) => Read::All(Snapshot { fold, point }),
         None => Read::Compacted,
@@ -60,7 +64,7 @@ pub(super) async fn read(client: &Client, url: &str) -> Result<Read, Error> {
 pub(super) async fn pairs(
     client: &Client,
     url: &str,
-    mut take: impl FnMut(&KeyValue),
+    mut take: impl FnMut(&[KeyValue]),
 ) -> Result<Option<Point>, Error> {
     let mut kv = client.kv_client().max_decoding_message_size(MAX_MESSAGE);
     let mut begun: Option<Point> = None;
@@ -82,8 +86,8 @@ pub(super) async fn pairs(
         let mut size = 0;
         for pair in page.kvs() {
             size += pair.key().len() + pair.value().len();
-            take(pair);
         }
+        take(page.kvs());
         limit = next_limit(limit, page.kvs().len(), size);
         match page.kvs().last().filter(|_| page.more()) {
             // The next key is the first that is greater.
@@ -162,7 +166,7 @@ mod tests {
             next_limit(LARGEST_PAGE, LARGEST_PAGE, LARGEST_PAGE * 200),
             LARGEST_PAGE
         );
-        assert_eq!(next_limit(LARGEST_PAGE, 16, 16 << 20), 2);
+        assert_eq!(next_limit(LARGEST_PAGE, 16, 8 << 20), 2);
         assert_eq!(next_limit(1, 1, 8 << 20), 1);
         assert_eq!(next_limit(2, 2, 2), 16);
         assert_eq!(next_limit(16, 0, 0), 128);

@@ -9,7 +9,7 @@ use super::exprs::RuleFault;
 use super::sets::SetFault;
 use super::{exprs, object, sets};
 use crate::kernel::subject::Subject;
-use crate::nft::{Element, Fingerprint, Operation, Plan, Rule, SetSpec, TableName};
+use crate::nft::{Element, Operation, Plan, SetSpec, TableName};
 
 /// What a plan does not say about the table that it changes.
 #[derive(Debug, Clone, Copy)]
@@ -18,14 +18,14 @@ pub struct Target<'a> {
     pub table: &'a TableName,
     /// `NFT_TABLE_F_*`, for a table that is made or adopted.
     pub flags: u32,
-    /// The fingerprint that a rule carries.
-    pub fingerprint: fn(&Rule) -> Fingerprint,
 }
 
 /// The bytes of one transaction, from the begin to the end of the batch, and what each message is about.
 #[derive(Debug)]
 pub struct Batch {
     bytes: Vec<u8>,
+    /// Where the end of the batch begins.
+    end: usize,
     first_sequence: u32,
     /// The messages between begin and end, in order.
     messages: Vec<Message>,
@@ -64,12 +64,14 @@ impl Batch {
         if let Some(last) = writer.messages.last() {
             writer.buffer.add_flags(last.start, NLM_F_ACK);
         }
+        let end = writer.buffer.len();
         // Kernels before 6.10 do not answer the end; nothing waits for it.
         writer
             .end(nfnetlink::NFNL_MSG_BATCH_END, NLM_F_REQUEST | NLM_F_ACK)
             .map_err(|TooLong| EncodeError::message(plan, target, 0))?;
         Ok(Self {
             bytes: writer.buffer.into_bytes(),
+            end,
             first_sequence,
             messages: writer.messages,
         })
@@ -78,6 +80,12 @@ impl Batch {
     /// Returns the bytes of the batch.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
+    }
+
+    /// Returns the bytes without the end of the batch: the kernel then does all that it would do, validates the
+    /// outcome, answers, and takes everything back (`NFNL_ABORT_VALIDATE` of `net/netfilter/nfnetlink.c`).
+    pub fn trial_bytes(&self) -> &[u8] {
+        self.bytes.get(..self.end).unwrap_or_default()
     }
 
     /// Returns how many messages stand between the ends of the batch.
@@ -257,7 +265,6 @@ impl Writer<'_> {
     ) -> Result<(), EncodeError> {
         let table = self.target.table;
         let flags = self.target.flags;
-        let fingerprint = self.target.fingerprint;
         let request = NLM_F_REQUEST;
         let create = NLM_F_REQUEST | NLM_F_CREATE;
         let written = match operation {
@@ -296,13 +303,17 @@ impl Writer<'_> {
                     object::rule_chain(buffer, table, chain);
                 })
             }
-            Operation::AddRule { chain, rule } => {
+            Operation::AddRule {
+                chain,
+                rule,
+                fingerprint,
+            } => {
                 exprs::check(&rule.exprs).map_err(|fault| {
                     EncodeError::rule(fault, Subject::of_operation(plan, table, index, None))
                 })?;
                 let append = create | NLM_F_APPEND;
                 self.message(index, message::NEWRULE, append, |buffer| {
-                    object::rule(buffer, table, chain, rule, fingerprint(rule));
+                    object::rule(buffer, table, chain, rule, *fingerprint);
                 })
             }
             Operation::AddElements { set, elements } => {

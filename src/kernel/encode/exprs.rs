@@ -152,7 +152,8 @@ fn expression(buffer: &mut Buffer, expr: &Expr) {
         Expr::VerdictMap(keys, map) => verdict_map(buffer, keys, map),
         Expr::SetMark { mask, value: bits } => {
             meta(buffer, value::META_MARK, value::REG_1);
-            bitwise(buffer, &(!mask).to_ne_bytes(), &(bits & mask).to_ne_bytes());
+            let (kept, set) = ((!mask).to_ne_bytes(), (bits & mask).to_ne_bytes());
+            bitwise(buffer, value::REG_1, &kept, &set);
             named(buffer, "meta", |buffer| {
                 buffer.be32(field::NFTA_META_KEY, value::META_MARK);
                 buffer.be32(field::NFTA_META_SREG, value::REG_1);
@@ -268,10 +269,10 @@ fn compare(buffer: &mut Buffer, operator: u32, bytes: &[u8]) {
     });
 }
 
-fn bitwise(buffer: &mut Buffer, mask: &[u8], xor: &[u8]) {
+fn bitwise(buffer: &mut Buffer, register: u32, mask: &[u8], xor: &[u8]) {
     named(buffer, "bitwise", |buffer| {
-        buffer.be32(field::NFTA_BITWISE_SREG, value::REG_1);
-        buffer.be32(field::NFTA_BITWISE_DREG, value::REG_1);
+        buffer.be32(field::NFTA_BITWISE_SREG, register);
+        buffer.be32(field::NFTA_BITWISE_DREG, register);
         buffer.be32(
             field::NFTA_BITWISE_LEN,
             u32::try_from(mask.len()).unwrap_or(u32::MAX),
@@ -304,7 +305,7 @@ fn between(buffer: &mut Buffer, comparison: Comparison, first: &[u8], last: &[u8
 
 /// Asks whether register 1 has any of some bits.
 fn any_bit(buffer: &mut Buffer, comparison: Comparison, bits: u32) {
-    bitwise(buffer, &bits.to_ne_bytes(), &[0; 4]);
+    bitwise(buffer, value::REG_1, &bits.to_ne_bytes(), &[0; 4]);
     let operator = match comparison {
         Comparison::Is => value::CMP_NEQ,
         Comparison::IsNot => value::CMP_EQ,
@@ -338,14 +339,19 @@ fn address(buffer: &mut Buffer, side: Side, comparison: Comparison, net: &IpNet)
         value::REG_1,
     );
     if !exact {
-        let zeros = [0; ADDRESS_V6_LENGTH];
-        let mask = netmask(net.prefix_len());
-        let (mask, _) = mask.split_at(loaded.min(mask.len()));
-        let (zeros, _) = zeros.split_at(loaded.min(zeros.len()));
-        bitwise(buffer, mask, zeros);
+        mask(buffer, value::REG_1, loaded, net.prefix_len());
     }
     let (compared, _) = bytes.split_at(loaded.min(bytes.len()));
     compare(buffer, equality(comparison), compared);
+}
+
+/// Clears the bits of an address behind a prefix.
+fn mask(buffer: &mut Buffer, register: u32, loaded: usize, length: u8) {
+    let zeros = [0; ADDRESS_V6_LENGTH];
+    let mask = netmask(length);
+    let (mask, _) = mask.split_at(loaded.min(mask.len()));
+    let (zeros, _) = zeros.split_at(loaded.min(zeros.len()));
+    bitwise(buffer, register, mask, zeros);
 }
 
 /// Returns the mask of a prefix of either family, from the left.
@@ -398,6 +404,18 @@ fn load_key(buffer: &mut Buffer, keys: &[Key]) {
                 u32::from(family.bits()) / 8,
                 register,
             ),
+            Key::Network(family, side, bits) => {
+                let length = u32::from(family.bits()) / 8;
+                let offset = address_offset(*family, *side);
+                payload(
+                    buffer,
+                    value::PAYLOAD_NETWORK_HEADER,
+                    offset,
+                    length,
+                    register,
+                );
+                mask(buffer, register, usize::from(family.bits() / 8), *bits);
+            }
             Key::Protocol => meta(buffer, value::META_L4PROTO, register),
             Key::Port(side) => payload(
                 buffer,
@@ -424,8 +442,8 @@ fn register_at(offset: usize) -> u32 {
 
 fn key_length(key: Key) -> usize {
     match key {
-        Key::Address(Family::V4, _) => ADDRESS_V4_LENGTH,
-        Key::Address(Family::V6, _) => ADDRESS_V6_LENGTH,
+        Key::Address(Family::V4, _) | Key::Network(Family::V4, _, _) => ADDRESS_V4_LENGTH,
+        Key::Address(Family::V6, _) | Key::Network(Family::V6, _, _) => ADDRESS_V6_LENGTH,
         Key::Protocol => 1,
         Key::Port(_) => 2,
         Key::Interface(_) => INTERFACE_LENGTH,

@@ -25,8 +25,13 @@ pub(super) fn check(before: &Applied, plans: &Plans, after: &Applied) {
     let gone = |key: &&ObjectKey| !prepared.ruleset().objects.contains_key(key);
     assert_eq!(old.objects.keys().find(gone), None);
 
+    let mut step = before.clone();
     for plan in plans.transactions() {
         check_entries(&old, plan, &after.ruleset());
+        if !old.objects.is_empty() && !plan.operations.contains(&Operation::DeleteTable) {
+            check_intervals(&old, &step, plan);
+        }
+        step.commit(plan).unwrap();
     }
 }
 
@@ -65,6 +70,36 @@ fn check_entries(old: &Ruleset, plan: &Plan, new: &Ruleset) {
                     .any(|key| replaced.contains(key))
             };
             assert!(!made.contains(&chain) || held(), "{chain} was empty");
+        }
+    }
+}
+
+/// Checks that nothing leads to an interval set that its own transaction fills for the first time, since packets
+/// would find it empty, unless it is a new one of an old name or there was no table.
+fn check_intervals(old: &Ruleset, before: &Applied, plan: &Plan) {
+    let mut made: BTreeSet<ObjectKey> = BTreeSet::new();
+    for operation in &plan.operations {
+        if let Operation::AddElements { set, .. } = operation
+            && set.interval
+            && !before
+                .ruleset()
+                .objects
+                .contains_key(&ObjectKey::Set(set.name.clone()))
+            && !old.objects.contains_key(&ObjectKey::Set(set.name.clone()))
+        {
+            made.insert(ObjectKey::Set(set.name.clone()));
+        }
+    }
+    for operation in &plan.operations {
+        if let Operation::AddRule { chain, rule, .. } = operation
+            && old.objects.contains_key(&ObjectKey::Chain(chain.clone()))
+        {
+            let mut targets = rule.exprs.iter().filter_map(Expr::target);
+            assert_eq!(
+                targets.find(|target| made.contains(target)),
+                None,
+                "in {chain}"
+            );
         }
     }
 }
@@ -167,6 +202,24 @@ fn a_new_endpoint_is_made_before_its_interface_leads_to_it() {
 }
 
 #[test]
+fn a_new_interval_set_is_filled_before_a_rule_looks_into_it() {
+    let mut host = Host::with(&example());
+    let objects = [
+        addresses("sel4-b", &["10.0.0.0/8"]),
+        chain("pol-in-shared", &[in_set("sel4-b")]),
+    ];
+    let (prepare, enforce) = texts(host.change(&changes_of(&objects), Extent::Part).unwrap());
+    assert_eq!(
+        prepare,
+        "+ set sel4-b\n    + type ipv4_addr\n    + flags interval\n    + 10.0.0.0/8\n"
+    );
+    assert_eq!(
+        enforce,
+        "~ chain pol-in-shared\n    - all rules\n    + @nh,96,32 @sel4-b\n"
+    );
+}
+
+#[test]
 fn a_table_is_adopted_before_anything_else() {
     let mut host = Host::with(&example());
     let mut changes = changes_of(&endpoint("new"));
@@ -213,6 +266,11 @@ fn an_interface_is_handed_over_to_a_new_endpoint() {
     }
 }
 
+fn assert_no_chain(plan: &Plan) {
+    let is_chain = |operation: &Operation| matches!(operation.object(), Some(ObjectKey::Chain(_)));
+    assert!(!plan.operations.iter().any(is_chain), "{plan:#?}");
+}
+
 #[test]
 fn elements_that_lead_to_what_is_there_need_no_preparation() {
     let mut host = Host::with(&example());
@@ -220,24 +278,24 @@ fn elements_that_lead_to_what_is_there_need_no_preparation() {
     let mut changes = changes_of(&endpoint("unused"));
     changes.insert(set_key("hep-in-if"), added(&[element]));
     let plans = host.change(&changes, Extent::Part).unwrap();
-    assert!(plans.prepare.is_empty(), "{plans:#?}");
+    assert_no_chain(&plans.prepare);
 
     let mut objects = example();
     objects.retain(|object| object.key() != set_key("hep-in-if"));
     objects.push(map("hep-in-if", &[]));
     let plans = host.change(&changes_of(&objects), Extent::Whole).unwrap();
-    assert!(plans.prepare.is_empty(), "{plans:#?}");
+    assert_no_chain(&plans.prepare);
 }
 
 #[test]
 fn a_map_that_is_new_needs_no_preparation() {
     let (plans, _) =
         super::super::plan(&Catalog::default(), &changes_of(&example()), Extent::Whole).unwrap();
-    assert!(plans.prepare.is_empty(), "{plans:#?}");
+    assert_no_chain(&plans.prepare);
 
     let mut host = Host::with(&[base_chain("input-policy", &[])]);
     let plans = host.change(&changes_of(&example()), Extent::Part).unwrap();
-    assert!(plans.prepare.is_empty(), "{plans:#?}");
+    assert_no_chain(&plans.prepare);
 
     host.restart();
     host.catalog.undecodable = true;

@@ -360,6 +360,7 @@ fn kernel_takes(ruleset: &Ruleset) -> bool {
         rules.extend(chain.rules.iter().map(|rule| Operation::AddRule {
             chain: chain.name.clone(),
             rule: rule.clone(),
+            fingerprint: Fingerprint::of(rule),
         }));
     }
     operations.extend(rules);

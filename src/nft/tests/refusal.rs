@@ -2,6 +2,15 @@
 
 use super::*;
 
+fn add_rule(chain: &str, expr: Expr) -> Operation {
+    let rule = rule(&[expr]);
+    Operation::AddRule {
+        chain: chain.parse().unwrap(),
+        fingerprint: Fingerprint::of(&rule),
+        rule: Arc::new(rule),
+    }
+}
+
 fn refused(objects: &[Object]) -> PlanError {
     let changes = Ruleset::of(objects.iter().cloned()).changes();
     match super::super::plan(&Catalog::default(), &changes, Extent::Whole) {
@@ -156,10 +165,7 @@ fn expressions_stay_where_the_kernel_takes_them() {
                     name: "base".parse().unwrap(),
                     base: Some(base),
                 },
-                Operation::AddRule {
-                    chain: "base".parse().unwrap(),
-                    rule: Arc::new(rule(&[vmap("m")])),
-                },
+                add_rule("base", vmap("m")),
             ];
             let outcome = commit(&mut host.kernel, &operations);
             assert_eq!(outcome, Some((1, Errno::NotSupported)), "{expr} {base}");
@@ -268,10 +274,6 @@ fn the_kernel_in_memory_is_strict() {
     let add_chain = |name: &str, base| Operation::AddChain {
         name: name.parse().unwrap(),
         base,
-    };
-    let add_rule = |chain: &str, expr: Expr| Operation::AddRule {
-        chain: chain.parse().unwrap(),
-        rule: Arc::new(rule(&[expr])),
     };
     let add = |set: &Arc<SetSpec>, elements: &[Element]| Operation::AddElements {
         set: set.clone(),

@@ -54,6 +54,18 @@ fn port_set(name: &str) -> Object {
     Object::Set(Arc::new(spec), Arc::new(elements))
 }
 
+/// Makes a hash table of the first addresses of prefixes.
+fn networks(name: &str, family: Family, member: &str) -> Object {
+    let spec = SetSpec {
+        name: name.parse().unwrap(),
+        key: vec![KeyType::Address(family)],
+        interval: false,
+        verdicts: false,
+        size: Some(32),
+    };
+    Object::Set(Arc::new(spec), Arc::new(vec![net(member)]))
+}
+
 fn ports(name: &str) -> Object {
     let spec = SetSpec {
         name: name.parse().unwrap(),
@@ -134,6 +146,19 @@ fn matches() -> Vec<Rule> {
             Expr::MarkBits(Comparison::IsNot, 0x30000),
         ]),
         rule(&[family(Family::V4), in_set("nets4-a")]),
+        rule(&[
+            family(Family::V6),
+            Expr::InSet(
+                vec![Key::Network(Family::V6, Side::Source, 47)],
+                Comparison::Is,
+                "sel6-a.47-32".parse().unwrap(),
+            ),
+        ]),
+        rule(&[Expr::InSet(
+            vec![Key::Network(Family::V4, Side::Source, 20)],
+            Comparison::IsNot,
+            "sel4-a.20-32".parse().unwrap(),
+        )]),
         rule(&[
             family(Family::V4),
             Expr::InSet(
@@ -305,6 +330,8 @@ fn everything() -> Vec<Object> {
         ),
         addresses("nets4-a", &["10.0.0.0/8", "11.0.0.1/32", "12.0.0.0/24"]),
         addresses("sel4-empty", &[]),
+        networks("sel4-a.20-32", Family::V4, "10.0.16.0/32"),
+        networks("sel6-a.47-32", Family::V6, "fd00:0:2::/128"),
         port_set("port4-a"),
         ports("ports-a"),
     ]

@@ -208,7 +208,7 @@ fn is_match(expr: &Expr) -> bool {
 /// Tells whether `nft` asks for the family of its own accord before this match.
 fn needs_family(expr: &Expr, family: Family) -> bool {
     if let Expr::InSet(keys, _, _) = expr {
-        let address = |key: &Key| matches!(key, Key::Address(of, _) if *of == family);
+        let address = |key: &Key| matches!(key, Key::Address(of, _) | Key::Network(of, _, _) if *of == family);
         return keys.iter().any(address);
     }
     matches!(expr, Expr::Address(_, _, net) if Family::of_net(net) == family)
@@ -308,7 +308,14 @@ fn write_expr(f: &mut fmt::Formatter<'_>, expr: &Expr, asked: Asked) -> fmt::Res
         }
         Expr::InSet(keys, comparison, set) => {
             write_keys(f, keys, asked)?;
-            write!(f, " {}@{set}", not(*comparison))
+            let masked = keys.iter().any(|key| matches!(key, Key::Network(..)));
+            // As `nft` does it: between a mask and a set it names the comparison that it leaves out elsewhere.
+            let is = if masked { "== " } else { "" };
+            let sign = match comparison {
+                Comparison::Is => is,
+                Comparison::IsNot => "!= ",
+            };
+            write!(f, " {sign}@{set}")
         }
         Expr::VerdictMap(keys, map) => {
             write_keys(f, keys, asked)?;
@@ -388,16 +395,34 @@ fn write_raw_net(
     net: &IpNet,
 ) -> fmt::Result {
     let place = address_place(Family::of_net(net), side);
-    let number = |address: IpAddr| match address {
-        IpAddr::V4(v4) => format!("0x{:x}", v4.to_bits()),
-        IpAddr::V6(v6) => format!("0x{:x}", v6.to_bits()),
-    };
     let sign = match comparison {
         Comparison::Is => "==",
         Comparison::IsNot => "!=",
     };
     let (mask, value) = (number(net.netmask()), number(net.network()));
     write!(f, "{place} & {mask} {sign} {value}")
+}
+
+/// Returns the mask that leaves the first so many bits of an address.
+fn netmask(family: Family, length: u8) -> IpAddr {
+    match family {
+        Family::V4 => {
+            let zeros = u32::from(32_u8.saturating_sub(length));
+            IpAddr::V4(u32::MAX.checked_shl(zeros).unwrap_or(0).into())
+        }
+        Family::V6 => {
+            let zeros = u32::from(128_u8.saturating_sub(length));
+            IpAddr::V6(u128::MAX.checked_shl(zeros).unwrap_or(0).into())
+        }
+    }
+}
+
+/// Writes an address as `nft` writes bytes that it does not take for one.
+fn number(address: IpAddr) -> String {
+    match address {
+        IpAddr::V4(v4) => format!("0x{:x}", v4.to_bits()),
+        IpAddr::V6(v6) => format!("0x{:x}", v6.to_bits()),
+    }
 }
 
 fn write_icmp(
@@ -442,6 +467,14 @@ fn write_keys(f: &mut fmt::Formatter<'_>, keys: &[Key], asked: Asked) -> fmt::Re
                 f.write_str(address_word(*family, *side))?;
             }
             Key::Address(family, side) => f.write_str(address_place(*family, *side))?,
+            Key::Network(family, side, length) if asked.family(*family) => {
+                let mask = netmask(*family, *length);
+                write!(f, "{} & {mask}", address_word(*family, *side))?;
+            }
+            Key::Network(family, side, length) => {
+                let mask = number(netmask(*family, *length));
+                write!(f, "{} & {mask}", address_place(*family, *side))?;
+            }
             Key::Protocol => f.write_str("meta l4proto")?,
             Key::Port(side) => f.write_str(&port_word(*side, asked))?,
             Key::Interface(side) => f.write_str(interface_word(*side))?,

@@ -51,7 +51,7 @@ pub fn plan_text(plans: &Plans, shown: Elements) -> String {
                 let section = sections.entry(ObjectKey::Chain(name.clone())).or_default();
                 section.lines.push("- all rules".to_owned());
             }
-            Operation::AddRule { chain, rule } => {
+            Operation::AddRule { chain, rule, .. } => {
                 let section = sections.entry(ObjectKey::Chain(chain.clone())).or_default();
                 section.lines.push(format!("+ {rule}"));
             }

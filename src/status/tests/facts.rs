@@ -109,6 +109,24 @@ fn a_workload_endpoint_is_up_where_nothing_is_missing() {
 }
 
 #[test]
+fn an_endpoint_that_is_denied_is_down_until_it_is_not() {
+    let mut facts = facts();
+    let pod = LocalEndpoint::Workload(workload("pod", "cali0"));
+    for (key, endpoint) in [(workload_key("w"), pod), (host_key("a"), host(&["eth0"]))] {
+        let mut facts = facts.clone();
+        facts.committed(changes(&[(key.clone(), endpoint)]));
+        assert!(facts.denied([key].into()));
+        assert_eq!(only(&facts), Some(Status::Down));
+        // Something else is committed meanwhile.
+        facts.committed(BTreeMap::new());
+        assert_eq!(only(&facts), Some(Status::Down));
+        assert!(facts.denied(BTreeSet::new()));
+        assert_eq!(only(&facts), Some(Status::Up));
+    }
+    assert!(!facts.denied(BTreeSet::new()), "no news");
+}
+
+#[test]
 fn nothing_is_told_before_everything_was_heard_of_once() {
     let mut facts = Facts::default();
     facts.link(name("cali0"), Some(Carrier::Up));

@@ -6,7 +6,7 @@ use super::words::{NAMESPACES, NODE, Nets, declared_ports, families, labels, net
 use netns_tests::Family;
 
 use crate::network::{FLOATING, PLACES, Place, Site, WANDERER, WORK0};
-use crate::random::Random;
+use netns_tests::random::Random;
 
 /// The node of endpoints that are elsewhere.
 const OTHER_NODE: &str = "node2";

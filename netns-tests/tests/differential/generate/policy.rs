@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::rule::{Setting, rules};
 use super::words::{Form, labels, put, selector};
-use crate::random::Random;
+use netns_tests::random::Random;
 
 const RULES_V3: Setting = Setting {
     form: Form::V3,

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::words::{Form, Nets, families, nets, ports, put, selector};
-use crate::random::Random;
+use netns_tests::random::Random;
 
 /// Where rules stand, as far as it bears on what they may hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -10,8 +10,8 @@ use super::rule::{Setting, rule};
 use super::words::{Form, NAMESPACES, labels, profiles, selector};
 use crate::network::{Site, Wanderer};
 use crate::options::Options;
-use crate::random::Random;
 use crate::yaml;
+use netns_tests::random::Random;
 
 /// Is a place for a resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::random::Random;
+use netns_tests::random::Random;
 
 /// The host under test.
 pub(crate) const NODE: &str = "host1";

@@ -2,18 +2,18 @@
 
 /// Yields numbers by the method of splitmix64.
 #[derive(Debug, Clone)]
-pub(crate) struct Random(u64);
+pub struct Random(u64);
 
 impl Random {
     /// Begins a sequence that two numbers alone decide.
-    pub(crate) fn new(seed: u64, stream: u64) -> Self {
+    pub fn new(seed: u64, stream: u64) -> Self {
         let mut random = Self(seed ^ stream.wrapping_mul(0xd134_2543_de82_ef95));
         random.number();
         random
     }
 
     /// Returns the next number.
-    pub(crate) fn number(&mut self) -> u64 {
+    pub fn number(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -21,28 +21,28 @@ impl Random {
     }
 
     /// Returns a number below `bound`.
-    pub(crate) fn below(&mut self, bound: usize) -> usize {
+    pub fn below(&mut self, bound: usize) -> usize {
         let bound = u64::try_from(bound.max(1)).expect("a length fits 64 bits");
         usize::try_from(self.number() % bound).expect("it is below a length")
     }
 
     /// Returns a number of the range, its end included.
-    pub(crate) fn between(&mut self, first: usize, last: usize) -> usize {
+    pub fn between(&mut self, first: usize, last: usize) -> usize {
         first + self.below(last - first + 1)
     }
 
     /// Is true in so many of a hundred cases.
-    pub(crate) fn chance(&mut self, percent: usize) -> bool {
+    pub fn chance(&mut self, percent: usize) -> bool {
         self.below(100) < percent
     }
 
     /// Chooses one.
-    pub(crate) fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
+    pub fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
         &from[self.below(from.len())]
     }
 
     /// Chooses one by weight.
-    pub(crate) fn weighted<'a, T>(&mut self, from: &'a [(usize, T)]) -> &'a T {
+    pub fn weighted<'a, T>(&mut self, from: &'a [(usize, T)]) -> &'a T {
         let mut left = self.below(from.iter().map(|(weight, _)| weight).sum());
         for (weight, choice) in from {
             match left.checked_sub(*weight) {
@@ -54,7 +54,7 @@ impl Random {
     }
 
     /// Chooses between `least` and `most` different ones, in random order.
-    pub(crate) fn some<T: Clone>(&mut self, from: &[T], least: usize, most: usize) -> Vec<T> {
+    pub fn some<T: Clone>(&mut self, from: &[T], least: usize, most: usize) -> Vec<T> {
         let mut left = from.to_vec();
         let wanted = self.between(least, most).min(left.len());
         (0..wanted)

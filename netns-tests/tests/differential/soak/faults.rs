@@ -1,0 +1,93 @@
+//! What goes wrong in a turn.
+
+use netns_tests::random::Random;
+
+use super::Ends;
+use super::store::Backing;
+use crate::network::Site;
+
+/// When a daemon ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Moment {
+    /// Before resources change; it starts after that.
+    Before,
+    /// While it learns of the change.
+    During,
+}
+
+/// How it ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum How {
+    /// By SIGKILL.
+    Killed,
+    /// By SIGTERM.
+    Asked,
+}
+
+/// Something that goes wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// The daemon ends and starts again.
+    End(How, Moment),
+    /// The interface of a workload goes down and comes up.
+    Flap(Site),
+    /// The daemon's connections to etcd are cut, and it cannot connect while resources change.
+    Cut,
+    /// etcd is killed and starts again.
+    Killed,
+    /// etcd does not answer for a moment.
+    Paused,
+    /// Somebody else changes our table.
+    Foreign(&'static str),
+}
+
+/// What others do to our table, as arguments of `nft`. Where the table is owned, they must not be able to.
+const FOREIGN: [&str; 6] = [
+    "delete table inet tortie",
+    "flush table inet tortie",
+    "flush chain inet tortie forward-wl-to",
+    "insert rule inet tortie forward-wl-from accept",
+    "flush map inet tortie wl-to-if",
+    "delete chain inet tortie prednat",
+];
+
+/// What is left out where the environment does not say: what the daemon does not put right.
+const WITHOUT: &str = "foreign";
+
+/// Says whether a kind of fault is to be left out, by a list in the environment.
+fn is_without(name: &str) -> bool {
+    let list = std::env::var("SOAK_WITHOUT");
+    list.as_deref()
+        .unwrap_or(WITHOUT)
+        .split(',')
+        .any(|it| it == name)
+}
+
+impl Fault {
+    /// Chooses none, one or several.
+    pub(super) fn some(random: &mut Random, backing: Backing, ends: Ends) -> Vec<Self> {
+        let how = *random.pick(&[How::Killed, How::Killed, How::Asked]);
+        let moment = *random.pick(&[Moment::Before, Moment::During]);
+        let etcd = *random.weighted(&[(4, Self::Cut), (1, Self::Killed), (2, Self::Paused)]);
+        let site = *random.pick(&[Site::Work0, Site::Work1]);
+        let foreign = *random.pick(&FOREIGN);
+        let of_etcd = match backing {
+            Backing::Directory => 0,
+            Backing::Etcd => 15,
+        };
+        let of_ends = match ends {
+            Ends::Often => 20,
+            Ends::Never => 0,
+        };
+        [
+            (of_etcd, "etcd", etcd),
+            (of_ends, "ends", Self::End(how, moment)),
+            (10, "flaps", Self::Flap(site)),
+            (15, "foreign", Self::Foreign(foreign)),
+        ]
+        .into_iter()
+        .filter(|(percent, name, _)| random.chance(*percent) && !is_without(name))
+        .map(|(_, _, fault)| fault)
+        .collect()
+    }
+}

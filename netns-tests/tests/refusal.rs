@@ -1,0 +1,279 @@
+//! Scenario 104: what the kernel refuses is denied by itself, and everything else comes into force.
+//!
+//! The kernel is made to refuse by giving the host to a user namespace, as that of a rootless container: nobody there
+//! can make a socket's buffer larger than `net.core.wmem_max` says, so that it refuses a transaction that is longer
+//! (EMSGSIZE).
+
+use netns_tests::Outcome::{Dropped, Open};
+use netns_tests::agent::Mark;
+use netns_tests::resources::{
+    HOSTS, documents, eth0, host_endpoint, ingress, network_set, policy_for, profile, tier,
+};
+use netns_tests::server::Services;
+use netns_tests::{
+    Agent, Directory, EXT, EXT2, HOST0, HOST1, Namespace, Owner, Row, World, both_ways, ns, tcp,
+    witness,
+};
+
+const SERVICES: Services = Services {
+    tcp: &[22, 8001, 8002, 8003],
+    udp: &[],
+    protocols: &[],
+};
+
+/// Returns a world whose host has no more privileges than a container.
+fn contained() -> World {
+    World::around(Namespace::of_user("host")).with_servers(SERVICES)
+}
+
+fn allow(name: &str, order: u32, port: u16) -> String {
+    let rule = format!("{{action: Allow, protocol: TCP, destination: {{ports: [{port}]}}}}");
+    ingress(name, order, &rule)
+}
+
+/// Returns a policy for `eth0` that allows a port by its last rule, behind so many others with a long list of ports.
+fn long(rules: usize, port: u16) -> String {
+    let other = |number: usize| {
+        // A list of ranges, no two of which can be merged, and none of which is another rule's.
+        let ports = (1..60_000_usize).step_by(2);
+        let ports = ports.filter(|port| *port != 2 * number + 1);
+        let ports: Vec<String> = ports.map(|port| port.to_string()).collect();
+        format!(
+            "{{action: Allow, protocol: UDP, destination: {{ports: ['61000:61999', {}]}}}}",
+            ports.join(", ")
+        )
+    };
+    let last = format!("{{action: Allow, protocol: TCP, destination: {{ports: [{port}]}}}}");
+    let rules: Vec<String> = (0..rules).map(other).chain([last]).collect();
+    let spec = format!("types: [Ingress], ingress: [{}]", rules.join(", "));
+    policy_for("eth == '0'", "long", 50, &spec)
+}
+
+/// Returns how many such rules no transaction can hold there.
+fn too_many() -> usize {
+    let text = std::fs::read_to_string("/proc/sys/net/core/wmem_max").expect("read the limit");
+    let limit: usize = text.trim().parse().expect("it is a number");
+    // The kernel doubles it, and each port has forty bytes.
+    let rules = 2 * limit / (30_000 * 40) + 2;
+    assert!(rules < 20, "the limit of this machine is {limit}");
+    rules
+}
+
+/// The port of each policy: that of the long one, and those of two others.
+fn rows(long: bool, third: bool) -> Vec<Row> {
+    let open = |open| if open { Open } else { Dropped };
+    vec![
+        tcp(EXT, HOST0, 22, Open),
+        tcp(EXT, HOST0, 8001, Open),
+        tcp(EXT, HOST0, 8002, open(long)),
+        tcp(EXT, HOST0, 8003, open(third)),
+        tcp(EXT2, HOST1, 22, Open),
+        tcp(EXT2, HOST1, 8001, Open),
+        tcp(EXT2, HOST1, 8002, Dropped),
+        tcp(EXT2, HOST1, 8003, open(third)),
+    ]
+}
+
+fn two_endpoints() -> [String; 2] {
+    let labelled = |text: String, number: u8| {
+        text.replace("role: host", &format!("role: host, eth: '{number}'"))
+    };
+    [
+        labelled(eth0(), 0),
+        labelled(host_endpoint("eth1", "interfaceName: eth1"), 1),
+    ]
+}
+
+both_ways! {
+    fn scenario_104_what_the_kernel_refuses_is_denied_and_the_rest_is_enforced(owner) {
+        let world = contained();
+        let agent = Agent::start(&world.host, owner);
+        agent.put("endpoints.yaml", &documents(&two_endpoints()));
+        agent.put("first.yaml", &allow("first", 10, 8001));
+        agent.put("long.yaml", &long(0, 8002));
+        world.expect("while it is short", rows(true, false));
+
+        let mark = agent.mark();
+        agent.put("long.yaml", &long(too_many(), 8002));
+        let said = agent.warned(&mark, "GlobalNetworkPolicy(long) is denied");
+        assert!(said.contains("Message too long"), "{said}");
+        world.expect("while it is too long", rows(false, false));
+        agent.put("third.yaml", &allow("third", 20, 8003));
+        world.expect("something else changes", rows(false, true));
+
+        // Another start finds it again, and holds up nothing either.
+        drop(agent);
+        let directory = Directory::new();
+        directory.put("endpoints.yaml", &documents(&two_endpoints()));
+        directory.put("first.yaml", &allow("first", 10, 8001));
+        directory.put("long.yaml", &long(too_many(), 8002));
+        let agent = Agent::on(&world.host, owner, &[], &directory);
+        world.expect("after another start", rows(false, false));
+
+        let mark = agent.mark();
+        agent.put("long.yaml", &long(0, 8002));
+        agent.line(&mark, "that it is over", |line| {
+            line.contains("GlobalNetworkPolicy(long) is no longer denied")
+        });
+        world.expect("short again", rows(true, false));
+    }
+}
+
+#[test]
+fn a_foreign_hand_in_an_unowned_table_denies_nobody() {
+    if !ns::privileged() {
+        return;
+    }
+    let world = World::serving(SERVICES);
+    let agent = Agent::start(&world.host, Owner::Disabled);
+    let from_set = "{action: Allow, protocol: TCP, source: {selector: has(member)}}";
+    let state = |members: &str| {
+        documents(&[
+            eth0(),
+            ingress("from-set", 10, from_set),
+            network_set("members", "member: 'yes'", members),
+        ])
+    };
+    agent.apply(&state("\"203.0.113.9/32\""));
+    let wanted = |open| [tcp(EXT, HOST0, 8001, open).v4()];
+    world.expect("before", wanted(Dropped));
+    // A set of our name without room, and something of ours that something of theirs leads to.
+    let sets = witness::ruleset(&world.host);
+    let set = sets
+        .iter()
+        .filter_map(|object| object.get("set")?.get("name")?.as_str())
+        .find(|name| name.starts_with("sel4-"))
+        .expect("the policy has a set");
+    let mark = agent.mark();
+    world.host.nft(&format!(
+        "flush chain inet tortie pol-in-default.from-set\n\
+         delete set inet tortie {set}\n\
+         add set inet tortie {set} {{ type ipv4_addr; size 1; }}\n\
+         add chain inet tortie theirs\n\
+         add rule inet tortie theirs jump pol-in-default.from-set\n",
+    ));
+    agent.apply(&state(
+        "\"203.0.113.9/32\", \"192.0.2.2/32\", \"192.0.2.3/32\"",
+    ));
+    world.expect("afterwards", wanted(Open));
+    assert!(!agent.has_said(&mark, "is denied"));
+}
+
+#[test]
+fn a_second_daemon_that_does_not_see_the_lock_says_whose_the_table_is() {
+    if !ns::privileged() {
+        return;
+    }
+    let world = World::serving(SERVICES);
+    let mut first = Agent::start(&world.host, Owner::Enabled);
+    first.apply(&documents(&[eth0(), allow("first", 10, 8001)]));
+    let directory = Directory::new();
+    directory.put(
+        "other.yaml",
+        &documents(&[eth0(), allow("other", 10, 8002)]),
+    );
+    // As in a container with a `/run` of its own.
+    let starter = ["unshare", "--mount", "sh", "-c"];
+    let script = "mount -t tmpfs none /run && exec \"$0\" \"$@\"";
+    let starter: Vec<&str> = starter.into_iter().chain([script]).collect();
+    let mut second = Agent::launch_by(&starter, &world.host, Owner::Enabled, &[], &directory, &[]);
+    assert_eq!(second.wait_end().code(), Some(75));
+    let beginning = Mark::beginning();
+    let owner = format!("process {}", first.pid());
+    second.warned(&beginning, &owner);
+    world.expect(
+        "the first one's",
+        [tcp(EXT, HOST0, 8001, Open), tcp(EXT, HOST0, 8002, Dropped)],
+    );
+    first.terminate();
+}
+
+/// Resources at the edge of what the datastore takes.
+fn hostile() -> Vec<String> {
+    let long = "x".repeat(253);
+    let label = "y".repeat(63);
+    let ports: Vec<String> = (1..3_000).map(|port| format!("{}", port * 2)).collect();
+    let nets: Vec<String> = (0..5_000)
+        .map(|number| format!("10.{}.{}.0/24", number / 256, number % 256))
+        .collect();
+    let sides = |nets: &str| {
+        format!(
+            "{{nets: [{nets}], notNets: [0.0.0.0/1, 128.0.0.0/1, 255.255.255.255/32], \
+             selector: has({label}) && {label} != '{label}', notSelector: 'has(a) || !has(b)', \
+             ports: [1, 65535, '1:65535', named], notPorts: [65535, other]}}"
+        )
+    };
+    let full = |action: &str| {
+        format!(
+            "{{action: {action}, ipVersion: 4, protocol: TCP, notProtocol: 132, source: {0}, destination: {0}}}",
+            sides("0.0.0.0/0, 10.0.0.0/8, 255.255.255.255/32")
+        )
+    };
+    let six = "{action: Deny, source: {nets: [\"::/0\"], notNets: [\"ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff/128\", \"::1/128\"]}}";
+    let icmp = "{action: Allow, protocol: ICMP, icmp: {type: 254, code: 255}, notICMP: {type: 0}}, \
+                {action: Pass, protocol: ICMPv6, notICMP: {type: 254, code: 255}}, {action: Log}, \
+                {action: Allow, protocol: 255}, {action: Allow, protocol: 1}, {action: Deny, notProtocol: 255}";
+    let lists = format!(
+        "{{action: Allow, protocol: UDP, source: {{ports: [{}]}}}}, {{action: Allow, source: {{nets: [{}]}}}}",
+        ports.join(", "),
+        nets.join(", ")
+    );
+    let rules = [
+        &full("Allow"),
+        &full("Deny"),
+        &full("Pass"),
+        six,
+        icmp,
+        &lists,
+    ]
+    .join(", ");
+    let spec =
+        format!("tier: {label}, types: [Ingress, Egress], ingress: [{rules}], egress: [{rules}]");
+    let whole = network_set(
+        &long,
+        &format!("{label}: z, a: ''"),
+        "0.0.0.0/0, \"::/0\", 255.255.255.255/32, \"ffff::/16\", 10.0.0.0/8, 10.0.0.1/32",
+    );
+    vec![
+        eth0().replace("role: host", &format!("role: host, {label}: '{label}'")),
+        host_endpoint("named", "interfaceName: eth1, expectedIPs: [198.51.100.1], \
+             ports: [{name: named, port: 65535, protocol: SCTP}, {name: other, port: 1, protocol: TCP}]"),
+        tier(&label, 1, ""),
+        policy_for(HOSTS, &format!("{label}.{}", "p".repeat(180)), 7, &spec),
+        policy_for(HOSTS, "untracked", 8, &format!("doNotTrack: true, applyOnForward: true, types: [Ingress, Egress], ingress: [{lists}, {icmp}], egress: [{six}]").replace("{action: Pass, protocol: ICMPv6, notICMP: {type: 254, code: 255}}, ", "")),
+        policy_for(HOSTS, "early", 9, &format!("preDNAT: true, applyOnForward: true, types: [Ingress], ingress: [{rules}]")),
+        profile(&long, &format!("ingress: [{rules}], egress: [{rules}], labelsToApply: {{a: b}}")),
+        host_endpoint("profiled", &format!("interfaceName: lo, profiles: [{long}]")),
+        whole,
+    ]
+}
+
+#[test]
+fn no_input_makes_the_kernel_refuse() {
+    if !ns::privileged() {
+        return;
+    }
+    let reject = [
+        ("FELIX_NFTABLESFILTERDENYACTION", "Reject"),
+        ("FELIX_IPTABLESFILTERDENYACTION", "REJECT"),
+        ("FELIX_LOGACTIONRATELIMIT", "1/day"),
+        ("FELIX_LOGACTIONRATELIMITBURST", "9999"),
+        (
+            "FELIX_LOGPREFIX",
+            "a prefix that is as long as it gets, %t %k %p %n, and longer than the kernel has room for it in any case, and then some",
+        ),
+        ("TORTIE_POLICYCOUNTERS", "Enabled"),
+    ];
+    for settings in [&[][..], &reject[..]] {
+        let world = World::new();
+        let agent = Agent::with(&world.host, Owner::Enabled, settings);
+        let mark = agent.mark();
+        agent.apply(&documents(&hostile()));
+        assert!(
+            !agent.has_said(&mark, "treating as missing"),
+            "all of it counts"
+        );
+        let refused = agent.has_said(&mark, "refused") || agent.has_said(&mark, "is denied");
+        assert!(!refused, "the kernel refuses it");
+    }
+}

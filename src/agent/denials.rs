@@ -1,0 +1,143 @@
+//! What the enforcer does about what the kernel refuses.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::enforcer::{Enforcer, Step, Stuck};
+use super::inquest::{Inquest, Occasion, Turn};
+use crate::calc::{Changes, EndpointId};
+use crate::kernel::CommitError;
+use crate::nft::Catalog;
+use crate::render::Unit;
+use crate::telemetry::ErrorChain;
+
+/// What follows from a transaction that was refused, or from what the kernel said to a question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Aftermath {
+    /// Who is at fault is being looked into: the next step follows at once.
+    Inquest,
+    /// Nothing is to be done before a pause.
+    Pause,
+}
+
+/// What is newly denied, or no longer.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct DenialNews {
+    /// What is, and what the kernel said.
+    pub begun: BTreeMap<Unit, String>,
+    /// What is not.
+    pub over: BTreeSet<Unit>,
+}
+
+impl Enforcer {
+    /// Opens an inquest and takes its first turn.
+    pub(super) fn open_inquest(
+        &mut self,
+        occasion: Occasion,
+        catalog: Catalog,
+        changes: Changes,
+    ) -> Result<Step, Stuck> {
+        let settings = self.renderer.settings().clone();
+        let denied = self.denied.clone();
+        let inquest = Inquest::open(occasion, settings, catalog, changes, denied, &self.calc);
+        self.judged = true;
+        self.inquest = Some(inquest);
+        self.inquire()
+    }
+
+    /// Takes the next turn of the inquest.
+    pub(super) fn inquire(&mut self) -> Result<Step, Stuck> {
+        let Some(mut inquest) = self.inquest.take() else {
+            return Ok(Step::Observe);
+        };
+        match inquest.next(&self.calc) {
+            Turn::Ask(plan) => {
+                self.inquest = Some(inquest);
+                Ok(Step::Check(plan))
+            }
+            Turn::Verdict(denied, draft) => {
+                let (catalog, changes) = inquest.into_parts();
+                Ok(self.send_draft(catalog, changes, *draft, denied))
+            }
+            Turn::Nobody(reason) => {
+                self.judged = false;
+                Err(Stuck::Refused(reason))
+            }
+        }
+    }
+
+    /// Tells whether anything differs that is denied: then it may be taken now.
+    pub(super) fn touches_denied(&self, changes: &Changes) -> bool {
+        self.denied.keys().any(|unit| match unit {
+            Unit::Policy(id) => changes.policies.contains_key(id),
+            Unit::Profile(id) => changes.profiles.contains_key(id),
+            Unit::Endpoint(id) => changes.endpoints.contains_key(id),
+        })
+    }
+
+    /// Takes in that a transaction in flight was not committed, as far as is known.
+    pub fn refused(&mut self, cause: &CommitError) -> Aftermath {
+        self.doubt();
+        // What was judged is not judged again before a pause.
+        if std::mem::take(&mut self.judged) || !cause.is_refusal() {
+            return Aftermath::Pause;
+        }
+        self.occasion = Some(Occasion::Refused {
+            reason: ErrorChain(cause).to_string(),
+            named: cause.objects(),
+        });
+        Aftermath::Inquest
+    }
+
+    /// Takes in what the kernel said to the transaction that it was asked about.
+    pub fn answered(&mut self, answer: &Result<(), CommitError>) -> Aftermath {
+        if let Err(cause) = answer
+            && !cause.is_refusal()
+        {
+            self.doubt();
+            self.judged = false;
+            return Aftermath::Pause;
+        }
+        // There is none where the settings have changed since.
+        if let Some(inquest) = &mut self.inquest {
+            let said = answer
+                .as_ref()
+                .map_err(|cause| ErrorChain(cause).to_string());
+            inquest.answered(said.copied());
+        }
+        Aftermath::Inquest
+    }
+
+    /// Has what is denied tried again with the next step.
+    pub fn reconsider(&mut self) {
+        if !self.denied.is_empty() {
+            self.occasion.get_or_insert(Occasion::Again);
+            self.forget_kernel();
+        }
+    }
+
+    /// Returns how much is denied in the kernel.
+    pub fn denied(&self) -> usize {
+        self.denied.len()
+    }
+
+    /// Returns the endpoints that do not get what they are to have, because it is denied.
+    pub fn concerned(&self) -> BTreeSet<EndpointId> {
+        self.renderer.concerned()
+    }
+
+    /// Returns what is denied in the kernel, or no longer is, since this was last asked.
+    pub fn take_denial_news(&mut self) -> DenialNews {
+        let begun = self.denied.iter();
+        let begun = begun.filter(|(unit, _)| !self.told_denied.contains(*unit));
+        let over = self.told_denied.iter();
+        let over = over.filter(|unit| !self.denied.contains_key(*unit));
+        let news = DenialNews {
+            begun: begun
+                .map(|(unit, why)| (unit.clone(), why.clone()))
+                .collect(),
+            over: over.cloned().collect(),
+        };
+        self.told_denied = self.denied.keys().cloned().collect();
+        news
+    }
+}
