@@ -22,7 +22,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         "status",
         &["calc", "datastore", "model", "net", "telemetry"],
     ),
-    ("kernel", &["net", "nft"]),
+    ("kernel", &["net", "netlink", "nft"]),
     ("telemetry", &[]),
     ("monitor", &[]),
     ("last_good", &["model", "telemetry"]),

@@ -53,6 +53,8 @@ pub enum Trigger {
     Directory,
     /// A change of links or addresses.
     Links,
+    /// What another program did to the table.
+    Drift,
 }
 
 /// Is a directory of resources in which files appear whole.
@@ -142,6 +144,7 @@ impl Log {
                     ["directory", "etcd", "config"].as_slice(),
                 ),
                 (Trigger::Links, ["links"].as_slice()),
+                (Trigger::Drift, ["drift"].as_slice()),
             ] {
                 let value = field(&line, "trigger").unwrap_or_default();
                 if names.iter().any(|name| value.contains(name)) {

@@ -10,7 +10,9 @@ use crate::calc::{
 };
 use crate::model::Update;
 use crate::net::InterfaceName;
-use crate::nft::{Catalog, CatalogDelta, Extent, Plan, PlanError, Plans, plan};
+use crate::nft::{
+    Catalog, CatalogDelta, Committed, Distrust, Extent, Plan, PlanError, Plans, plan,
+};
 use crate::render::{CounterNews, Renderer, Settings as RenderSettings, Unit};
 
 /// What the loop is to do next.
@@ -68,6 +70,10 @@ pub struct Enforcer {
     knowledge: Knowledge,
     in_flight: Option<InFlight>,
     adopt: bool,
+    /// What is not believed of what is read from the kernel, until a transaction has put it right.
+    distrust: Distrust,
+    /// What sets held before another program had a hand in the table.
+    untouched: Arc<Committed>,
     /// The interfaces of workloads whose policy is in the kernel.
     guarded: BTreeMap<InterfaceName, Arc<WorkloadInterface>>,
     /// How they changed since that was last asked.
@@ -118,6 +124,8 @@ impl Enforcer {
             knowledge: Knowledge::None,
             in_flight: None,
             adopt: false,
+            distrust: Distrust::default(),
+            untouched: Arc::default(),
             guarded: BTreeMap::new(),
             newly_guarded: WorkloadChanges::new(),
             weighed: Weighed::default(),
@@ -169,7 +177,9 @@ impl Enforcer {
 
     /// Takes in what the kernel was seen to hold; `adopt` where the table is there or is to be made, and is not
     /// this process's yet.
-    pub fn observed(&mut self, catalog: Catalog, adopt: bool) {
+    pub fn observed(&mut self, mut catalog: Catalog, adopt: bool) {
+        catalog.distrust(&self.distrust);
+        catalog.untouched = Arc::clone(&self.untouched);
         self.knowledge = Knowledge::Observed(catalog);
         self.adopt = adopt;
     }
@@ -309,6 +319,27 @@ impl Enforcer {
         self.knowledge = Knowledge::None;
     }
 
+    /// Takes in that another program had a hand in the table: it is read and compared before anything else.
+    ///
+    /// Not to be called while a transaction is in flight.
+    pub fn distrust(&mut self, distrust: Distrust) {
+        self.distrust.merge(distrust);
+        if let Knowledge::Followed(catalog) =
+            std::mem::replace(&mut self.knowledge, Knowledge::None)
+        {
+            self.distrust.compare_with(&catalog);
+            self.untouched = Arc::new(catalog.committed);
+        }
+    }
+
+    /// Tells whether the kernel was read and is to be compared next, or an inquest into that is under way.
+    pub fn is_comparing(&self) -> bool {
+        match self.knowledge {
+            Knowledge::Observed(_) => true,
+            Knowledge::None | Knowledge::Followed(_) => self.inquest.is_some(),
+        }
+    }
+
     /// Returns how the interfaces of workloads changed whose policy is in the kernel, since this was last
     /// asked.
     pub fn take_guarded(&mut self) -> WorkloadChanges {
@@ -343,6 +374,8 @@ impl Enforcer {
 
     /// Brings the picture of the kernel up to date.
     fn follow(&mut self, done: InFlight) {
+        self.distrust = Distrust::default();
+        self.untouched = Arc::default();
         if let Knowledge::Followed(catalog) = &mut self.knowledge {
             catalog.apply(done.catalog);
         }

@@ -178,7 +178,7 @@ pub(super) fn draft(
     denied: BTreeSet<Unit>,
     calc: &Calc,
 ) -> Result<Draft, Box<Unplanned>> {
-    let mut renderer = Renderer::resume(settings.clone(), &catalog.sets).denying(denied);
+    let mut renderer = Renderer::resume(settings.clone(), catalog).denying(denied);
     let objects = renderer.render(whole, calc);
     match plan(catalog, &objects, Extent::Whole) {
         Ok((plans, delta)) => Ok(Draft {

@@ -229,6 +229,16 @@ impl Observer {
         });
     }
 
+    /// Takes in that other programs have changed the kernel's table so often.
+    pub(super) fn drifted(&mut self, changes: u64) {
+        self.board.note(|facts| facts.foreign_changes += changes);
+    }
+
+    /// Takes in that something was put right that another program had changed.
+    pub(super) fn repaired(&mut self) {
+        self.board.note(|facts| facts.repairs += 1);
+    }
+
     /// Takes in what keeps policy from coming into force.
     pub(super) fn failed(&mut self, failure: Failure) {
         self.board

@@ -8,6 +8,7 @@ use tracing::{debug, error, info, warn};
 
 use super::cause::Cause;
 use super::denials::Aftermath;
+use super::drift::{Due, Meddled};
 use super::enforcer::{Step, Stuck};
 use super::exit::ExitReason;
 use super::last_good::Basis;
@@ -53,10 +54,30 @@ impl Agent {
         })
     }
 
+    /// Has the table read and compared where another program has changed it, and tells whether anything may go on.
+    fn advance_repair(&mut self) -> Due {
+        // What was heard since the table was read may be in what was read: that is put in force first.
+        if self.enforcer.is_comparing() {
+            return Due::Nothing;
+        }
+        let refresh = self.configuration.config().kernel.refresh_interval;
+        let due = self.drift.next(TokioInstant::now(), refresh);
+        if let Due::Repair { distrust, changes } = &due {
+            self.observer.drifted(*changes);
+            self.enforcer.distrust(distrust.clone());
+            // What has failed may have failed for this.
+            self.retry.over();
+            self.cause.add("drift");
+        }
+        due
+    }
+
     /// Asks for the next step towards what policy says.
     fn advance_policy(&mut self) -> Result<(), ExitReason> {
-        let waits = self.writer.is_busy() || self.retry.at().is_some();
-        if waits || self.cause.is_none() || !self.may_enforce() {
+        if self.writer.is_busy() || !self.may_enforce() || self.advance_repair() == Due::Held {
+            return Ok(());
+        }
+        if self.retry.at().is_some() || self.cause.is_none() {
             return Ok(());
         }
         let config = self.configuration.config();
@@ -76,6 +97,7 @@ impl Agent {
         }
         let asked = match step {
             Ok(Step::Nothing) => {
+                self.drift.settled();
                 self.firewall.committing(config);
                 self.firewall.committed(TokioInstant::now());
                 self.retry.succeeded();
@@ -91,9 +113,11 @@ impl Agent {
             Ok(Step::Commit(plans)) => {
                 self.firewall.committing(config);
                 self.committing = std::mem::take(&mut self.cause);
+                self.drift.committing(&plans);
                 self.writer.commit(plans)
             }
             Err(cause) => {
+                self.drift.settled();
                 error!("{}; what is in the kernel stays", ErrorChain(&cause));
                 self.enforcer.doubt();
                 self.observer.failed(match cause {
@@ -143,6 +167,9 @@ impl Agent {
                 elapsed,
             } => {
                 self.enforcer.committed();
+                if self.drift.committed() {
+                    self.observer.repaired();
+                }
                 self.firewall.committed(TokioInstant::now());
                 self.retry.succeeded();
                 self.wire();
@@ -205,6 +232,7 @@ impl Agent {
         let owner = match observed.table.map(|table| table.ownership) {
             Some(Ownership::Foreign(owner)) => owner,
             Some(Ownership::None | Ownership::Ours | Ownership::Orphan) | None => {
+                self.drift.observed(observed.generation);
                 let mut catalog = observed.catalog;
                 // Only making the table anew changes its flags.
                 catalog.undecodable |= !fits;
@@ -222,12 +250,24 @@ impl Agent {
 
     /// Takes in that a transaction was refused, or that its fate is unknown.
     fn settle_refused(&mut self, cause: &CommitError) {
-        let aftermath = self.enforcer.refused(cause);
         self.observer.failed(Failure::Refused);
         let committing = std::mem::take(&mut self.committing);
         self.cause.triggers.extend(committing.triggers);
         self.cause.since = committing.since.or(self.cause.since);
-        match aftermath {
+        match self.drift.refused(cause) {
+            Meddled::No => {}
+            Meddled::Yes(distrust) => {
+                warn!(
+                    "{}; another program may have changed the table, reading back",
+                    ErrorChain(cause)
+                );
+                self.enforcer.doubt();
+                self.enforcer.distrust(distrust);
+                self.cause.add("drift");
+                return;
+            }
+        }
+        match self.enforcer.refused(cause) {
             Aftermath::Inquest => {
                 warn!(
                     "{}; what is in the kernel stays while the object at fault is looked for",

@@ -8,6 +8,7 @@ use tracing::{debug, error, info, warn};
 
 use super::cause::Cause;
 use super::configuration::Configuration;
+use super::drift::Drift;
 use super::enforcer::Enforcer;
 use super::exit::ExitReason;
 use super::firewall::Firewall;
@@ -44,6 +45,7 @@ pub(super) struct Agent {
     pub(super) firewall: Firewall,
     pub(super) observer: Observer,
     pub(super) takeover: Takeover,
+    pub(super) drift: Drift,
     /// The last good state, while it stands for the datastore.
     pub(super) provisional: Option<Provisional>,
     /// What the round under way enforces, or the last one.
@@ -82,6 +84,7 @@ impl Agent {
             let denied_at = self.denied_retry.at().filter(|_| !self.writer.is_busy());
             let due = self.firewall.due().into_iter().chain(self.takeover.due());
             let others_at = due
+                .chain(self.drift.due(TokioInstant::now()))
                 .min()
                 .filter(|_| self.announced && !self.writer.is_busy());
             let ended = tokio::select! {
@@ -94,6 +97,7 @@ impl Agent {
                         Some(ExitReason::Failed)
                     }
                 },
+                () = self.drift.heard() => None,
                 event = source.next() => { self.take_resources(event, source.name()); None }
                 event = links.next() => { self.take_links(event); None }
                 event = route_events.next() => self.take_wiring(event.as_ref()),

@@ -9,6 +9,7 @@ use tracing::{error, info};
 
 use super::cause::Cause;
 use super::configuration::Configuration;
+use super::drift::Drift;
 use super::enforcer::Enforcer;
 use super::exit::ExitReason;
 use super::firewall::Firewall;
@@ -75,13 +76,14 @@ pub async fn run(
     let statuses = Statuses::start(config).map_err(|e| ErrorChain(&e).to_string());
     let record = Record::start(last_good, config).map_err(|e| ErrorChain(&e).to_string());
     let parts = (|| Ok::<_, String>((opened?, source?, links?, routes?, statuses?, record?)))();
-    let ((writer, scene), source, links, (routes, route_events), statuses, record) = match parts {
-        Ok(parts) => parts,
-        Err(reason) => {
-            error!("{reason}");
-            return ExitReason::Failed;
-        }
-    };
+    let ((writer, scene, drift), source, links, (routes, route_events), statuses, record) =
+        match parts {
+            Ok(parts) => parts,
+            Err(reason) => {
+                error!("{reason}");
+                return ExitReason::Failed;
+            }
+        };
     let kept = recall(last_good, scene, config);
     let mut agent = Agent {
         configuration,
@@ -94,6 +96,7 @@ pub async fn run(
         firewall: Firewall::new(TokioInstant::now()),
         observer,
         takeover: Takeover::new(TokioInstant::now()),
+        drift,
         provisional: None,
         basis: Basis::Datastore,
         record,
@@ -116,16 +119,22 @@ pub async fn run(
 }
 
 /// Opens what the kernel's writer needs, sees to it that something guards the host, and starts the writer.
-fn open_writer(config: &Config, render: RenderSettings) -> Result<(Writer, Scene), String> {
+fn open_writer(config: &Config, render: RenderSettings) -> Result<(Writer, Scene, Drift), String> {
     let settings = writer_settings(config);
+    let (table, timeout) = (settings.table.clone(), settings.timeout);
     let firewall = HostChains::open(&settings).map_err(|e| ErrorChain(&e).to_string())?;
     let mut felix =
         FelixLeftovers::open(&settings, None).map_err(|e| ErrorChain(&e).to_string())?;
     let mut kernel = Netfilter::open(settings).map_err(|e| ErrorChain(&e).to_string())?;
     let scene = guard::raise(&mut kernel, &mut felix, calc_settings(config), render);
+    let drift = if kernel.owned() {
+        Drift::none()
+    } else {
+        Drift::watch(table, timeout).map_err(|e| ErrorChain(&e).to_string())?
+    };
     let writer = Writer::start(Box::new(kernel), Box::new(firewall), felix)
         .map_err(|e| ErrorChain(&e).to_string())?;
-    Ok((writer, scene))
+    Ok((writer, scene, drift))
 }
 
 /// Opens the datastore that the configuration names.

@@ -48,7 +48,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     warn_unready(&offline.configuration);
     let mut kernel = reader(&offline.configuration)?;
     let observed = kernel.observe().context("read what the kernel holds")?;
-    let objects = offline.objects_beside(&observed.catalog.sets)?;
+    let objects = offline.objects_beside(&observed.catalog)?;
     let (plans, _) = plan(&observed.catalog, &objects, Extent::Whole)
         .context("compare what is wanted with what the kernel holds")?;
     if plans.is_empty() {

@@ -10,9 +10,7 @@ use crate::config::ConfigProblem;
 use crate::datastore::{self, Snapshot, read_directory};
 use crate::model::{HostInterface, Problem, Resource, ResourceKey, Update};
 use crate::net::InterfaceName;
-use crate::nft::{
-    Elements, Extent, ObjectChanges, PlanError, Ruleset, SetName, SetRecord, ruleset_text,
-};
+use crate::nft::{Catalog, Elements, Extent, ObjectChanges, PlanError, Ruleset, ruleset_text};
 use crate::render::{MarkError, Renderer, table_name};
 
 /// Which interfaces the host is taken to have.
@@ -133,10 +131,7 @@ impl Offline {
     ///
     /// # Errors
     /// Fails as [`Offline::compute`] does.
-    pub fn objects_beside(
-        &mut self,
-        found: &BTreeMap<SetName, SetRecord>,
-    ) -> Result<ObjectChanges, OfflineError> {
+    pub fn objects_beside(&mut self, found: &Catalog) -> Result<ObjectChanges, OfflineError> {
         let config = self.configuration.config();
         let render = render_settings(config).map_err(OfflineError::Marks)?;
         let changes = self.calc.take_whole();

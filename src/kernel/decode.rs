@@ -134,6 +134,11 @@ impl<'a> Attributes<'a> {
         exact(self.value(wanted)?).map(u32::from_be_bytes)
     }
 
+    /// Returns a number of 64 bits in network order.
+    pub(super) fn be64(self, wanted: u16) -> Option<u64> {
+        exact(self.value(wanted)?).map(u64::from_be_bytes)
+    }
+
     /// Returns a signed number in network order.
     pub(super) fn signed_be32(self, wanted: u16) -> Option<i32> {
         exact(self.value(wanted)?).map(i32::from_be_bytes)

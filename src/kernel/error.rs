@@ -21,6 +21,13 @@ pub enum KernelError {
         #[source]
         source: io::Error,
     },
+    /// The group of those who hear of changes of the ruleset.
+    #[error("hear of changes of the ruleset")]
+    Watch {
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// A socket option that is needed.
     #[error("set {option} on the netlink socket")]
     SocketOption {
@@ -165,6 +172,16 @@ pub enum CommitError {
 }
 
 impl CommitError {
+    /// Tells whether something was to go that something else still refers to.
+    pub fn is_busy(&self) -> bool {
+        match self {
+            Self::Refused { refusals } => refusals.iter().any(|it| it.errno == Errno::EBUSY),
+            Self::Encode(_) | Self::Send(_) | Self::ForeignOwner { .. } | Self::Unknown { .. } => {
+                false
+            }
+        }
+    }
+
     /// Returns the objects of the table that are named as the cause, the first of them first.
     pub fn objects(&self) -> Vec<ObjectKey> {
         match self {

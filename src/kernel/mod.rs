@@ -1,8 +1,8 @@
 //! The `kernel` room: the one place that knows netlink bytes of `nf_tables`.
 //!
 //! In: plans. Out: a transaction that was committed, or an error that names our object; what the kernel holds,
-//! as a catalogue; and what its counters have counted. May touch: `nft`, `net`, the netfilter socket, the lock file, `/proc`,
-//! `/sys/module`. Absent: Calico's resources, the choice of what to change.
+//! as a catalogue; what its counters have counted; and what others change of it. May touch: `nft`, `net`, `netlink`,
+//! the netfilter socket, the lock file, `/proc`, `/sys/module`. Absent: Calico's resources, the choice of what to change.
 
 mod comments;
 mod counters;
@@ -27,6 +27,8 @@ mod port;
 mod probe;
 mod socket;
 mod subject;
+mod touched;
+mod watch;
 
 #[cfg(fuzzing)]
 use fuzzing as port;
@@ -48,3 +50,5 @@ pub use observe::{Observed, Ownership, TableState};
 pub use owner::{ForeignOwner, Process, TableOwner};
 pub use probe::Capabilities;
 pub use subject::Subject;
+pub use touched::{Author, Touched};
+pub use watch::{Heard, RulesetWatch, Unheard};

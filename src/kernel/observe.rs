@@ -7,8 +7,8 @@ use super::decode::{Attributes, Message, UserData, exact};
 use super::encode::consts::attribute::{
     NFTA_CHAIN_FLAGS, NFTA_CHAIN_HOOK, NFTA_CHAIN_NAME, NFTA_CHAIN_POLICY, NFTA_CHAIN_TABLE,
     NFTA_CHAIN_TYPE, NFTA_FLOWTABLE_TABLE, NFTA_GEN_ID, NFTA_HOOK_HOOKNUM, NFTA_HOOK_PRIORITY,
-    NFTA_OBJ_NAME, NFTA_OBJ_TABLE, NFTA_OBJ_TYPE, NFTA_RULE_CHAIN, NFTA_RULE_TABLE,
-    NFTA_RULE_USERDATA, NFTA_SET_ELEM_LIST_ELEMENTS, NFTA_SET_ELEM_LIST_SET,
+    NFTA_OBJ_NAME, NFTA_OBJ_TABLE, NFTA_OBJ_TYPE, NFTA_RULE_CHAIN, NFTA_RULE_HANDLE,
+    NFTA_RULE_TABLE, NFTA_RULE_USERDATA, NFTA_SET_ELEM_LIST_ELEMENTS, NFTA_SET_ELEM_LIST_SET,
     NFTA_SET_ELEM_LIST_TABLE, NFTA_SET_TABLE, NFTA_TABLE_FLAGS, NFTA_TABLE_NAME, NFTA_TABLE_OWNER,
 };
 use super::encode::consts::{message, nfnetlink, user_data, value};
@@ -150,7 +150,6 @@ fn attempt(
         };
         match read_elements(socket, table, record)? {
             ElementsRead::Interrupted => return Ok(None),
-            ElementsRead::Undecodable => reading.catalog.undecodable = true,
             ElementsRead::Done => {}
         }
     }
@@ -233,14 +232,16 @@ impl Reading {
         let name = attributes
             .text(NFTA_CHAIN_NAME)
             .and_then(|name| name.parse::<ChainName>().ok());
-        let (Some(name), Some(base)) = (name, base_chain(attributes)) else {
+        let Some(name) = name else {
             self.catalog.undecodable = true;
             return;
         };
+        let base = base_chain(attributes);
         self.catalog.chains.insert(
             name,
             ChainRecord {
-                base,
+                base: base.flatten(),
+                alien: base.is_none(),
                 rules: Vec::new(),
             },
         );
@@ -248,7 +249,7 @@ impl Reading {
 
     fn rules(&mut self, socket: &mut Socket, table: &TableName) -> Result<Dump, KernelError> {
         // Names of chains are looked up as text: parsing each would allocate for every rule.
-        let mut chains: BTreeMap<String, Vec<Option<Fingerprint>>> = BTreeMap::new();
+        let mut chains: BTreeMap<String, RulesRead> = BTreeMap::new();
         let dump = socket.dump(
             "the rules",
             message::GETRULE,
@@ -262,20 +263,17 @@ impl Reading {
                 let Some(chain) = attributes.text(NFTA_RULE_CHAIN) else {
                     return;
                 };
-                let fingerprint = attributes
-                    .value(NFTA_RULE_USERDATA)
-                    .and_then(rule_fingerprint);
-                match chains.get_mut(chain) {
-                    Some(rules) => rules.push(fingerprint),
-                    None => {
-                        chains.insert(chain.to_owned(), vec![fingerprint]);
-                    }
+                if !chains.contains_key(chain) {
+                    chains.insert(chain.to_owned(), RulesRead::default());
+                }
+                if let Some(rules) = chains.get_mut(chain) {
+                    rules.take(attributes);
                 }
             },
         )?;
         for (name, record) in &mut self.catalog.chains {
             if let Some(rules) = chains.remove(name.as_str()) {
-                record.rules = rules;
+                record.rules = rules.believed();
             }
         }
         Ok(dump)
@@ -351,9 +349,39 @@ impl Reading {
     }
 }
 
+/// The rules of a chain, as they come.
+#[derive(Default)]
+struct RulesRead {
+    fingerprints: Vec<Option<Fingerprint>>,
+    last: u64,
+    /// Whether a rule is older than the one before it.
+    disordered: bool,
+}
+
+impl RulesRead {
+    fn take(&mut self, attributes: Attributes<'_>) {
+        let handle = attributes.be64(NFTA_RULE_HANDLE).unwrap_or(0);
+        self.disordered |= handle <= self.last;
+        self.last = handle;
+        let data = attributes.value(NFTA_RULE_USERDATA);
+        self.fingerprints.push(data.and_then(rule_fingerprint));
+    }
+
+    /// Returns the fingerprints, as far as they are believed.
+    ///
+    /// The kernel numbers the rules of a table as they are made, and we add rules at the end alone: where one has
+    /// another with a smaller number behind it, somebody put it there or in the place of one of ours, perhaps with a
+    /// fingerprint of ours.
+    fn believed(mut self) -> Vec<Option<Fingerprint>> {
+        if self.disordered {
+            self.fingerprints.fill(None);
+        }
+        self.fingerprints
+    }
+}
+
 enum ElementsRead {
     Done,
-    Undecodable,
     Interrupted,
 }
 
@@ -385,13 +413,9 @@ fn read_elements(
     if dump == Dump::Interrupted {
         return Ok(ElementsRead::Interrupted);
     }
-    match reader.finish() {
-        Some(elements) => {
-            record.elements = Some(Arc::new(elements));
-            Ok(ElementsRead::Done)
-        }
-        None => Ok(ElementsRead::Undecodable),
-    }
+    // Where one of them cannot be ours, the set has to be emptied: its elements are not known.
+    record.elements = reader.finish().map(Arc::new);
+    Ok(ElementsRead::Done)
 }
 
 /// Reads the name of a counter; `None` of any other object.

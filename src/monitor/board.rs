@@ -123,6 +123,10 @@ pub struct Facts {
     pub maps: usize,
     /// Readings of the kernel's table.
     pub observations: u64,
+    /// Changes of the kernel's table by other programs.
+    pub foreign_changes: u64,
+    /// Changes of it that put something right.
+    pub repairs: u64,
     /// Log lines that were dropped for want of room.
     pub logs_dropped: u64,
     /// Log lines that could not be written.
@@ -168,6 +172,8 @@ impl Facts {
             sets: 0,
             maps: 0,
             observations: 0,
+            foreign_changes: 0,
+            repairs: 0,
             logs_dropped: 0,
             log_errors: 0,
             writing_since: None,

@@ -255,6 +255,16 @@ fn add_own(page: &mut Page, facts: &Facts, now: Instant) {
         "Number of transactions that the kernel refused or did not answer.",
         facts.refusals(),
     );
+    page.counter(
+        "tortie_foreign_changes_total",
+        "Number of transactions of other programs that changed the kernel's table.",
+        facts.foreign_changes,
+    );
+    page.counter(
+        "tortie_repairs_total",
+        "Number of transactions that put the kernel's table right after another program.",
+        facts.repairs,
+    );
     page.gauge(
         "tortie_denied_objects",
         "Number of policies, profiles and endpoints that are denied because the kernel refuses them.",

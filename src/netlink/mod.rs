@@ -1,4 +1,4 @@
-//! The `netlink` room: the socket by which others follow what rtnetlink says.
+//! The `netlink` room: the socket by which others follow what rtnetlink and `nf_tables` announce.
 //!
 //! In: multicast groups and requests. Out: datagrams of the kernel, as bytes. May touch: rtnetlink's socket and packet
 //! crates, tokio. Absent: what the datagrams say, and errors of its own: each user names what it was about.

@@ -1,4 +1,4 @@
-//! A socket that follows rtnetlink without blocking, and what sockets that wait have in common with it.
+//! A socket that follows what the kernel announces without blocking, and what sockets that wait have in common with it.
 
 use std::fmt;
 use std::io;
@@ -10,7 +10,7 @@ use rtnetlink::MulticastGroup;
 use rtnetlink::packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NetlinkMessage};
 use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::packet_route::link::{LinkAttribute, LinkExtentMask, LinkMessage};
-use rtnetlink::sys::protocols::NETLINK_ROUTE;
+use rtnetlink::sys::protocols::{NETLINK_NETFILTER, NETLINK_ROUTE};
 use rtnetlink::sys::{AsyncSocket, AsyncSocketExt, Socket, SocketAddr, TokioSocket};
 
 /// The largest datagram: the kernel sends parts of a dump of up to 32 KiB.
@@ -19,7 +19,7 @@ pub const DATAGRAM: usize = 64 << 10;
 /// What the receive buffer may hold. The kernel takes memory only for what waits in it.
 const RECEIVE_BUFFER: usize = 8 << 20;
 
-/// Is a route netlink socket of the network namespace of the thread that opened it.
+/// Is a netlink socket of the network namespace of the thread that opened it.
 pub struct ChangeSocket {
     socket: TokioSocket,
     port: u32,
@@ -37,13 +37,28 @@ impl fmt::Debug for ChangeSocket {
 }
 
 impl ChangeSocket {
-    /// Opens a socket, which hears nothing before it is [bound](Self::bind).
+    /// Opens a route netlink socket, which hears nothing before it is [bound](Self::bind).
     ///
     /// # Panics
     ///
     /// Outside a tokio runtime with I/O enabled.
     pub fn open() -> io::Result<Self> {
-        let mut socket = TokioSocket::new(NETLINK_ROUTE)?;
+        Self::of(NETLINK_ROUTE)
+    }
+
+    /// Opens and binds a netfilter socket, which hears nothing before it [joins](Self::join) a group.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime with I/O enabled.
+    pub fn open_netfilter() -> io::Result<Self> {
+        let mut socket = Self::of(NETLINK_NETFILTER)?;
+        socket.bind(&[])?;
+        Ok(socket)
+    }
+
+    fn of(protocol: isize) -> io::Result<Self> {
+        let mut socket = TokioSocket::new(protocol)?;
         enlarge(socket.socket_mut());
         Ok(Self {
             socket,
@@ -64,6 +79,16 @@ impl ChangeSocket {
         raw.get_address(&mut address)?;
         self.port = address.port_number();
         Ok(())
+    }
+
+    /// Begins to hear what is announced to a group.
+    pub fn join(&mut self, group: u32) -> io::Result<()> {
+        self.socket.socket_mut().add_membership(group)
+    }
+
+    /// Ceases to. What was announced before can still be received.
+    pub fn leave(&mut self, group: u32) -> io::Result<()> {
+        self.socket.socket_mut().drop_membership(group)
     }
 
     /// Asks for a dump.

@@ -16,8 +16,11 @@ pub struct Fingerprint(pub [u8; 8]);
 /// What is known of a chain in the kernel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChainRecord {
-    /// Present for a base chain; a hook or type that we never use makes the record foreign.
+    /// Present for a base chain of a kind that we make.
     pub base: Option<BaseChain>,
+    /// Whether it is a base chain of a kind that we never make, be it by its hook, its type or its policy: it becomes
+    /// what is wanted only by being made anew.
+    pub alien: bool,
     /// The fingerprint of each rule, in order; `None` for a rule without one of ours.
     pub rules: Vec<Option<Fingerprint>>,
 }
@@ -48,6 +51,8 @@ pub struct Catalog {
     pub undecodable: bool,
     /// What is known from our own commits alone; the default where the rest was read from the kernel.
     pub committed: Committed,
+    /// What sets held before another program had a hand in the table; their names are chosen by it, and nothing else.
+    pub untouched: Arc<Committed>,
 }
 
 /// What the kernel does not tell: the references between objects, and in short the content of sets.
@@ -64,6 +69,22 @@ pub(super) enum Known {
     Digest(Digest),
     /// The whole content of a verdict map.
     Verdicts(Verdicts),
+}
+
+impl Committed {
+    /// Tells whether a set has been committed with just this content.
+    pub fn holds(&self, set: &SetName, elements: impl Iterator<Item = Element>) -> bool {
+        self.sets.get(set).is_some_and(|known| match known {
+            Known::Digest(digest) => {
+                let mut wanted = Digest::default();
+                elements.for_each(|element| wanted.add(&element));
+                *digest == wanted
+            }
+            Known::Verdicts(verdicts) => {
+                *verdicts == Verdicts::of(&elements.collect::<Vec<Element>>())
+            }
+        })
+    }
 }
 
 /// What is known of the content of a set.
@@ -90,6 +111,7 @@ impl Catalog {
             *self = Self::default();
         }
         self.table |= delta.table;
+        self.untouched = Arc::default();
         for (name, record) in delta.chains {
             match record {
                 Some(record) => self.chains.insert(name, record),

@@ -139,7 +139,7 @@ impl<'a> Draft<'a> {
                 self.new_chains.insert(name.clone(), chain.base);
                 0
             }
-            Some(record) if record.base != chain.base => {
+            Some(record) if record.alien || record.base != chain.base => {
                 self.replaced_chains.insert(name.clone(), chain.base);
                 0
             }
@@ -152,7 +152,8 @@ impl<'a> Draft<'a> {
         };
         self.written.insert(name.clone(), (chain.clone(), first));
         let base = chain.base;
-        let record = Some(ChainRecord { base, rules });
+        let alien = false;
+        let record = Some(ChainRecord { base, alien, rules });
         self.delta.chains.insert(name.clone(), record);
     }
 

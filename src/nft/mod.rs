@@ -9,6 +9,7 @@ mod catalog;
 mod changes;
 mod check;
 mod difference;
+mod distrust;
 mod elements;
 mod error;
 mod expr;
@@ -26,6 +27,7 @@ pub use apply::{Applied, ApplyError, Errno};
 pub use catalog::{Catalog, CatalogDelta, ChainRecord, Committed, Fingerprint, SetRecord};
 pub use changes::{Extent, ObjectChange, ObjectChanges};
 pub use difference::plan;
+pub use distrust::Distrust;
 pub use error::{ElementFault, LookupFault, PlanError};
 pub use expr::{
     Comparison, Expr, InterfaceMatch, InterfaceSide, Key, Limit, LimitUnit, RejectWith, Side,

@@ -116,7 +116,8 @@ impl Ruleset {
                     let rules = &chain.rules;
                     let rules = rules.iter().map(|rule| Some(Fingerprint::of(rule)));
                     let rules = rules.collect();
-                    let record = ChainRecord { base, rules };
+                    let alien = false;
+                    let record = ChainRecord { base, alien, rules };
                     catalog.chains.insert(chain.name.clone(), record);
                 }
                 Object::Set(spec, elements) => {

@@ -25,7 +25,7 @@ use crate::calc::{
 };
 use crate::model::{Direction, PolicyKind, ProfileId};
 use crate::net::maximal;
-use crate::nft::{Chain, ChainName, ObjectChange, ObjectChanges, ObjectKey, SetName, SetRecord};
+use crate::nft::{Catalog, Chain, ChainName, ObjectChange, ObjectChanges, ObjectKey};
 
 /// The state of rendering: what has been rendered, as far as later changes need to know it.
 #[derive(Debug)]
@@ -83,8 +83,9 @@ impl Renderer {
     }
 
     /// Makes a renderer that has rendered nothing and is to keep sets that were found, by name, where their
-    /// content is what it is to be.
-    pub fn resume(settings: Settings, found: &BTreeMap<SetName, SetRecord>) -> Self {
+    /// content is what it is to be, or was that when it was last committed: then another program has changed it, and
+    /// it is put right where it is.
+    pub fn resume(settings: Settings, found: &Catalog) -> Self {
         let mut renderer = Self::new(settings);
         renderer.book.take_over(found);
         renderer

@@ -20,8 +20,8 @@ use super::names;
 use crate::calc::{Changes, Member, SetChange, SetId, SetMembers};
 use crate::net::{Family, PortRange, host_net};
 use crate::nft::{
-    ChainName, Element, ElementKey, KeyType, ObjectChange, ObjectChanges, ObjectKey, SetName,
-    SetRecord, SetSpec,
+    Catalog, ChainName, Committed, Element, ElementKey, KeyType, ObjectChange, ObjectChanges,
+    ObjectKey, SetName, SetRecord, SetSpec,
 };
 
 /// A set that a rule refers to.
@@ -68,6 +68,8 @@ struct News {
 pub(super) struct SetBook {
     splitting: Splitting,
     found: BTreeMap<SetName, SetRecord>,
+    /// What those that were found held before another program had a hand in them.
+    untouched: Arc<Committed>,
     listed: BTreeSet<Listed>,
     present: BTreeMap<Members, Form>,
     chosen: BTreeMap<Members, Form>,
@@ -84,8 +86,9 @@ impl SetBook {
     }
 
     /// Remembers the sets that a start has found, until the first rendering.
-    pub(super) fn take_over(&mut self, found: &BTreeMap<SetName, SetRecord>) {
-        self.found.clone_from(found);
+    pub(super) fn take_over(&mut self, found: &Catalog) {
+        self.found.clone_from(&found.sets);
+        self.untouched = Arc::clone(&found.untouched);
     }
 
     /// Takes in how members changed, and returns the chains that must be written anew because a table that
@@ -261,6 +264,7 @@ impl SetBook {
         self.chosen.clear();
         self.deltas.clear();
         self.found.clear();
+        self.untouched = Arc::default();
     }
 
     fn write_listed(&mut self, listed: Listed, used: bool, out: &mut ObjectChanges) {
@@ -388,6 +392,7 @@ impl SetBook {
             let same = named.clone().find(|(_, _, record)| {
                 let elements = record.elements.as_deref();
                 elements.is_some_and(|elements| elements.iter().cloned().eq(content()))
+                    || self.untouched.holds(&record.spec.name, content())
             });
             let turn = match same {
                 Some((_, table, _)) => table.turn,

@@ -25,6 +25,8 @@ const RTM_DELROUTE: u16 = 25;
 const RTM_NEWNEIGH: u16 = 28;
 /// `RTM_DELNEIGH` of `linux/rtnetlink.h`.
 const RTM_DELNEIGH: u16 = 29;
+/// `RTM_NEWNETCONF` of `linux/rtnetlink.h`.
+const RTM_NEWNETCONF: u16 = 80;
 /// `NLM_F_REPLACE` of `linux/netlink.h`.
 const NLM_F_REPLACE: u16 = 0x100;
 /// The size of `struct ifinfomsg` of `linux/rtnetlink.h`.
@@ -35,6 +37,12 @@ const IFADDRMSG: usize = 8;
 const RTMSG: usize = 12;
 /// The size of `struct ndmsg` of `linux/neighbour.h`.
 const NDMSG: usize = 12;
+/// The size of `struct netconfmsg` of `linux/netconf.h`, up to the first attribute.
+const NETCONFMSG: usize = 4;
+/// `NETCONFA_IFINDEX` of `linux/netconf.h`.
+const NETCONFA_IFINDEX: u16 = 1;
+/// `NETCONFA_IFINDEX_ALL` of `linux/netconf.h`.
+const NETCONFA_IFINDEX_ALL: i32 = -1;
 /// `AF_UNSPEC` of `sys/socket.h`.
 const AF_UNSPEC: u8 = 0;
 /// `AF_INET` of `sys/socket.h`.
@@ -85,6 +93,7 @@ pub(super) fn fact(message: &Message<'_>) -> Result<Option<Fact>, Malformed> {
         RTM_DELADDR => address(message),
         RTM_NEWROUTE | RTM_DELROUTE => route(message),
         RTM_NEWNEIGH | RTM_DELNEIGH => neighbour(message),
+        RTM_NEWNETCONF => settings(message),
         _ => Ok(None),
     }
 }
@@ -219,6 +228,21 @@ fn neighbour(message: &Message<'_>) -> Result<Option<Fact>, Malformed> {
         }
         _ => Fact::NeighbourGone(index, address),
     }))
+}
+
+fn settings(message: &Message<'_>) -> Result<Option<Fact>, Malformed> {
+    let (_, attributes) = message
+        .payload
+        .split_first_chunk::<NETCONFMSG>()
+        .ok_or(Malformed)?;
+    let index = attribute(attributes, NETCONFA_IFINDEX).ok_or(Malformed)?;
+    let index = i32::from_ne_bytes(index.try_into().map_err(|_| Malformed)?);
+    if index == NETCONFA_IFINDEX_ALL {
+        return Ok(Some(Fact::HostSettings));
+    }
+    // What is left are those of interfaces that are still to come.
+    let index = u32::try_from(index).ok().filter(|index| *index > 0);
+    Ok(index.map(Fact::Settings))
 }
 
 fn ip(family: u8, value: &[u8]) -> Option<IpAddr> {

@@ -89,6 +89,10 @@ pub(super) enum Fact {
     NeighbourGone(u32, Ipv4Addr),
     /// An address of the host is gone, and with it the IPv4 routes that prefer it as their source.
     AddressGone(Ipv4Addr),
+    /// Settings of a link below `/proc/sys` were changed, perhaps by us.
+    Settings(u32),
+    /// Settings of the whole host were.
+    HostSettings,
 }
 
 /// Links, and the routes and neighbours among all of the kernel's that may be ours.
@@ -99,6 +103,9 @@ pub(super) struct Observed {
     routes: BTreeMap<RouteKey, Path>,
     neighbours: BTreeMap<(u32, Ipv4Addr), [u8; 6]>,
     changed: BTreeSet<u32>,
+    /// Links whose settings were changed.
+    set: BTreeSet<u32>,
+    host_set: bool,
     entered: bool,
     differs: bool,
 }
@@ -153,6 +160,14 @@ impl Observed {
                 self.routes.retain(|_, path| path.source != gone);
                 self.differs = true;
             }
+            Fact::Settings(index) => {
+                self.set.insert(index);
+                self.differs = true;
+            }
+            Fact::HostSettings => {
+                self.host_set = true;
+                self.differs = true;
+            }
         }
     }
 
@@ -169,8 +184,12 @@ impl Observed {
             }
         }
         let changed = std::mem::take(&mut self.changed);
+        let mut set = std::mem::take(&mut self.set);
+        let host_set = self.host_set;
         *self = fresh;
         self.changed = changed;
+        self.set.append(&mut set);
+        self.host_set |= host_set;
         self.entered = false;
     }
 
@@ -185,6 +204,16 @@ impl Observed {
     /// Returns the links that came, went, or differ since the call before.
     pub(super) fn take_changed(&mut self) -> BTreeSet<u32> {
         std::mem::take(&mut self.changed)
+    }
+
+    /// Returns the links whose settings were changed since the call before.
+    pub(super) fn take_set(&mut self) -> BTreeSet<u32> {
+        std::mem::take(&mut self.set)
+    }
+
+    /// Tells whether settings of the whole host were changed since the call before.
+    pub(super) fn take_host_set(&mut self) -> bool {
+        std::mem::take(&mut self.host_set)
     }
 
     /// Tells whether a fact has changed anything since the call before.

@@ -1,6 +1,7 @@
 //! From what is wanted and what the kernel holds to the operations that lead from one to the other.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::observed::{Hop, LinkState, Observed, Path, RouteKey};
@@ -77,6 +78,18 @@ impl Operation {
                 key.index
             }
             Self::RemoveNeighbour { index, .. } | Self::SetNeighbour { index, .. } => *index,
+        }
+    }
+}
+
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::RemoveRoute(key, _) => write!(f, "remove the route to {}", key.destination),
+            Self::AddRoute(key, _) => write!(f, "add the route to {}", key.destination),
+            Self::ReplaceRoute(key, _) => write!(f, "replace the route to {}", key.destination),
+            Self::RemoveNeighbour { address, .. } => write!(f, "remove the neighbour {address}"),
+            Self::SetNeighbour { address, .. } => write!(f, "set the neighbour {address}"),
         }
     }
 }

@@ -76,6 +76,8 @@ impl RouteSocket {
             MulticastGroup::Ipv4Route,
             MulticastGroup::Ipv6Route,
             MulticastGroup::Neigh,
+            MulticastGroup::Ipv4Netconf,
+            MulticastGroup::Ipv6Netconf,
         ];
         socket.bind(&groups).map_err(failed)?;
         Ok(Self(socket))

@@ -26,18 +26,52 @@ enum Need {
     Welcome,
 }
 
-/// Has the host forward, where it is to, as far as it can, and returns the first failure.
-pub(super) fn forward(settings: &Settings) -> Result<(), RouteError> {
+/// What came of settings that are to have values.
+#[derive(Debug, Default)]
+pub(super) struct Written {
+    /// Those that had others.
+    pub(super) changed: Vec<String>,
+    /// The first failure.
+    pub(super) failure: Option<RouteError>,
+}
+
+impl Written {
+    /// Has a setting have a value.
+    fn set(&mut self, setting: &str, value: &'static str) -> Result<(), RouteError> {
+        if set(setting, value)? == Change::Made {
+            self.changed.push(setting.to_owned());
+        }
+        Ok(())
+    }
+
+    /// Has a setting have a value without which nothing works.
+    fn require(&mut self, setting: &str, value: &'static str) {
+        if let Err(error) = self.set(setting, value) {
+            self.failure.get_or_insert(error);
+        }
+    }
+}
+
+/// Whether a setting had to be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Change {
+    None,
+    Made,
+}
+
+/// Has the host forward, where it is to, as far as it can.
+pub(super) fn forward(settings: &Settings) -> Written {
+    let mut written = Written::default();
     match settings.forwarding {
         Forwarding::Enabled => {}
-        Forwarding::LeftAlone => return Ok(()),
+        Forwarding::LeftAlone => return written,
     }
-    let v4 = set("net/ipv4/ip_forward", "1");
-    if !settings.wires(Family::V6) {
-        return v4;
+    written.require("net/ipv4/ip_forward", "1");
+    if settings.wires(Family::V6) {
+        keep_router_advertisements(settings);
+        written.require("net/ipv6/conf/all/forwarding", "1");
     }
-    keep_router_advertisements(settings);
-    v4.and(set("net/ipv6/conf/all/forwarding", "1"))
+    written
 }
 
 /// Sets what else the whole host is the better for.
@@ -72,7 +106,7 @@ fn keep_router_advertisements(settings: &Settings) {
             continue;
         }
         match set(&setting, "2") {
-            Ok(()) => debug!(name, "the interface goes on to heed router advertisements"),
+            Ok(_) => debug!(name, "the interface goes on to heed router advertisements"),
             Err(error) => warn!(
                 error = &error as &dyn std::error::Error,
                 "an interface may lose its routes from router advertisements"
@@ -81,16 +115,18 @@ fn keep_router_advertisements(settings: &Settings) {
     }
 }
 
-/// Sets what the interface of a workload needs, as far as it can, and returns the first failure.
+/// Sets what the interface of a workload needs, as far as it can.
 pub(super) fn configure_interface(
     interface: &InterfaceName,
     wiring: &Wiring,
     ipv6: Ipv6,
-) -> Result<(), RouteError> {
+) -> Written {
+    let mut written = Written::default();
     if SHARED.contains(&interface.as_str()) {
-        return Err(RouteError::Name {
+        written.failure = Some(RouteError::Name {
             interface: interface.clone(),
         });
+        return written;
     }
     let v4 = |setting: &str| format!("net/ipv4/conf/{interface}/{setting}");
     let v6 = |setting: &str| format!("net/ipv6/conf/{interface}/{setting}");
@@ -133,32 +169,33 @@ pub(super) fn configure_interface(
         ]),
         Ipv6::Disabled => {}
     }
-    let mut outcome = Ok(());
     for (setting, value, need) in wanted {
-        match (set(&setting, value), need) {
-            (Ok(()), _) => {}
-            (Err(error), Need::Required) => outcome = outcome.and(Err(error)),
-            (Err(error), Need::Welcome) => {
-                debug!(
-                    error = &error as &dyn std::error::Error,
-                    "left a setting as it is"
-                );
+        match need {
+            Need::Required => written.require(&setting, value),
+            Need::Welcome => {
+                if let Err(error) = written.set(&setting, value) {
+                    debug!(
+                        error = &error as &dyn std::error::Error,
+                        "left a setting as it is"
+                    );
+                }
             }
         }
     }
-    outcome
+    written
 }
 
 /// Writes a setting unless it has the value already, so that a read-only `/proc/sys` can be prepared by others.
-fn set(setting: &str, value: &'static str) -> Result<(), RouteError> {
+fn set(setting: &str, value: &'static str) -> Result<Change, RouteError> {
     if read(setting).is_ok_and(|present| present == value) {
-        return Ok(());
+        return Ok(Change::None);
     }
     // The file is never created: where there is none, there is no such setting.
     fs::OpenOptions::new()
         .write(true)
         .open(Path::new(ROOT).join(setting))
         .and_then(|mut file| io::Write::write_all(&mut file, value.as_bytes()))
+        .map(|()| Change::Made)
         .map_err(|source| RouteError::Sysctl {
             setting: setting.to_owned(),
             value,

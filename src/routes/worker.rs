@@ -49,6 +49,9 @@ pub(super) struct Worker {
     wake: Option<Instant>,
     /// Why the host may not forward.
     unforwarded: Option<String>,
+    /// Whether somebody has changed the settings of the whole host.
+    host_set: bool,
+    host_pace: Pace,
 }
 
 /// What was said last of what is wanted of an interface.
@@ -116,6 +119,8 @@ impl Worker {
             said: BTreeMap::new(),
             wake: None,
             unforwarded: None,
+            host_set: false,
+            host_pace: Pace::default(),
         }
     }
 
@@ -194,14 +199,29 @@ impl Worker {
     }
 
     /// Has the host forward; a failure is logged once in a row.
-    fn forward(&mut self) {
-        let reason = sysctl::forward(&self.settings)
-            .err()
-            .map(|error| error.with_cause());
+    fn forward(&mut self) -> sysctl::Written {
+        let written = sysctl::forward(&self.settings);
+        let reason = written.failure.as_ref().map(RouteError::with_cause);
         if let Some(reason) = reason.as_ref().filter(|_| reason != self.unforwarded) {
             warn!(reason, "this host may not forward");
         }
         self.unforwarded = reason;
+        written
+    }
+
+    /// Has the host forward where somebody has turned that off.
+    fn forward_again(&mut self, now: Instant) {
+        self.host_set |= self.follow.observed_mut().take_host_set();
+        let may = self.knowledge == Knowledge::Whole && self.host_pace.held_until(now).is_none();
+        if !self.host_set || !may {
+            return;
+        }
+        self.host_set = false;
+        let settings = self.forward().changed.join(", ");
+        if !settings.is_empty() {
+            self.host_pace.acted(now);
+            info!(settings, "put right what another program had changed");
+        }
     }
 
     fn forgotten(&mut self, addresses: &BTreeSet<IpAddr>) {
@@ -229,13 +249,20 @@ impl Worker {
             match self.knowledge {
                 Knowledge::Partial => {}
                 // The start of a host may have set it back after us, and so may any program.
-                Knowledge::Whole => self.forward(),
+                Knowledge::Whole => {
+                    self.forward();
+                }
+            }
+            // Not every change of a setting is announced.
+            for care in self.cares.values_mut() {
+                care.unset = true;
             }
             self.follow.read_again();
             self.wake = None;
             return;
         }
         self.meet_links(now);
+        self.forward_again(now);
         self.ours.look(self.follow.observed(), &self.settings);
         let plan = self.plan(now);
         let mut round = Round::default();
@@ -271,6 +298,11 @@ impl Worker {
                 reason: None,
             });
             self.refresh_care(index);
+        }
+        for index in self.follow.observed_mut().take_set() {
+            if let Some(care) = self.cares.get_mut(&index) {
+                care.unset = true;
+            }
         }
     }
 
@@ -326,9 +358,17 @@ impl Worker {
                 round.held.insert(index);
                 continue;
             }
-            match sysctl::configure_interface(interface, wiring, self.settings.ipv6) {
-                Ok(()) => care.unset = false,
-                Err(error) => round.fail(index, &error),
+            let written = sysctl::configure_interface(interface, wiring, self.settings.ipv6);
+            if !written.changed.is_empty() {
+                round.acted.insert(index);
+                if !care.fresh {
+                    let settings = written.changed.join(", ");
+                    info!(%interface, settings, "put right what another program had changed");
+                }
+            }
+            match written.failure {
+                None => care.unset = false,
+                Some(error) => round.fail(index, &error),
             }
         }
     }
@@ -349,7 +389,14 @@ impl Worker {
             };
             match outcome {
                 Ok(()) => {
-                    debug!(?operation, "changed the kernel's routes");
+                    if self.cares.get(&index).is_some_and(|care| !care.fresh) {
+                        let link = self.follow.observed().link(index);
+                        let interface = link.and_then(|link| link.name.as_ref());
+                        let interface = interface.map_or("", InterfaceName::as_str);
+                        info!(interface, %operation, "put right what another program had changed");
+                    } else {
+                        debug!(?operation, "changed the kernel's routes");
+                    }
                     self.ours.carried_out(operation);
                     self.follow
                         .observed_mut()
@@ -443,7 +490,12 @@ impl Worker {
             Some(care.pace.held_until(now).unwrap_or(now))
         });
         let refresh = self.settings.refresh.map(|interval| read + interval);
-        spared.chain(paused).chain(refresh).min()
+        let host = self.host_set.then(|| self.host_pace.held_until(now));
+        spared
+            .chain(paused)
+            .chain(refresh)
+            .chain(host.flatten())
+            .min()
     }
 }
 

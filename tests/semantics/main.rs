@@ -22,8 +22,7 @@ use tortie::calc::{self, Changes, Member, SetChange, SetId, SetMembers, SetSize}
 use tortie::model::{Direction, HostInterface};
 use tortie::net::Family;
 use tortie::nft::{
-    Elements, Extent, Hook, Object, ObjectChange, ObjectChanges, Ruleset, SetName, SetRecord,
-    ct_state, ruleset_text,
+    Elements, Extent, Hook, ObjectChange, ObjectChanges, Ruleset, ct_state, ruleset_text,
 };
 use tortie::render::{DenyAction, Renderer, Splitting, table_name};
 
@@ -282,8 +281,7 @@ proptest! {
                 agree(&ruleset, &state, deny, direction, &packet.on(direction, "eth0"));
             }
             // A start that finds this takes over every table, whatever their history.
-            let found = found(&ruleset);
-            let mut again = Renderer::resume(settings(deny), &found).splitting(splitting);
+            let mut again = Renderer::resume(settings(deny), &ruleset.catalog()).splitting(splitting);
             let all = changes_from_nothing(&state);
             let mut resumed = Ruleset::default();
             let objects = again.render(&all, &Members(&state.world.sets));
@@ -301,21 +299,6 @@ proptest! {
 /// Returns the changes of a start.
 fn changes_from_nothing(state: &State) -> Changes {
     changes(&State::empty(), state)
-}
-
-/// Returns the sets of a ruleset as a start reads them.
-fn found(ruleset: &Ruleset) -> BTreeMap<SetName, SetRecord> {
-    let record = |object: &Object| match object {
-        Object::Set(spec, elements) => Some((
-            spec.name.clone(),
-            SetRecord {
-                spec: Arc::clone(spec),
-                elements: Some(Arc::clone(elements)),
-            },
-        )),
-        Object::Chain(_) | Object::Counter(_) => None,
-    };
-    ruleset.objects.values().filter_map(record).collect()
 }
 
 #[test]

@@ -127,6 +127,7 @@ impl Loop {
                     self.enforcer.committed();
                     return elapsed;
                 }
+                Step::Check(_) => unreachable!("nothing has been refused"),
             }
         }
     }

@@ -93,7 +93,7 @@ pub(crate) fn measure(shape: Shape, rounds: u32) -> Measured {
     let after_start = memory(agent.pid(), "VmRSS:");
     let before = cpu(agent.pid());
     std::thread::sleep(IDLE);
-    let idle = (cpu(agent.pid()) - before).as_secs_f64() / IDLE.as_secs_f64() * 100.0;
+    let idle = cpu(agent.pid()).saturating_sub(before).as_secs_f64() / IDLE.as_secs_f64() * 100.0;
     let bench = Bench {
         world: &world,
         pod: &pod,
@@ -193,7 +193,7 @@ fn settle(agent: &Agent) {
     for _ in 0..600 {
         let before = cpu(agent.pid());
         std::thread::sleep(pause);
-        if cpu(agent.pid()) - before < pause / 100 {
+        if cpu(agent.pid()).saturating_sub(before) < pause / 100 {
             return;
         }
     }
@@ -252,7 +252,7 @@ impl Bench<'_> {
         let mut enforced = Vec::new();
         let mut answered = Vec::new();
         let mut last = Sent::default();
-        let mut writes = 0;
+        let mut made = 0;
         settle(self.agent);
         let before = cpu(self.agent.pid());
         for round in 1..=self.rounds * 2 {
@@ -262,7 +262,7 @@ impl Bench<'_> {
                 .find(|(known, _)| *known == port)
                 .expect("each port has a receiver");
             let mark = self.agent.mark();
-            writes += 1;
+            made += 1;
             if kind != Kind::Policy && round % 2 == 0 {
                 writer.transaction([self.shape.change(kind, round)]);
                 applied(self.agent, &mark);
@@ -289,11 +289,11 @@ impl Bench<'_> {
                 break;
             }
         }
-        let spent = cpu(self.agent.pid()) - before;
+        let spent = cpu(self.agent.pid()).saturating_sub(before);
         Changed {
             enforced,
             answered,
-            cpu: spent / writes,
+            cpu: spent / made,
             sent: last,
         }
     }

@@ -107,8 +107,9 @@ table! {
          what policy allows: name the rule to add in the log, or insert it. Not Felix's.";
     "NftablesRefreshInterval" | "IptablesRefreshInterval": Interval = "180", Kernel, NONE, Works,
         |c, v| c.kernel.refresh_interval = v,
-        "Time between two looks at the host's own INPUT and FORWARD chains (`HostChainAccept`), and \
-         at what Felix has left (`FelixCleanup`), at the latter each minute while something keeps it.";
+        "Time between two comparisons of a table that is not owned with what it should be, and two looks \
+         at the host's own INPUT and FORWARD chains (`HostChainAccept`) and at what Felix has left \
+         (`FelixCleanup`), at the latter each minute while something keeps it.";
     "FelixCleanup": OneOf<FelixCleanup> = "Remove", Kernel, DIE_NON_ZERO, Works,
         |c, v| c.kernel.felix_cleanup = v,
         "What to do about what Felix has left in nftables, once our rules are in force: remove it \

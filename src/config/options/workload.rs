@@ -39,8 +39,8 @@ table! {
         "Region that the keys of reported statuses carry.";
     "RouteRefreshInterval": Interval = "90", Workloads, NONE, Works,
         |c, v| c.route.refresh_interval = v,
-        "Time between two comparisons of routes with the kernel's, and two looks at whether the host \
-         forwards (`IPForwarding`).";
+        "Time between two comparisons of routes, neighbours and the settings of workloads' interfaces with \
+         the kernel's, and two looks at whether the host forwards (`IPForwarding`).";
     "RemoveExternalRoutes": Bool = "true", Workloads, NONE, Works,
         |c, v| c.route.remove_external = v,
         "Removes routes to workload interfaces that other programs have made.";

@@ -60,11 +60,14 @@ pub(in crate::kernel) mod message {
     pub(in crate::kernel) const NEWSETELEM: u16 = of(12);
     pub(in crate::kernel) const GETSETELEM: u16 = of(13);
     pub(in crate::kernel) const DELSETELEM: u16 = of(14);
+    pub(in crate::kernel) const NEWGEN: u16 = of(15);
     pub(in crate::kernel) const GETGEN: u16 = of(16);
     pub(in crate::kernel) const NEWOBJ: u16 = of(18);
     pub(in crate::kernel) const GETOBJ: u16 = of(19);
     pub(in crate::kernel) const DELOBJ: u16 = of(20);
+    pub(in crate::kernel) const NEWFLOWTABLE: u16 = of(22);
     pub(in crate::kernel) const GETFLOWTABLE: u16 = of(23);
+    pub(in crate::kernel) const DELFLOWTABLE: u16 = of(24);
 }
 
 /// `linux/netfilter/ipset/ip_set.h`.
@@ -143,6 +146,8 @@ pub(in crate::kernel) mod attribute {
     pub(in crate::kernel) const NFTA_FLOWTABLE_TABLE: u16 = 1;
 
     pub(in crate::kernel) const NFTA_GEN_ID: u16 = 1;
+    pub(in crate::kernel) const NFTA_GEN_PROC_PID: u16 = 2;
+    pub(in crate::kernel) const NFTA_GEN_PROC_NAME: u16 = 3;
 }
 
 /// Attributes of expressions, of `linux/netfilter/nf_tables.h`.

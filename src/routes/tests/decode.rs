@@ -120,6 +120,23 @@ fn only_permanent_neighbours_count() {
 }
 
 #[test]
+fn changed_settings_are_those_of_a_link_or_of_the_host() {
+    let settings = |index: i32| {
+        let payload = with(
+            vec![AF_INET, 0, 0, 0],
+            NETCONFA_IFINDEX,
+            &index.to_ne_bytes(),
+        );
+        read(RTM_NEWNETCONF, 0, &payload)
+    };
+    assert_eq!(settings(7), Ok(Some(Fact::Settings(7))));
+    assert_eq!(settings(NETCONFA_IFINDEX_ALL), Ok(Some(Fact::HostSettings)));
+    assert_eq!(settings(-2), Ok(None));
+    assert_eq!(settings(0), Ok(None));
+    assert_eq!(read(RTM_NEWNETCONF, 0, &[AF_INET, 0, 0, 0]), Err(Malformed));
+}
+
+#[test]
 fn no_truncation_is_taken_for_the_truth_or_panics() {
     let messages = [
         (RTM_NEWLINK, link(IFF_UP)),
