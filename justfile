@@ -7,7 +7,7 @@ build:
 # check format, lints, licences and scripts
 lint:
     cargo fmt --all --check && cargo clippy --workspace --all-targets -- -D warnings && ./scripts/licences
-    shellcheck -x .ci/run scripts/* vagrant/scenario vagrant/provision vagrant/validate vagrant/*.sh
+    shellcheck -x .ci/run fuzz/instrument scripts/* vagrant/scenario vagrant/provision vagrant/validate vagrant/*.sh
 
 # run every test that needs no privileges
 test:

@@ -147,6 +147,42 @@ fn the_daemon_neither_panics_by_design_nor_starts_programs() {
 }
 
 #[test]
+fn the_fuzz_targets_link_what_the_program_links() {
+    let ours = locked(&read(&repository().join("Cargo.lock")));
+    let theirs = locked(&read(&repository().join("fuzz/Cargo.lock")));
+    let faults: Vec<String> = theirs
+        .iter()
+        .filter(|(name, version)| {
+            let named = |it: &&(String, String)| it.0 == *name;
+            ours.iter().any(|it| named(&it)) && !ours.contains(&(name.clone(), version.clone()))
+        })
+        .map(|(name, version)| {
+            format!(
+                "fuzz/Cargo.lock has {name} {version}: copy Cargo.lock there and run scripts/fuzz"
+            )
+        })
+        .collect();
+    none_of(&faults);
+}
+
+/// Returns the names and versions in a lock file.
+fn locked(text: &str) -> BTreeSet<(String, String)> {
+    let value = |line: Option<&str>, key: &str| {
+        let value = line?.strip_prefix(key)?.strip_prefix(" = \"")?;
+        Some(value.strip_suffix('"')?.to_owned())
+    };
+    text.split("[[package]]\n")
+        .filter_map(|package| {
+            let mut lines = package.lines();
+            Some((
+                value(lines.next(), "name")?,
+                value(lines.next(), "version")?,
+            ))
+        })
+        .collect()
+}
+
+#[test]
 fn links_lead_to_files() {
     let mut faults = Vec::new();
     for page in pages() {

@@ -211,16 +211,54 @@ impl fmt::Display for ResourceKey {
             Form::V3 => "",
             Form::V1 => "v1 ",
         };
+        let name = Shown(&self.name);
         if self.scope.is_empty() {
-            write!(f, "{form}{}({})", self.kind, self.name)
+            write!(f, "{form}{}({name})", self.kind)
         } else {
-            write!(f, "{form}{}({}/{})", self.kind, self.scope, self.name)
+            write!(f, "{form}{}({}/{name})", self.kind, Shown(&self.scope))
         }
+    }
+}
+
+/// A name in a line. One that no resource may have is a key's too, of the resource that is refused for it.
+struct Shown<'a>(&'a str);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        /// More than the longest name that is allowed.
+        const LONGEST: usize = 1024;
+        let is_end = |end: &usize| self.0.is_char_boundary(*end);
+        let end = (0..=self.0.len().min(LONGEST)).rev().find(is_end);
+        let (shown, rest) = self.0.split_at(end.unwrap_or_default());
+        if shown.contains(char::is_control) {
+            write!(f, "{}", shown.escape_debug())?;
+        } else {
+            f.write_str(shown)?;
+        }
+        f.write_str(if rest.is_empty() { "" } else { "…" })
     }
 }
 
 impl fmt::Debug for ResourceKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_name_spoils_the_line_that_it_is_shown_in() {
+        let shown =
+            |scope: &str, name: &str| ResourceKey::v3(Kind::NetworkPolicy, scope, name).to_string();
+        assert_eq!(shown("prod", "a'b\u{e9}"), "NetworkPolicy(prod/a'b\u{e9})");
+        assert_eq!(shown("x\n", "\u{1b}[2J"), "NetworkPolicy(x\\n/\\u{1b}[2J)");
+        let long = shown("", &"é".repeat(1_000_000));
+        assert_eq!(
+            long.chars().count(),
+            "NetworkPolicy(…)".chars().count() + 512
+        );
     }
 }
