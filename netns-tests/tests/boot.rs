@@ -143,8 +143,29 @@ both_ways! {
         let agent = start();
         agent.warned(&Mark::beginning(), "127.0.0.1:1");
         assert_eq!(witness::identities(&world.host), before, "it stands already");
-        assert!(!agent.has_said(&Mark::beginning(), "guard: "));
+        assert!(agent.has_said(&Mark::beginning(), "guard: it is still there"));
         assert!(!agent.has_said(&Mark::beginning(), "in-sync"));
+    }
+
+    fn a_guard_of_a_daemon_that_came_no_further_is_no_policy(owner) {
+        let world = World::serving(SERVICES).with_workloads(2);
+        let (directory, kept) = (Directory::new(), State::new());
+        directory.put("resources.yaml", &state(&[8055], 7001));
+        let mut agent = kept.launch(&world, owner, &directory);
+        agent.started();
+        assert!(agent.terminate().success());
+
+        directory.vanish();
+        boot(&world.host);
+        let mut agent = Agent::launch(&world.host, owner, &[], &directory);
+        agent.line(&Mark::beginning(), "the guard", |line| line.contains("guard: "));
+        agent.kill();
+        world.expect("the guard alone", guarded());
+        let agent = kept.launch(&world, owner, &directory);
+        agent.line(&Mark::beginning(), "the last good state", |line| line.contains(ENFORCED));
+        agent.logged("applied");
+        world.routed(&[WL0], Routed::Yes);
+        world.expect("from the file", policed(&[8055], 7001));
     }
 
     fn what_was_in_force_is_again_until_the_directory_is_there(owner) {

@@ -7,14 +7,14 @@ use crate::kernel::{
     Despite, Elsewhere, FelixLeftovers, FelixSeen, Kernel as _, KernelError, Netfilter, elsewhere,
     live_felix,
 };
-use crate::nft::{Catalog, Extent, plan};
+use crate::nft::{Catalog, Extent, ObjectChanges, plan};
 use crate::render::{Renderer, Settings as RenderSettings};
 use crate::telemetry::ErrorChain;
 
 /// Who polices this host when a start begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Scene {
-    /// Nobody did; the guard does now.
+    /// Nobody but a guard did, if that; the guard does now.
     Bare,
     /// We do: our table is there, as after a restart.
     Ours,
@@ -33,9 +33,14 @@ pub(super) fn raise(
     calc: CalcSettings,
     render: RenderSettings,
 ) -> Scene {
-    match kernel.has_table() {
-        Ok(true) => return Scene::Ours,
-        Ok(false) => {}
+    let guard = objects(calc, render);
+    match kernel.object_count() {
+        Ok(None) => {}
+        Ok(Some(count)) if count == guard.len() && is_in_force(kernel, &guard) => {
+            info!("guard: it is still there, and nothing else is");
+            return Scene::Bare;
+        }
+        Ok(Some(_)) => return Scene::Ours,
         Err(cause) => {
             error!("{}; nothing guards workloads yet", ErrorChain(&cause));
             return Scene::Ours;
@@ -45,7 +50,7 @@ pub(super) fn raise(
         info!("Felix or its rules police this host: no guard is set up");
         return Scene::Felix;
     }
-    match commit(kernel, calc, render) {
+    match commit(kernel, &guard) {
         Ok(()) => info!(
             "guard: what is named as a workload's interface is cut off until policy is in force"
         ),
@@ -54,15 +59,23 @@ pub(super) fn raise(
     Scene::Bare
 }
 
-fn commit(
-    kernel: &mut Netfilter,
-    calc: CalcSettings,
-    render: RenderSettings,
-) -> Result<(), String> {
+/// Makes what the guard consists of.
+fn objects(calc: CalcSettings, render: RenderSettings) -> ObjectChanges {
     let mut calc = Calc::new(calc);
     let changes = calc.take_whole();
-    let objects = Renderer::new(render).render(&changes, &calc);
-    let (plans, _) = plan(&Catalog::default(), &objects, Extent::Whole)
+    Renderer::new(render).render(&changes, &calc)
+}
+
+/// Tells whether the kernel holds the guard and nothing else, as where the daemon that set it up came no further.
+fn is_in_force(kernel: &mut Netfilter, guard: &ObjectChanges) -> bool {
+    kernel.observe().is_ok_and(|observed| {
+        let planned = plan(&observed.catalog, guard, Extent::Whole);
+        planned.is_ok_and(|(plans, _)| plans.is_empty())
+    })
+}
+
+fn commit(kernel: &mut Netfilter, guard: &ObjectChanges) -> Result<(), String> {
+    let (plans, _) = plan(&Catalog::default(), guard, Extent::Whole)
         .map_err(|cause| ErrorChain(&cause).to_string())?;
     plans
         .transactions()

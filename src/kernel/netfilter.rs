@@ -138,12 +138,12 @@ impl Netfilter {
         observe::generation(&mut self.socket)
     }
 
-    /// Tells whether our table is there, whoever made it.
+    /// Returns how many objects our table has, whoever made it; `None` where it is not there.
     ///
     /// # Errors
     /// Fails where the kernel does not answer.
-    pub fn has_table(&mut self) -> Result<bool, KernelError> {
-        Ok(observe::table_ownership(&mut self.socket, &self.table)?.is_some())
+    pub fn object_count(&mut self) -> Result<Option<usize>, KernelError> {
+        observe::object_count(&mut self.socket, &self.table)
     }
 
     /// Receives everything that the kernel says to a batch.

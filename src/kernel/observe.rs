@@ -10,6 +10,7 @@ use super::encode::consts::attribute::{
     NFTA_OBJ_NAME, NFTA_OBJ_TABLE, NFTA_OBJ_TYPE, NFTA_RULE_CHAIN, NFTA_RULE_HANDLE,
     NFTA_RULE_TABLE, NFTA_RULE_USERDATA, NFTA_SET_ELEM_LIST_ELEMENTS, NFTA_SET_ELEM_LIST_SET,
     NFTA_SET_ELEM_LIST_TABLE, NFTA_SET_TABLE, NFTA_TABLE_FLAGS, NFTA_TABLE_NAME, NFTA_TABLE_OWNER,
+    NFTA_TABLE_USE,
 };
 use super::encode::consts::{message, nfnetlink, user_data, value};
 use super::encode::object::{CHAIN_TYPES, HOOKS};
@@ -112,6 +113,22 @@ pub(super) fn table_ownership(
     table: &TableName,
 ) -> Result<Option<Ownership>, KernelError> {
     Ok(table_state(socket, table, true)?.map(|state| state.ownership))
+}
+
+/// Reads how many objects the table has; `None` where it is not there.
+pub(super) fn object_count(
+    socket: &mut Socket,
+    table: &TableName,
+) -> Result<Option<usize>, KernelError> {
+    let mut count = None;
+    let found = socket.get(
+        "our table",
+        message::GETTABLE,
+        nfnetlink::NFPROTO_INET,
+        |buffer| buffer.text(NFTA_TABLE_NAME, table.as_str()),
+        |message| count = message.attributes().be32(NFTA_TABLE_USE),
+    )?;
+    Ok(found.map(|()| count.map_or(0, |count| usize::try_from(count).unwrap_or(usize::MAX))))
 }
 
 type Snapshot = (Option<TableState>, Catalog);

@@ -94,6 +94,7 @@ pub(in crate::kernel) mod attribute {
 
     pub(in crate::kernel) const NFTA_TABLE_NAME: u16 = 1;
     pub(in crate::kernel) const NFTA_TABLE_FLAGS: u16 = 2;
+    pub(in crate::kernel) const NFTA_TABLE_USE: u16 = 3;
     pub(in crate::kernel) const NFTA_TABLE_OWNER: u16 = 7;
 
     pub(in crate::kernel) const NFTA_CHAIN_TABLE: u16 = 1;
