@@ -531,12 +531,12 @@ both_ways! {
         if owner == Owner::Enabled {
             return;
         }
-        // The next transaction is refused, since what it changes is gone; until a later one is not, there is
-        // no policy and must be no route.
-        world.host.nft("delete table inet tortie\n");
+        // The table is gone when the next state comes: until that is in force in another one, there is no policy
+        // and must be no route.
         let mark = agent.mark();
         agent.directory().put("resources.yaml", &all);
-        agent.warned(&mark, "refused");
+        world.host.nft("delete table inet tortie\n");
+        agent.warned(&mark, "another program has changed our table");
         until("the route comes after all", || {
             leads_by(&world, WL0, "cali0") || leads_by(&world, WL1, "cali1")
         });
