@@ -22,6 +22,7 @@ pub mod nat;
 pub mod ns;
 pub mod probe;
 pub mod random;
+pub mod refused;
 pub mod relay;
 pub mod resources;
 pub mod server;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use netns_tests::agent::DEADLINE;
 use netns_tests::resources::{documents, eth0, ingress};
 use netns_tests::stage::until;
-use netns_tests::{Agent, Directory, Namespace, Owner, World, both_ways};
+use netns_tests::{Agent, Directory, Namespace, World, both_ways, refused};
 use nix::sys::signal::Signal;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use tokio_rustls::rustls::crypto::ring;
@@ -145,11 +145,7 @@ both_ways! {
     }
 
     fn a_refused_change_counts_until_it_is_in_force(owner) {
-        if owner == Owner::Enabled {
-            // Nobody can take the table away, and so nothing is refused.
-            return;
-        }
-        let world = World::new();
+        let world = World::around(Namespace::of_user("host"));
         let host = &world.host;
         let settings = [
             ("FELIX_HEALTHENABLED", "true"),
@@ -157,15 +153,17 @@ both_ways! {
         ];
         let agent = Agent::with(host, owner, &settings);
         agent.apply(&resources(8055));
-        host.nft("delete table inet tortie\n");
         let mark = agent.mark();
-        agent.directory().put("resources.yaml", &resources(8056));
-        agent.warned(&mark, "refused");
+        let long = |rules| refused::long_policy("all()", rules, 8056);
+        agent.put("long.yaml", &long(refused::too_many_rules()));
+        agent.warned(&mark, "is denied");
         at_least(host, "felix_int_dataplane_failures ", 1.0);
-        agent.settled(&mark);
-        until("nothing fails any more", || {
-            metric(host, "tortie_failing_seconds ") == Some(0.0)
+        assert_eq!(metric(host, "tortie_denied_objects "), Some(1.0));
+        agent.put("long.yaml", &long(0));
+        until("nothing is denied any more", || {
+            metric(host, "tortie_denied_objects ") == Some(0.0)
         });
+        assert_eq!(metric(host, "tortie_failing_seconds "), Some(0.0));
         assert!(is(host, HEALTH, "/readiness", "200"));
     }
 

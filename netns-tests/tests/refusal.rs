@@ -11,8 +11,8 @@ use netns_tests::resources::{
 };
 use netns_tests::server::Services;
 use netns_tests::{
-    Agent, Directory, EXT, EXT2, HOST0, HOST1, Namespace, Owner, Row, World, both_ways, ns, tcp,
-    witness,
+    Agent, Directory, EXT, EXT2, HOST0, HOST1, Namespace, Owner, Row, World, both_ways, ns,
+    refused, tcp, witness,
 };
 
 const SERVICES: Services = Services {
@@ -31,32 +31,9 @@ fn allow(name: &str, order: u32, port: u16) -> String {
     ingress(name, order, &rule)
 }
 
-/// Returns a policy for `eth0` that allows a port by its last rule, behind so many others with a long list of ports.
+/// Returns a policy for `eth0` that allows a port by its last rule.
 fn long(rules: usize, port: u16) -> String {
-    let other = |number: usize| {
-        // A list of ranges, no two of which can be merged, and none of which is another rule's.
-        let ports = (1..60_000_usize).step_by(2);
-        let ports = ports.filter(|port| *port != 2 * number + 1);
-        let ports: Vec<String> = ports.map(|port| port.to_string()).collect();
-        format!(
-            "{{action: Allow, protocol: UDP, destination: {{ports: ['61000:61999', {}]}}}}",
-            ports.join(", ")
-        )
-    };
-    let last = format!("{{action: Allow, protocol: TCP, destination: {{ports: [{port}]}}}}");
-    let rules: Vec<String> = (0..rules).map(other).chain([last]).collect();
-    let spec = format!("types: [Ingress], ingress: [{}]", rules.join(", "));
-    policy_for("eth == '0'", "long", 50, &spec)
-}
-
-/// Returns how many such rules no transaction can hold there.
-fn too_many() -> usize {
-    let text = std::fs::read_to_string("/proc/sys/net/core/wmem_max").expect("read the limit");
-    let limit: usize = text.trim().parse().expect("it is a number");
-    // The kernel doubles it, and each port has forty bytes.
-    let rules = 2 * limit / (30_000 * 40) + 2;
-    assert!(rules < 20, "the limit of this machine is {limit}");
-    rules
+    refused::long_policy("eth == '0'", rules, port)
 }
 
 /// The port of each policy: that of the long one, and those of two others.
@@ -94,7 +71,7 @@ both_ways! {
         world.expect("while it is short", rows(true, false));
 
         let mark = agent.mark();
-        agent.put("long.yaml", &long(too_many(), 8002));
+        agent.put("long.yaml", &long(refused::too_many_rules(), 8002));
         let said = agent.warned(&mark, "GlobalNetworkPolicy(long) is denied");
         assert!(said.contains("Message too long"), "{said}");
         world.expect("while it is too long", rows(false, false));
@@ -106,7 +83,7 @@ both_ways! {
         let directory = Directory::new();
         directory.put("endpoints.yaml", &documents(&two_endpoints()));
         directory.put("first.yaml", &allow("first", 10, 8001));
-        directory.put("long.yaml", &long(too_many(), 8002));
+        directory.put("long.yaml", &long(refused::too_many_rules(), 8002));
         let agent = Agent::on(&world.host, owner, &[], &directory);
         world.expect("after another start", rows(false, false));
 
