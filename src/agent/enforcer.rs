@@ -8,7 +8,7 @@ use crate::calc::{
     Calc, Changes, EndpointId, LinkUpdate, LocalChanges, Settings as CalcSettings,
     WorkloadInterface,
 };
-use crate::model::Update;
+use crate::model::{Problem, Update};
 use crate::net::InterfaceName;
 use crate::nft::{
     Catalog, CatalogDelta, Committed, Distrust, Extent, Plan, PlanError, Plans, plan,
@@ -344,6 +344,11 @@ impl Enforcer {
     /// asked.
     pub fn take_guarded(&mut self) -> WorkloadChanges {
         std::mem::take(&mut self.newly_guarded)
+    }
+
+    /// Returns what is wrong with the resources taken together, where it may differ from what was last taken.
+    pub fn take_problems(&mut self) -> Option<Vec<Problem>> {
+        self.calc.take_problems()
     }
 
     /// Returns what was weighed of the endpoints since this was last asked; to be asked once it is in force, or

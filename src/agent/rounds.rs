@@ -389,11 +389,13 @@ impl Agent {
             },
         };
         self.observer.in_force(round, self.basis);
-        let problems: BTreeSet<Problem> = self.enforcer.calc().problems().into_iter().collect();
-        for problem in problems.difference(&self.known_problems) {
-            warn!("{problem}");
+        if let Some(problems) = self.enforcer.take_problems() {
+            let problems: BTreeSet<Problem> = problems.into_iter().collect();
+            for problem in problems.difference(&self.known_problems) {
+                warn!("{problem}");
+            }
+            self.known_problems = problems;
         }
-        self.known_problems = problems;
     }
 }
 

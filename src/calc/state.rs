@@ -45,6 +45,8 @@ pub struct Calc {
     misnamed: BTreeSet<ResourceKey>,
     /// Workload endpoints that ask for what the settings do not allow, and so count as absent.
     withheld: BTreeMap<ResourceKey, Arc<Resource>>,
+    /// Whether there may be other problems than when they were last taken.
+    problems_due: bool,
 }
 
 impl Calc {
@@ -65,6 +67,7 @@ impl Calc {
             locals: Tracker::new(),
             misnamed: BTreeSet::new(),
             withheld: BTreeMap::new(),
+            problems_due: true,
         }
     }
 
@@ -144,6 +147,12 @@ impl Calc {
     /// Returns how each host endpoint of this host fares, in order of their keys.
     pub fn status(&self) -> impl Iterator<Item = EndpointStatus> + '_ {
         self.bindings.status()
+    }
+
+    /// Returns what is wrong that no single resource shows, where it may differ from what was last taken: to look
+    /// costs by the number of this host's endpoints.
+    pub fn take_problems(&mut self) -> Option<Vec<Problem>> {
+        std::mem::take(&mut self.problems_due).then(|| self.problems())
     }
 
     /// Returns what is wrong that no single resource shows.
@@ -262,6 +271,7 @@ impl Calc {
             && settings != self.settings
         {
             self.settings = settings;
+            self.problems_due = true;
             self.bindings.mark_all();
             self.workloads.mark_all();
             for (key, resource) in self.sets.resources() {
@@ -291,6 +301,7 @@ impl Calc {
         for (key, resource) in std::mem::take(&mut self.incoming) {
             self.absorb_resource(&key, resource, &mut touched);
         }
+        self.problems_due |= !self.incoming_links.is_empty();
         for (_, link) in std::mem::take(&mut self.incoming_links) {
             self.bindings.set_link(link);
         }
@@ -320,6 +331,7 @@ impl Calc {
     ) {
         // A resource that is not what its key says counts as absent.
         let resource = resource.filter(|resource| fits(key.kind, resource));
+        self.problems_due |= self.bears_on_problems(key, resource.as_deref());
         match key.kind {
             Kind::Tier => {
                 let tier = resource.as_deref().and_then(Resource::as_tier);
@@ -375,6 +387,38 @@ impl Calc {
 }
 
 impl Calc {
+    /// Tells whether a resource that comes, changes or goes may be, or have been, a problem or the end of one.
+    fn bears_on_problems(&self, key: &ResourceKey, now: Option<&Resource>) -> bool {
+        match key.kind {
+            Kind::Tier
+            | Kind::Profile
+            | Kind::GlobalNetworkPolicy
+            | Kind::NetworkPolicy
+            | Kind::HostEndpoint => true,
+            Kind::WorkloadEndpoint => {
+                let before = self.sets.resource(key).map(Arc::as_ref);
+                let endpoints = [before, now].into_iter().flatten();
+                self.withheld.contains_key(key)
+                    || endpoints
+                        .filter_map(Resource::as_workload_endpoint)
+                        .any(|endpoint| {
+                            let node = endpoint.node.as_str();
+                            node.eq_ignore_ascii_case(self.settings.node.as_str())
+                                || !endpoint.allow_spoofed_sources.is_empty()
+                        })
+            }
+            Kind::GlobalNetworkSet
+            | Kind::NetworkSet
+            | Kind::Node
+            | Kind::IpPool
+            | Kind::ClusterInformation
+            | Kind::FelixConfiguration
+            | Kind::StagedGlobalNetworkPolicy
+            | Kind::StagedNetworkPolicy
+            | Kind::StagedKubernetesNetworkPolicy => false,
+        }
+    }
+
     /// Holds a workload endpoint back that asks for what the settings do not allow.
     fn withhold(
         &mut self,

@@ -332,6 +332,13 @@ fn run(times: &[Facts], takes: Takes, turn: usize) {
     let mut calc = Calc::new(settings());
     let mut state = State::default();
     let mut before = Facts::none();
+    let mut problems = Vec::new();
+    let mut hear_of_problems = |calc: &mut Calc| {
+        problems = calc
+            .take_problems()
+            .unwrap_or(std::mem::take(&mut problems));
+        assert_eq!(problems, calc.problems(), "none is missed");
+    };
     for now in times {
         let mut steps = steps(&before, now);
         if !steps.is_empty() {
@@ -342,15 +349,18 @@ fn run(times: &[Facts], takes: Takes, turn: usize) {
             apply(&mut calc, step);
             if takes == Takes::AfterEveryStep {
                 state.fold(&calc.take_changes(), &calc, Told::Differences);
+                hear_of_problems(&mut calc);
             }
         }
         if takes != Takes::AtTheEnd {
             state.fold(&calc.take_changes(), &calc, Told::Differences);
+            hear_of_problems(&mut calc);
             assert_eq!(state, from_scratch(now));
         }
         before = now.clone();
     }
     state.fold(&calc.take_changes(), &calc, Told::Differences);
+    hear_of_problems(&mut calc);
     assert_eq!(state, from_scratch(&before));
     assert!(calc.take_changes().is_empty(), "nothing new, nothing told");
     let mut anew = State::default();
