@@ -1,5 +1,5 @@
 //! Sets with so many prefixes that they stand in hash tables by length: what packets see of it, and of the change
-//! from one form to another.
+//! from one form to another; and very many sets.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -9,6 +9,7 @@ use netns_tests::agent::{DEADLINE, command_line};
 use netns_tests::flood::{Fate, Flood, Kind};
 use netns_tests::resources::{documents, eth0, ingress, network_set};
 use netns_tests::server::Services;
+use netns_tests::stage::until;
 use netns_tests::{A1, A2, Agent, EXT, HOST0, Row, W1, W2, World, both_ways, tcp, witness};
 
 const SERVICES: Services = Services {
@@ -103,7 +104,53 @@ fn expect_forms(world: &World, v4: &[&str], v6: &[&str]) {
 const FEW: &str = "10.1.0.0/24, \"fd01::/64\"";
 const DESTINATIONS: &str = "192.0.2.0/30, \"2001:db8:1::/80\"";
 
+/// How many sets come and go together.
+const FLAPPING: usize = 2_000;
+
+/// Returns a policy that comes after the one of the tests, with so many selectors, each of another text.
+fn many_selectors() -> String {
+    let rule = |number: usize| {
+        format!(
+            "{{action: Allow, protocol: UDP, source: {{selector: has(from) && !has(x{number})}}}}"
+        )
+    };
+    let rules: Vec<String> = (0..FLAPPING / 2).map(rule).collect();
+    documents(&[ingress("many", 20, &rules.join(", "))])
+}
+
 both_ways! {
+    fn scenario_102_two_thousand_sets_come_and_go_and_hold_up_nothing(owner) {
+        let world = World::serving(SERVICES);
+        let agent = Agent::start(&world.host, owner);
+        let many = many_selectors();
+        agent.put("policies.yaml", &policies());
+        agent.put("sets.yaml", &documents(&[set("from", FEW), set("to", DESTINATIONS)]));
+        let sets = || {
+            let lines = witness::contents(&world.host);
+            lines.iter().filter(|line| line.starts_with("set sel")).count()
+        };
+        let before = sets();
+        let more = set("from", "10.2.0.2, \"fd02::2\"").replace("name: from", "name: from-more");
+        let is_member = || witness::contents(&world.host).iter().any(|line| line.contains("10.2.0.2"));
+        for _ in 0..5 {
+            // Nothing of it is waited for; what comes with it must come into force all the same.
+            agent.directory().put("many.yaml", &many);
+            agent.directory().put("from.yaml", &more);
+            until("a member comes", is_member);
+            world.expect("a member has come", members(&[A1, A2]));
+            agent.directory().remove("many.yaml");
+            agent.directory().remove("from.yaml");
+            until("it goes", || !is_member());
+            world.expect("it has gone", members(&[A1]));
+        }
+        agent.directory().put("many.yaml", &many);
+        until("they come", || sets() >= FLAPPING);
+        agent.directory().remove("many.yaml");
+        until("none is left", || sets() == before);
+        world.expect("at the end", members(&[A1]));
+        witness::agree(&world.host);
+    }
+
     fn packets_see_the_same_of_a_set_in_every_form(owner) {
         let world = World::serving(SERVICES);
         let mut agent = Agent::start(&world.host, owner);
