@@ -90,6 +90,12 @@ impl Touched {
             | What::FlowTable => 1,
         };
         let deed = Deed { what, name, verb };
+        self.count(deed, count);
+        true
+    }
+
+    /// Counts a deed so many times more. Where there are too many to keep, nothing is believed any more.
+    fn count(&mut self, deed: Deed, count: usize) {
         if let Some(known) = self.deeds.get_mut(&deed) {
             *known = known.saturating_add(count);
         } else if self.deeds.len() < KEPT {
@@ -98,7 +104,6 @@ impl Touched {
             self.uncounted = self.uncounted.saturating_add(count);
             self.distrust.everything();
         }
-        true
     }
 
     /// Returns which rules are not believed any more.
@@ -111,14 +116,7 @@ impl Touched {
         self.distrust.merge(other.distrust);
         self.uncounted = self.uncounted.saturating_add(other.uncounted);
         for (deed, count) in other.deeds {
-            if let Some(known) = self.deeds.get_mut(&deed) {
-                *known = known.saturating_add(count);
-            } else if self.deeds.len() < KEPT {
-                self.deeds.insert(deed, count);
-            } else {
-                self.uncounted = self.uncounted.saturating_add(count);
-                self.distrust.everything();
-            }
+            self.count(deed, count);
         }
     }
 
