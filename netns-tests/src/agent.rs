@@ -13,6 +13,7 @@ use nix::unistd::Pid;
 use tempfile::TempDir;
 
 use crate::ns::{Handle, Namespace};
+use crate::patience::patient;
 use crate::witness;
 
 /// How long any condition may take before the test fails.
@@ -460,7 +461,7 @@ impl Agent {
 
     fn wait(&self, what: &str, mut done: impl FnMut(&Log) -> bool) {
         // Some of it is done at intervals of ten seconds.
-        let deadline = Instant::now() + DEADLINE * 3;
+        let deadline = Instant::now() + patient(DEADLINE * 3);
         let mut log = self.shared.lock();
         loop {
             if done(&log) {

@@ -12,6 +12,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::agent::DEADLINE;
 use crate::ns::{Handle, Namespace};
+use crate::patience::patient;
 
 /// How long one attempt waits that must be denied: some hundred times what an open one takes to answer.
 const SHORT: Duration = Duration::from_millis(10);
@@ -50,7 +51,7 @@ impl Call {
             .expect("set lingering");
         socket.connect_timeout(&self.to.into(), patience)?;
         let mut stream = TcpStream::from(socket);
-        stream.set_read_timeout(Some(DEADLINE))?;
+        stream.set_read_timeout(Some(patient(DEADLINE)))?;
         // Made faster than the server takes them, connections would wait in a queue that is soon full.
         echo(&mut stream)?;
         Ok(stream)
@@ -95,7 +96,7 @@ impl Calls {
         let over = Arc::new(AtomicBool::new(false));
         let streams: Vec<(SocketAddr, TcpStream)> = std::thread::scope(|scope| {
             let opening = scope.spawn(|| {
-                let open = |call: &Call| (call.to, call.make(DEADLINE).expect("connect"));
+                let open = |call: &Call| (call.to, call.make(patient(DEADLINE)).expect("connect"));
                 lasting.iter().map(open).collect()
             });
             opening.join().expect("the lasting connections are made")

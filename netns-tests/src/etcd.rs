@@ -14,6 +14,7 @@ use tempfile::TempDir;
 
 use crate::agent::{Agent, DEADLINE, HOSTNAME, Mark, Owner, command_line_with};
 use crate::ns::Namespace;
+use crate::patience::patient;
 use crate::topology::{EXT, World};
 use crate::witness;
 
@@ -205,7 +206,7 @@ impl<'a> Member<'a> {
 
     /// Waits until it answers.
     pub fn serving(&self) {
-        let deadline = Instant::now() + SERVING;
+        let deadline = Instant::now() + patient(SERVING);
         while !self
             .try_etcdctl(&["endpoint", "health"], "")
             .status
@@ -425,7 +426,7 @@ pub fn patiently(what: &str, done: impl FnMut() -> bool) {
 }
 
 fn within(limit: Duration, what: &str, mut done: impl FnMut() -> bool) {
-    let deadline = Instant::now() + limit;
+    let deadline = Instant::now() + patient(limit);
     while !done() {
         assert!(Instant::now() < deadline, "{what}: the deadline passed");
         std::thread::park_timeout(ASKING);

@@ -7,6 +7,7 @@ use std::time::Duration;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::agent::DEADLINE;
+use crate::patience::patient;
 use crate::topology::{Family, Place, World};
 
 /// Is an established connection to an echo server.
@@ -31,12 +32,12 @@ impl Flow {
                 .expect("bind a flow");
             let to = SocketAddr::new(to.address(family), port);
             socket
-                .connect_timeout(&to.into(), DEADLINE)
+                .connect_timeout(&to.into(), patient(DEADLINE))
                 .expect("connect a flow");
             TcpStream::from(socket)
         });
         stream
-            .set_read_timeout(Some(DEADLINE))
+            .set_read_timeout(Some(patient(DEADLINE)))
             .expect("set a deadline");
         let mut flow = Self(stream);
         flow.echo();

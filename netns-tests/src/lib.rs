@@ -20,6 +20,7 @@ pub mod generation;
 pub mod kernel;
 pub mod nat;
 pub mod ns;
+pub mod patience;
 pub mod probe;
 pub mod random;
 pub mod refused;

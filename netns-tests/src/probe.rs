@@ -19,6 +19,7 @@ use nix::sys::socket::{
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::agent::DEADLINE;
+use crate::patience::patient;
 use crate::server::raw_socket;
 use crate::topology::{Family, Place, Site, World};
 use crate::track::Connection;
@@ -295,17 +296,17 @@ struct Sent {
 
 /// Runs the table and returns one line for each row that differs.
 pub(crate) fn run_table(world: &World, rows: &[Row]) -> Vec<String> {
-    differences(world, rows, DEADLINE)
+    differences(world, rows, patient(DEADLINE))
 }
 
 /// Runs the table without patience for late answers.
 pub(crate) fn run_table_briefly(world: &World, rows: &[Row]) -> Vec<String> {
-    differences(world, rows, SILENCE)
+    differences(world, rows, patient(SILENCE))
 }
 
 /// Runs the table and returns what became of each probe.
 pub(crate) fn observe(world: &World, rows: &[Row]) -> Vec<Observation> {
-    let sent = run(world, rows, DEADLINE);
+    let sent = run(world, rows, patient(DEADLINE));
     look_behind(world, &sent)
 }
 
@@ -527,7 +528,7 @@ impl Probe {
             let elapsed = start.elapsed();
             let over = match self.expected {
                 Outcome::Dropped => {
-                    elapsed >= DEADLINE
+                    elapsed >= patient(DEADLINE)
                         || (elapsed >= SILENCE && awaited.load(Ordering::SeqCst) == 0)
                 }
                 Outcome::Open | Outcome::Reset | Outcome::Unreachable => elapsed >= patience,

@@ -12,6 +12,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::agent::DEADLINE;
 use crate::ns::{Handle, Namespace};
+use crate::patience::patient;
 
 /// How much is passed on at a time, in bytes.
 const CHUNK: usize = 4096;
@@ -87,7 +88,7 @@ impl Relay {
 
     /// Waits until something is held back.
     pub fn holding(&self) {
-        let deadline = Instant::now() + DEADLINE;
+        let deadline = Instant::now() + patient(DEADLINE);
         let mut state = self.shared.lock();
         while !state.holds {
             let left = deadline.saturating_duration_since(Instant::now());

@@ -13,6 +13,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::ns::Namespace;
+use crate::patience::patient;
 use crate::probe::{self, Observation, Row};
 use crate::server::{Server, Services};
 use crate::watch::{self, Sighting};
@@ -405,7 +406,7 @@ impl World {
     #[track_caller]
     pub fn eventually(&self, what: &str, rows: impl IntoIterator<Item = Row>) {
         let rows: Vec<Row> = rows.into_iter().collect();
-        let deadline = std::time::Instant::now() + crate::agent::DEADLINE;
+        let deadline = std::time::Instant::now() + patient(crate::agent::DEADLINE);
         loop {
             let wrong = probe::run_table_briefly(self, &rows);
             if wrong.is_empty() {

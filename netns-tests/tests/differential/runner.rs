@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use netns_tests::agent::{DEADLINE, command_line};
+use netns_tests::patience::patient;
 use netns_tests::{Agent, Directory, Trigger};
 use serde_json::{Value, json};
 
@@ -163,7 +164,7 @@ impl Runner {
     /// If they are not in time.
     pub(crate) fn routed(&self, judge: &Judge) {
         let expected = judge.routes();
-        let deadline = Instant::now() + DEADLINE;
+        let deadline = Instant::now() + patient(DEADLINE);
         loop {
             let found = self.network.routes();
             if found == expected {

@@ -5,6 +5,7 @@ use std::net::UdpSocket;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use netns_tests::patience::patient;
 use netns_tests::{EXT, EXT2, Family, HOST1, Namespace, Place, World};
 use nix::errno::Errno;
 use tortie::kernel::{
@@ -450,7 +451,7 @@ fn a_packet_that_policy_accepted_passes_a_firewall_that_drops() {
                 client.send_to(text, to).expect("send");
             };
             server.set_read_timeout(Some(PATIENCE)).expect("a timeout");
-            let deadline = Instant::now() + PATIENCE;
+            let deadline = Instant::now() + patient(PATIENCE);
             ask(b"before");
             while world.host.run(|| dropped(program, at)) == 0 {
                 assert!(Instant::now() < deadline, "{family:?} {at}: not dropped");

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use netns_tests::kernel::{owns, tables_persist};
+use netns_tests::patience::patient;
 use nix::errno::Errno;
 use nix::sched::{CloneFlags, unshare};
 use tortie::kernel::{
@@ -538,7 +539,7 @@ fn the_table_of_a_killed_process_is_adopted() {
             .expect("start the owner");
         let mut child = Killed(child);
         let mut kernel = open(TableOwner::Enabled);
-        let deadline = Instant::now() + Duration::from_secs(20);
+        let deadline = Instant::now() + patient(Duration::from_secs(20));
         let owned = loop {
             let observed = kernel.observe().expect("observe");
             if !observed.catalog.chains.is_empty() {

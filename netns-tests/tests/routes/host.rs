@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use netns_tests::ns::Namespace;
+use netns_tests::patience::patient;
 use tokio::runtime::{Builder, Runtime};
 use tortie::net::InterfaceName;
 use tortie::routes::{Event, Events, Handle, Outcome, Settings, SpoofedSources, Wiring, start};
@@ -126,7 +127,7 @@ impl Host {
         let mut unheard = VecDeque::new();
         let (events, earlier) = (&mut self.events, &mut self.unheard);
         let found = self.runtime.block_on(async {
-            tokio::time::timeout(DEADLINE, async {
+            tokio::time::timeout(patient(DEADLINE), async {
                 loop {
                     let event = match earlier.pop_front() {
                         Some(event) => event,
@@ -202,7 +203,7 @@ impl Host {
     pub(crate) fn eventually(&self, what: &str, right: impl Fn(&Self) -> bool) {
         let begun = Instant::now();
         while !right(self) {
-            let late = begun.elapsed() > DEADLINE;
+            let late = begun.elapsed() > patient(DEADLINE);
             assert!(!late, "it is never true that {what}\n{}", self.routes());
         }
     }
