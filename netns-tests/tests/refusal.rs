@@ -11,7 +11,7 @@ use netns_tests::resources::{
 };
 use netns_tests::server::Services;
 use netns_tests::{
-    Agent, Directory, EXT, EXT2, HOST0, HOST1, Namespace, Owner, Row, World, both_ways, ns,
+    Agent, Directory, EXT, EXT2, HOST0, HOST1, Namespace, Owner, Row, World, both_ways, kernel, ns,
     refused, tcp, witness,
 };
 
@@ -138,7 +138,7 @@ fn a_foreign_hand_in_an_unowned_table_denies_nobody() {
 
 #[test]
 fn a_second_daemon_that_does_not_see_the_lock_says_whose_the_table_is() {
-    if !ns::privileged() {
+    if !ns::privileged() || !kernel::owns() {
         return;
     }
     let world = World::serving(SERVICES);
@@ -243,7 +243,7 @@ fn no_input_makes_the_kernel_refuse() {
     ];
     for settings in [&[][..], &reject[..]] {
         let world = World::new();
-        let agent = Agent::with(&world.host, Owner::Enabled, settings);
+        let agent = Agent::with(&world.host, Owner::usual(), settings);
         let mark = agent.mark();
         agent.apply(&documents(&hostile()));
         assert!(

@@ -24,7 +24,7 @@ fn main() {
     let world = World::new();
     let directory = Directory::new();
     directory.put("resources.yaml", &documents(&[eth0(), denying()]));
-    let agent = Agent::on(&world.host, Owner::Enabled, &[], &directory);
+    let agent = Agent::on(&world.host, Owner::usual(), &[], &directory);
     let mut times: [Vec<u64>; 2] = Default::default();
     for _ in 0..ROUNDS {
         for (state, times) in STATES.iter().zip(&mut times) {
@@ -100,7 +100,7 @@ fn start(state: &str) -> (Duration, String) {
     directory.put("resources.yaml", &documents(&all));
     let run = || {
         let world = World::new();
-        let agent = Agent::on(&world.host, Owner::Enabled, &[], &directory);
+        let agent = Agent::on(&world.host, Owner::usual(), &[], &directory);
         let line = agent.logged("applied");
         let of = |name: &str| field(&line, name).expect("a field").to_owned();
         let micros = of("kernel_us").parse().expect("a time");

@@ -19,7 +19,8 @@ use netns_tests::stage::until;
 use netns_tests::vigil::Vigil;
 use netns_tests::workloads::hardware_address;
 use netns_tests::{
-    Agent, EXT, Family, HOST0, Owner, W1, W2, WL0, World, both_ways, ns, stage, tcp, witness,
+    Agent, EXT, Family, HOST0, Owner, W1, W2, WL0, World, both_ways, kernel, ns, stage, tcp,
+    witness,
 };
 use rustables::expr::{Immediate, VerdictKind};
 use rustables::{Batch, Chain, MsgType, Rule, Table, list_rules_for_chain};
@@ -461,7 +462,7 @@ fn scenario_98_a_deleted_table_is_there_again() {
 
 #[test]
 fn scenario_98_nobody_changes_an_owned_table() {
-    if !ns::privileged() {
+    if !ns::privileged() || !kernel::owns() {
         return;
     }
     let (world, agent) = start(Owner::Enabled);

@@ -30,7 +30,7 @@ fn routes_neighbours_and_settings_of_workloads_are_put_right() {
         return;
     }
     let settings = [("FELIX_ROUTEREFRESHINTERVAL", "2")];
-    let (world, agent) = stage(Owner::Enabled, SERVICES, 2, &settings, &two());
+    let (world, agent) = stage(Owner::usual(), SERVICES, 2, &settings, &two());
     let works = || {
         [
             tcp(EXT, WL0, 8055, Open),

@@ -343,7 +343,7 @@ fn all_of_it_works_with_what_the_unit_allows_and_nobody_else_sees_its_files() {
     let keep = format!("--last-good={}", place.kept().display());
     let start = || {
         let command = confined(&place);
-        Agent::started_by(command, &world.host, Owner::Enabled, &settings, &[&keep])
+        Agent::started_by(command, &world.host, Owner::usual(), &settings, &[&keep])
     };
 
     let mut agent = start();

@@ -174,5 +174,5 @@ fn scenario_96_on_etcd() {
     }
     let site = Site::new(100);
     let store = Store::etcd(&site.world);
-    restart(&site, &store, Owner::Enabled, ENDS / 2);
+    restart(&site, &store, Owner::usual(), ENDS / 2);
 }
