@@ -29,6 +29,10 @@ fuzz:
 older-kernel:
     ./scripts/test-kernel
 
+# boot a Debian with systemd to look at the daemon under its unit file; as root
+systemd:
+    ./scripts/test-systemd
+
 # compare the daemon with the evaluator for ten minutes; as root
 compare:
     ./scripts/differential 600
