@@ -93,7 +93,7 @@ accelerate() {
     timeout 60 bash -c "$(declare -f machine); $(declare -p accelerated unpacked work release); machine \"\$@\"" \
       machine "${accelerated[@]}" -append "console=ttyS0 panic=-1" 2>&1 | grep -q 'Run /init'; }; then
     echo "$(basename "$0"): without KVM, which takes some ten times as long"
-    accelerated=(-accel "tcg,thread=multi" -cpu max,la57=off)
+    accelerated=(-accel "tcg,thread=multi" -cpu "max,la57=off")
     return 1
   fi
 }
