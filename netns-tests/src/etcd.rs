@@ -24,6 +24,9 @@ pub const V3: &str = "/calico/resources/v3/projectcalico.org";
 pub const V1: &str = "/calico/v1";
 /// How long a member may take to serve, on a busy machine.
 const SERVING: Duration = Duration::from_secs(30);
+/// How long `etcdctl` tries to connect, and how long it then waits for an answer.
+const DIALLING: Duration = Duration::from_secs(2);
+const ANSWERING: Duration = Duration::from_secs(5);
 /// How often it is asked.
 const ASKING: Duration = Duration::from_millis(50);
 
@@ -261,7 +264,12 @@ impl<'a> Member<'a> {
     fn try_etcdctl(&self, arguments: &[&str], input: &str) -> Output {
         let mut command = Command::new("etcdctl");
         command
-            .args(["--endpoints", &self.url, "--dial-timeout", "2s"])
+            .args(["--endpoints", &self.url])
+            .arg(format!("--dial-timeout={}s", patient(DIALLING).as_secs()))
+            .arg(format!(
+                "--command-timeout={}s",
+                patient(ANSWERING).as_secs()
+            ))
             .args(&self.client)
             .args(arguments)
             .env("ETCDCTL_API", "3");
