@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use netns_tests::patience::patient;
 use tortie::model::Severity;
 
 use crate::generate::State;
@@ -79,7 +80,7 @@ pub(crate) fn compare(seed: u64, extent: Extent) -> (Tally, Vec<Difference>) {
         }
         before = turn.state;
         tally.states += 1;
-        if tally.states >= extent.states || start.elapsed() >= extent.time {
+        if tally.states >= extent.states || start.elapsed() >= patient(extent.time) {
             break;
         }
         turn = walk.turn();
@@ -109,7 +110,7 @@ fn compare_state(
         .filter(|it| it.severity == Severity::Rejected)
         .count();
     let expected: Vec<Verdict> = probes.iter().map(|probe| judge.verdict(probe)).collect();
-    let seen = runner.observer.observe(&judge, &probes, SILENCE);
+    let seen = runner.observer.observe(&judge, &probes, patient(SILENCE));
     for verdict in &seen {
         tally.verdicts += 1;
         tally.requests += u64::from(verdict.request.is_some());

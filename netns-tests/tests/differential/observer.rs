@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use netns_tests::patience::patient;
+
 use crate::conntrack::Conntrack;
 use crate::engine::Engine;
 use crate::judge::{Judge, Verdict};
@@ -71,6 +73,6 @@ impl Observer {
     /// Asks the kernel once more, with patience.
     pub(crate) fn again(&mut self, judge: &Judge, probes: &[Probe]) -> Vec<Verdict> {
         let probes: Vec<Probe> = probes.iter().map(|it| self.fresh(it)).collect();
-        self.observe(judge, &probes, PATIENCE)
+        self.observe(judge, &probes, patient(PATIENCE))
     }
 }

@@ -193,7 +193,7 @@ impl Runner {
     pub(crate) fn confirm(&mut self, judge: &Judge, probe: &Probe) -> Verdict {
         let expected = judge.verdict(probe);
         let fresh = self.observer.fresh(probe);
-        let first = self.observer.observe(judge, &[fresh], SILENCE);
+        let first = self.observer.observe(judge, &[fresh], patient(SILENCE));
         if first == [expected] {
             return expected;
         }

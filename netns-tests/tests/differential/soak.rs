@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use netns_tests::agent::DEADLINE;
 use netns_tests::ns::privileged;
+use netns_tests::patience::patient;
 use netns_tests::random::Random;
 
 use self::daemon::Daemon;
@@ -159,11 +160,11 @@ fn settle(
     let judge = daemon.judge();
     let expected: Vec<Verdict> = probes.iter().map(|probe| judge.verdict(probe)).collect();
     let mut said = false;
-    let mut seen = observer.observe(&judge, &probes, SILENCE);
+    let mut seen = observer.observe(&judge, &probes, patient(SILENCE));
     loop {
         let (routes, wanted) = (daemon.routes(), judge.routes());
         if seen == expected && routes == wanted {
-            tally.late += u64::from(begun.elapsed() > SILENCE * 10);
+            tally.late += u64::from(begun.elapsed() > patient(SILENCE * 10));
             tally.slowest = tally.slowest.max(begun.elapsed());
             return None;
         }
@@ -186,7 +187,7 @@ fn settle(
                 what()
             );
         }
-        if begun.elapsed() > LIMIT {
+        if begun.elapsed() > patient(LIMIT) {
             return Some(what());
         }
         daemon.trust();
