@@ -3,7 +3,7 @@
 use super::make::{hep, hep_key, policy, policy_key, put};
 use super::state::World;
 use crate::calc::{MatchRule, SetId, SideMatch};
-use crate::model::{Action, EntityMatch, PortMatch, PortName, Resource, Rule};
+use crate::model::{Action, Direction, EntityMatch, PortMatch, PortName, Resource, Rule};
 use crate::net::{PortRange, Protocol, parse_net};
 use crate::selector::Selector;
 
@@ -17,7 +17,7 @@ fn compiled(rule: Rule) -> MatchRule {
         put(policy_key("p"), Resource::Policy(made)),
     ]);
     let policy = world.state.policies.values().next().unwrap();
-    policy.egress.as_ref().unwrap()[0].clone()
+    policy.rules(Direction::Egress).unwrap().remove(0)
 }
 
 fn selector(text: &str) -> Selector {
