@@ -144,8 +144,8 @@ fn side(entity: &EntityMatch, protocol: Option<Protocol>) -> SideMatch {
         not_named_ports,
     } = sets(entity, protocol);
     SideMatch {
-        nets: maximal(entity.nets.clone()).into(),
-        not_nets: maximal(entity.not_nets.clone()).into(),
+        nets: maximal(entity.nets.to_vec()).into(),
+        not_nets: maximal(entity.not_nets.to_vec()).into(),
         sets: sets.into(),
         not_sets: not_sets.into(),
         ports: numbered(&entity.ports).into(),

@@ -226,12 +226,12 @@ fn side(with_ports: bool) -> impl Strategy<Value = EntityMatch> {
     )
         .prop_map(
             |(nets, not_nets, selected, not_selected, ports, not_ports)| EntityMatch {
-                nets,
-                not_nets,
+                nets: nets.into(),
+                not_nets: not_nets.into(),
                 selector: selected.map(selector),
                 not_selector: not_selected.map(selector),
-                ports,
-                not_ports,
+                ports: ports.into(),
+                not_ports: not_ports.into(),
             },
         )
 }
