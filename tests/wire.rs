@@ -176,7 +176,7 @@ fn rules() -> Vec<(&'static str, Vec<Expr>)> {
         Expr::Port(side, comparison, PortRange::new(first, last).unwrap())
     };
     let lookup = |keys: &[Key], comparison, set: &str| {
-        Expr::InSet(keys.to_vec(), comparison, set.parse().unwrap())
+        Expr::in_set(keys.to_vec(), comparison, set.parse().unwrap())
     };
     let tuple = |family| {
         [
@@ -185,7 +185,7 @@ fn rules() -> Vec<(&'static str, Vec<Expr>)> {
             Key::Port(Destination),
         ]
     };
-    let map = |side| Expr::VerdictMap(vec![Key::Interface(side)], "hep".parse().unwrap());
+    let map = |side| Expr::verdict_map(vec![Key::Interface(side)], "hep".parse().unwrap());
     let target = || -> ChainName { "target".parse().unwrap() };
     let limit = |rate, unit, burst| Expr::Limit(Limit { rate, unit, burst });
     let udp = || Expr::Protocol(Is, Protocol::UDP);
@@ -208,19 +208,19 @@ fn rules() -> Vec<(&'static str, Vec<Expr>)> {
         ),
         (
             "iifname \"eth0\"",
-            vec![Expr::Interface(Input, Is, name("eth0"))],
+            vec![Expr::interface(Input, Is, name("eth0"))],
         ),
         (
             "oifname != \"eth0\"",
-            vec![Expr::Interface(Output, IsNot, name("eth0"))],
+            vec![Expr::interface(Output, IsNot, name("eth0"))],
         ),
         (
             "iifname \"cali*\"",
-            vec![Expr::Interface(Input, Is, prefix("cali"))],
+            vec![Expr::interface(Input, Is, prefix("cali"))],
         ),
         (
             "oifname != \"cali*\"",
-            vec![Expr::Interface(Output, IsNot, prefix("cali"))],
+            vec![Expr::interface(Output, IsNot, prefix("cali"))],
         ),
         ("iif != 0", vec![Expr::HasInputInterface]),
         (
@@ -411,7 +411,7 @@ fn rules() -> Vec<(&'static str, Vec<Expr>)> {
         (
             "log prefix \"calico-packet: \"",
             vec![Expr::Log {
-                prefix: "calico-packet: ".to_owned(),
+                prefix: "calico-packet: ".into(),
             }],
         ),
         ("notrack", vec![Expr::NoTrack]),

@@ -9,12 +9,10 @@ use super::labels::labelled;
 use super::order::{self, Lists, Tiers};
 use super::sets::Sets;
 use super::tracker::{Difference, Tracker};
-use super::{
-    ActivePolicy, ActiveProfile, Changes, EndpointId, EndpointPolicies, MatchRule, PolicyId, SetId,
-};
+use super::{ActivePolicy, ActiveProfile, Changes, EndpointId, EndpointPolicies, PolicyId, SetId};
 use crate::model::{
     DEFAULT_ALLOW_PROFILE, Direction, Form, Policy, Profile, ProfileId, Resource, ResourceKey,
-    Tier, TierName,
+    Rule, Tier, TierName,
 };
 
 /// How many more lists of policies are remembered than there are endpoints.
@@ -40,6 +38,8 @@ pub(super) struct Active {
     touched_selectors: BTreeSet<SelectorId>,
     profiles: BTreeMap<(ProfileId, Form), Arc<Resource>>,
     default_allow: Arc<Resource>,
+    /// What stands for a profile that does not exist.
+    missing: Arc<Resource>,
     /// The endpoints in force here against the selectors of all policies.
     index: LabelIndex,
     /// The endpoints in force here that name a profile.
@@ -66,6 +66,7 @@ impl Active {
             touched_selectors: BTreeSet::new(),
             profiles: BTreeMap::new(),
             default_allow: Arc::new(Resource::Profile(Profile::default_allow())),
+            missing: Arc::new(Resource::Profile(Profile::deny())),
             index: LabelIndex::new(),
             profile_users: BTreeMap::new(),
             lists: BTreeMap::new(),
@@ -205,23 +206,14 @@ impl Active {
         let policies = self.take_policies();
         let profiles = self.take_profiles();
         for policy in &policies {
-            let rules = |policy: &Option<Arc<ActivePolicy>>| {
-                let policy = policy.clone();
-                policy.map_or_else(Vec::new, |policy| {
-                    let directions = [policy.ingress.clone(), policy.egress.clone()];
-                    directions.into_iter().flatten().collect()
-                })
-            };
-            move_use(sets, &rules(&policy.old), &rules(&policy.new));
+            let [old, new] = [&policy.old, &policy.new]
+                .map(|policy| of_both(|direction| policy.as_ref()?.written(direction)));
+            move_use(sets, &old, &new);
         }
         for profile in &profiles {
-            let rules = |profile: &Option<Arc<ActiveProfile>>| {
-                let profile = profile.clone();
-                profile.map_or_else(Vec::new, |profile| {
-                    vec![Arc::clone(&profile.ingress), Arc::clone(&profile.egress)]
-                })
-            };
-            move_use(sets, &rules(&profile.old), &rules(&profile.new));
+            let [old, new] = [&profile.old, &profile.new]
+                .map(|profile| of_both(|direction| Some(profile.as_ref()?.written(direction))));
+            move_use(sets, &old, &new);
         }
         let endpoints = self.take_endpoints();
         Changes {
@@ -287,24 +279,24 @@ impl Active {
             if !asked || index.items_of(stored.selector).next().is_none() {
                 return None;
             }
-            let known = told.filter(|_| !changed.contains(&id.key)).cloned();
-            Some(known.unwrap_or_else(|| Arc::new(compile::policy(policy))))
+            match told.filter(|_| !changed.contains(&id.key)) {
+                Some(known) => Some(Arc::clone(known)),
+                None => ActivePolicy::of(Arc::clone(&stored.resource)).map(Arc::new),
+            }
         })
     }
 
     fn take_profiles(&mut self) -> Vec<Difference<ProfileId, Arc<ActiveProfile>>> {
         let changed = std::mem::take(&mut self.changed_profiles);
         let (stored, default_allow) = (&self.profiles, &self.default_allow);
-        let users = &self.profile_users;
+        let (users, missing) = (&self.profile_users, &self.missing);
         self.told_profiles.take(|id, told| {
             users.get(id)?;
-            let known = told.filter(|_| !changed.contains(id)).cloned();
-            Some(known.unwrap_or_else(|| {
-                let profile = profile(stored, default_allow, id);
-                Arc::new(compile::profile(
-                    profile.and_then(|found| found.as_profile()),
-                ))
-            }))
+            if let Some(known) = told.filter(|_| !changed.contains(id)) {
+                return Some(Arc::clone(known));
+            }
+            let profile = profile(stored, default_allow, id).unwrap_or(missing);
+            ActiveProfile::of(Arc::clone(profile)).map(Arc::new)
         })
     }
 
@@ -437,22 +429,21 @@ fn told<K: Ord, V>(differences: Vec<Difference<K, V>>) -> BTreeMap<K, Option<V>>
     told.collect()
 }
 
-/// Counts the users of sets anew where rules change.
-fn move_use(sets: &mut Sets, old: &[Arc<[MatchRule]>], new: &[Arc<[MatchRule]>]) {
-    for id in set_ids(new) {
-        sets.acquire(id);
-    }
-    for id in set_ids(old) {
-        sets.release(id);
-    }
+/// Returns the sets that the rules of both directions refer to.
+fn of_both<'a>(rules: impl Fn(Direction) -> Option<&'a [Rule]>) -> BTreeSet<SetId> {
+    let directions = Direction::BOTH.into_iter();
+    let rules = directions.filter_map(rules);
+    rules.flat_map(compile::set_ids).collect()
 }
 
-fn set_ids(rules: &[Arc<[MatchRule]>]) -> BTreeSet<&SetId> {
-    rules
-        .iter()
-        .flat_map(|rules| rules.iter())
-        .flat_map(MatchRule::set_ids)
-        .collect()
+/// Counts the users of sets anew where rules change.
+fn move_use(sets: &mut Sets, old: &BTreeSet<SetId>, new: &BTreeSet<SetId>) {
+    for id in new {
+        sets.acquire(id);
+    }
+    for id in old {
+        sets.release(id);
+    }
 }
 
 fn remove_from<K: Ord, V: Ord>(map: &mut BTreeMap<K, BTreeSet<V>>, key: &K, value: &V) {

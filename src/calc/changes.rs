@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
+use super::compile::{ActivePolicy, ActiveProfile};
 use super::status::LocalEndpoint;
 use crate::model::{
-    Action, Direction, EndOfTier, HostInterface, IcmpMatch, NatMapping, PolicyKind, PortName,
-    ProfileId, ResourceKey, TierName,
+    Action, Direction, EndOfTier, HostInterface, IcmpMatch, NatMapping, PortName, ProfileId,
+    ResourceKey, TierName,
 };
 use crate::net::{Family, InterfaceName, PortRange, Protocol};
 use crate::selector::Selector;
@@ -77,8 +78,6 @@ impl SetSize {
 }
 
 /// What one end of the traffic must be, with selectors resolved to sets.
-///
-/// There are two for each rule in force, so that the lists have no room to grow.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct SideMatch {
     /// Prefixes, one of which must hold the address; none asked where empty.
@@ -119,46 +118,6 @@ pub struct MatchRule {
     pub source: SideMatch,
     /// What is asked of the receiver.
     pub destination: SideMatch,
-}
-
-/// A policy that some local endpoint uses.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ActivePolicy {
-    /// Where it is asked.
-    pub kind: PolicyKind,
-    /// The rules for traffic towards endpoints; `None` where it does not govern that direction.
-    pub ingress: Option<Arc<[MatchRule]>>,
-    /// The rules for traffic from endpoints; `None` where it does not govern that direction.
-    pub egress: Option<Arc<[MatchRule]>>,
-}
-
-impl ActivePolicy {
-    /// Returns the rules of one direction, where the policy governs it.
-    pub fn rules(&self, direction: Direction) -> Option<&Arc<[MatchRule]>> {
-        match direction {
-            Direction::Ingress => self.ingress.as_ref(),
-            Direction::Egress => self.egress.as_ref(),
-        }
-    }
-}
-
-/// A profile that some local endpoint uses; one that is missing denies both ways.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ActiveProfile {
-    /// The rules for traffic towards endpoints.
-    pub ingress: Arc<[MatchRule]>,
-    /// The rules for traffic from endpoints.
-    pub egress: Arc<[MatchRule]>,
-}
-
-impl ActiveProfile {
-    /// Returns the rules of one direction.
-    pub fn rules(&self, direction: Direction) -> &Arc<[MatchRule]> {
-        match direction {
-            Direction::Ingress => &self.ingress,
-            Direction::Egress => &self.egress,
-        }
-    }
 }
 
 /// The policies of one tier that apply to an endpoint, for one direction and one place in the packet's path.
@@ -306,20 +265,4 @@ pub trait SetMembers {
 
     /// Returns the members of a family in ascending order; none where the set is not in use.
     fn members(&self, set: &SetId, family: Family) -> Members<'_>;
-}
-
-impl MatchRule {
-    /// Returns every set that the rule refers to.
-    pub fn set_ids(&self) -> BTreeSet<&SetId> {
-        [&self.source, &self.destination]
-            .into_iter()
-            .flat_map(|side| {
-                side.sets
-                    .iter()
-                    .chain(&side.not_sets)
-                    .chain(&side.named_ports)
-                    .chain(&side.not_named_ports)
-            })
-            .collect()
-    }
 }

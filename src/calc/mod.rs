@@ -27,10 +27,11 @@ mod tracker;
 mod workloads;
 
 pub use changes::{
-    ActivePolicy, ActiveProfile, AdminState, Changes, EndpointId, EndpointPolicies, LocalChanges,
-    MatchRule, Member, Members, NatPools, PolicyId, PolicyLists, SetChange, SetId, SetMembers,
-    SetSize, SideMatch, TierPolicies, WorkloadInterface,
+    AdminState, Changes, EndpointId, EndpointPolicies, LocalChanges, MatchRule, Member, Members,
+    NatPools, PolicyId, PolicyLists, SetChange, SetId, SetMembers, SetSize, SideMatch,
+    TierPolicies, WorkloadInterface,
 };
+pub use compile::{ActivePolicy, ActiveProfile};
 pub use settings::{FloatingIps, LinkUpdate, Settings, SpoofedSources};
 pub use state::Calc;
 pub use status::{Counts, EndpointStatus, LocalEndpoint, LocalWorkload, Owner};

@@ -25,11 +25,20 @@ pub struct Profile {
 impl Profile {
     /// Makes the built-in profile that allows everything.
     pub fn default_allow() -> Self {
+        Self::of_all(Action::Allow)
+    }
+
+    /// Makes a profile that denies everything.
+    pub fn deny() -> Self {
+        Self::of_all(Action::Deny)
+    }
+
+    fn of_all(action: Action) -> Self {
         Self {
             labels: LabelMap::new(),
             tags: BTreeSet::new(),
-            ingress: vec![Rule::any(Action::Allow)],
-            egress: vec![Rule::any(Action::Allow)],
+            ingress: vec![Rule::any(action)],
+            egress: vec![Rule::any(action)],
         }
     }
 

@@ -53,15 +53,17 @@ pub struct IcmpMatch {
 }
 
 /// What a rule asks of one end of the traffic; all criteria given must hold.
+///
+/// There are two for each rule, and rules are most of what is kept, so that the lists have no room to grow.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct EntityMatch {
     /// Prefixes, one of which must hold the address; none asked where empty. Host bits are cleared.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub nets: Vec<IpNet>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub nets: Box<[IpNet]>,
     /// Prefixes none of which may hold the address.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub not_nets: Vec<IpNet>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub not_nets: Box<[IpNet]>,
     /// The address must belong to something this selects.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub selector: Option<Selector>,
@@ -69,11 +71,11 @@ pub struct EntityMatch {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub not_selector: Option<Selector>,
     /// Ports, one of which must be the packet's; none asked where empty.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub ports: Vec<PortMatch>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub ports: Box<[PortMatch]>,
     /// Ports none of which may be the packet's.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub not_ports: Vec<PortMatch>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub not_ports: Box<[PortMatch]>,
 }
 
 /// One rule of a policy or profile.

@@ -447,8 +447,8 @@ impl State {
             if let Expr::Verdict(verdict) = expr {
                 next.extend(verdict.chain());
             }
-            if let Expr::VerdictMap(_, map) = expr
-                && let Some(body) = self.sets.get(map)
+            if let Expr::VerdictMap(look_up) = expr
+                && let Some(body) = self.sets.get(&look_up.set)
             {
                 next.extend(body.elements.values().flatten().filter_map(Verdict::chain));
             }

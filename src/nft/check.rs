@@ -115,8 +115,8 @@ fn place_outcome(current: &Catalog, delta: &CatalogDelta, chain: &Chain) -> Resu
 /// Finds why an expression cannot look up in a set or map; other expressions have no fault.
 pub(super) fn lookup_fault(expr: &Expr, spec: &SetSpec) -> Option<LookupFault> {
     let (keys, verdicts) = match expr {
-        Expr::InSet(keys, _, _) => (keys, false),
-        Expr::VerdictMap(keys, _) => (keys, true),
+        Expr::InSet(_, look_up) => (&look_up.keys, false),
+        Expr::VerdictMap(look_up) => (&look_up.keys, true),
         Expr::NetworkFamily(_)
         | Expr::Protocol(..)
         | Expr::Interface(..)

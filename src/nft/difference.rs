@@ -524,21 +524,23 @@ impl<'a> Draft<'a> {
         let removed_counters = self.removed_counters.into_iter();
         steps.extend(removed_counters.map(Operation::DeleteCounter));
 
-        let (first, second): (Vec<_>, Vec<_>) = steps.into_iter().partition(|step| {
-            !prepared.is_empty() && step.object().is_some_and(|key| prepared.contains(&key))
-        });
+        let is_prepared =
+            |step: &Operation| step.object().is_some_and(|key| prepared.contains(&key));
+        // There may be too many steps for another copy.
+        let (first, mut second) = if prepared.is_empty() {
+            (Vec::new(), steps)
+        } else {
+            steps.into_iter().partition(is_prepared)
+        };
         let mut plans = Plans::default();
         if !first.is_empty() {
             plans.prepare.operations.push(Operation::AddTable);
             plans.prepare.operations.extend(first);
         }
-        if anew {
-            plans.enforce.operations.push(Operation::DeleteTable);
-        }
-        if anew || !second.is_empty() {
-            plans.enforce.operations.push(Operation::AddTable);
-        }
-        plans.enforce.operations.extend(second);
+        let add_table = (anew || !second.is_empty()).then_some(Operation::AddTable);
+        let delete_table = anew.then_some(Operation::DeleteTable);
+        second.splice(0..0, delete_table.into_iter().chain(add_table));
+        plans.enforce.operations = second;
         let mut delta = self.delta;
         delta.anew = anew;
         delta.table = !plans.is_empty();

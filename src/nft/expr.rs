@@ -79,6 +79,15 @@ pub enum Key {
     Interface(InterfaceSide),
 }
 
+/// What a set or map is asked.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LookUp {
+    /// The fields of the key.
+    pub keys: Vec<Key>,
+    /// The set or map.
+    pub set: SetName,
+}
+
 /// The unit of time of a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum LimitUnit {
@@ -144,6 +153,8 @@ pub enum Verdict {
 /// Matches on addresses and translations to an address imply no check of the family, and matches on ports or
 /// ICMP and translations to ports none of the protocol: a rule asks for these itself, by
 /// [`Expr::NetworkFamily`] and [`Expr::Protocol`], before.
+///
+/// A start holds those of all rules at once, five of them in a rule: what is large and rare is kept elsewhere.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Expr {
     /// `meta nfproto ipv4`.
@@ -151,7 +162,7 @@ pub enum Expr {
     /// `meta l4proto tcp`.
     Protocol(Comparison, Protocol),
     /// `iifname "eth0"`.
-    Interface(InterfaceSide, Comparison, InterfaceMatch),
+    Interface(InterfaceSide, Comparison, Box<InterfaceMatch>),
     /// `iif != 0`: the packet came in by an interface, so it is not of this host's making.
     HasInputInterface,
     /// `fib saddr . mark . iif oif missing`: the route back to the sender does not lead out of the interface
@@ -175,9 +186,9 @@ pub enum Expr {
     MarkBits(Comparison, u32),
     /// `ip saddr @set`, with several fields `ip daddr . meta l4proto . th dport @set`, and of a part of the address
     /// `ip saddr & 255.255.255.0 == @set`.
-    InSet(Vec<Key>, Comparison, SetName),
+    InSet(Comparison, Box<LookUp>),
     /// `iifname vmap @map`.
-    VerdictMap(Vec<Key>, SetName),
+    VerdictMap(Box<LookUp>),
     /// `meta mark set meta mark & ~mask | value`.
     SetMark {
         /// The bits that change.
@@ -195,7 +206,7 @@ pub enum Expr {
     /// `log prefix "..."`.
     Log {
         /// What stands before the packet's description; at most 127 bytes reach the log.
-        prefix: String,
+        prefix: Box<str>,
     },
     /// `notrack`.
     NoTrack,
@@ -222,4 +233,31 @@ pub enum Expr {
     Reject(RejectWith),
     /// The end of the rule.
     Verdict(Verdict),
+}
+
+impl Expr {
+    /// Makes a comparison with an interface name.
+    pub fn interface(side: InterfaceSide, comparison: Comparison, name: InterfaceMatch) -> Self {
+        Self::Interface(side, comparison, Box::new(name))
+    }
+
+    /// Makes a look-up in a set.
+    pub fn in_set(keys: Vec<Key>, comparison: Comparison, set: SetName) -> Self {
+        Self::InSet(comparison, Box::new(LookUp { keys, set }))
+    }
+
+    /// Makes a look-up in a verdict map.
+    pub fn verdict_map(keys: Vec<Key>, map: SetName) -> Self {
+        Self::VerdictMap(Box::new(LookUp { keys, set: map }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_expression_is_no_larger_than_a_verdict_and_its_kind() {
+        assert!(size_of::<Expr>() <= 8 + size_of::<Verdict>());
+    }
 }

@@ -207,7 +207,7 @@ impl Bytes {
                 self.byte(3);
                 self.interface_side(*side);
                 self.comparison(*comparison);
-                let (tag, name) = match interface {
+                let (tag, name) = match &**interface {
                     InterfaceMatch::Name(name) => (1, name),
                     InterfaceMatch::Prefix(name) => (2, name),
                 };
@@ -250,16 +250,16 @@ impl Bytes {
                 self.comparison(*comparison);
                 self.bits(*bits);
             }
-            Expr::InSet(keys, comparison, set) => {
+            Expr::InSet(comparison, look_up) => {
                 self.byte(13);
-                self.keys(keys);
+                self.keys(&look_up.keys);
                 self.comparison(*comparison);
-                self.text(set.as_str());
+                self.text(look_up.set.as_str());
             }
-            Expr::VerdictMap(keys, map) => {
+            Expr::VerdictMap(look_up) => {
                 self.byte(14);
-                self.keys(keys);
-                self.text(map.as_str());
+                self.keys(&look_up.keys);
+                self.text(look_up.set.as_str());
             }
             Expr::SetMark { mask, value } => {
                 self.byte(15);
@@ -341,7 +341,7 @@ mod tests {
         let jump = |name: &str| Expr::Verdict(Verdict::Jump(name.parse().unwrap()));
         let count = |name: &str| Expr::CountIn(name.parse().unwrap());
         let log = |prefix: &str| Expr::Log {
-            prefix: prefix.to_owned(),
+            prefix: prefix.into(),
         };
         let net = |text: &str| Expr::Address(Side::Source, Comparison::Is, text.parse().unwrap());
         let one = |port| Some(PortRange::single(port));

@@ -373,7 +373,9 @@ impl Expr {
     /// Returns the object that the expression refers to.
     pub fn target(&self) -> Option<ObjectKey> {
         match self {
-            Self::InSet(_, _, set) | Self::VerdictMap(_, set) => Some(ObjectKey::Set(set.clone())),
+            Self::InSet(_, look_up) | Self::VerdictMap(look_up) => {
+                Some(ObjectKey::Set(look_up.set.clone()))
+            }
             Self::Verdict(verdict) => verdict.chain().cloned().map(ObjectKey::Chain),
             Self::CountIn(counter) => Some(ObjectKey::Counter(counter.clone())),
             Self::NetworkFamily(_)

@@ -30,8 +30,8 @@ pub use difference::plan;
 pub use distrust::Distrust;
 pub use error::{ElementFault, LookupFault, PlanError};
 pub use expr::{
-    Comparison, Expr, InterfaceMatch, InterfaceSide, Key, Limit, LimitUnit, RejectWith, Side,
-    Verdict, ct_state, ct_status,
+    Comparison, Expr, InterfaceMatch, InterfaceSide, Key, Limit, LimitUnit, LookUp, RejectWith,
+    Side, Verdict, ct_state, ct_status,
 };
 pub use name::{ChainName, CounterName, NameError, SetName, TableName};
 pub use object::{

@@ -150,7 +150,7 @@ impl Dispatch {
         let side = InterfaceSide::Input;
         if let Some(map) = &self.spoofed_sources {
             for prefix in &settings.workload_prefixes {
-                let map = Expr::VerdictMap(vec![Key::Interface(side)], map.clone());
+                let map = Expr::verdict_map(vec![Key::Interface(side)], map.clone());
                 let exprs = vec![workload_interface(side, prefix), map];
                 rules.push(Rule::new("sources that the workload may use", exprs));
             }
@@ -247,7 +247,7 @@ impl Dispatch {
         if !self.is_in_use(place) {
             return;
         }
-        let map = Expr::VerdictMap(vec![Key::Interface(place.side())], interface_map(place));
+        let map = Expr::verdict_map(vec![Key::Interface(place.side())], interface_map(place));
         let exprs = guard.cloned().into_iter().chain([map]).collect();
         rules.push(Rule::new("the interface's host endpoint", exprs));
         if let Some(verdict) = self.others.get(&place) {
@@ -307,7 +307,7 @@ fn workloads(place: Place, settings: &Settings, rules: &mut Vec<Rule>) {
     let side = place.side();
     for prefix in &settings.workload_prefixes {
         let is_workload = || workload_interface(side, prefix);
-        let map = Expr::VerdictMap(vec![Key::Interface(side)], interface_map(place));
+        let map = Expr::verdict_map(vec![Key::Interface(side)], interface_map(place));
         let found = vec![is_workload(), map];
         rules.push(Rule::new("the interface's workload endpoint", found));
         let unknown = vec![is_workload(), deny(settings.deny)];

@@ -186,7 +186,7 @@ impl Maps {
         let key = vec![Key::Address(self.family, Side::Destination)];
         let exprs = vec![
             Expr::NetworkFamily(self.family),
-            Expr::VerdictMap(key, map.name().clone()),
+            Expr::verdict_map(key, map.name().clone()),
         ];
         (!map.is_empty()).then(|| Rule::new(comment, exprs))
     }

@@ -317,7 +317,7 @@ pub(super) fn interface_map(place: Place) -> SetName {
 /// Matches the interfaces whose name begins as a workload's.
 pub(super) fn workload_interface(side: InterfaceSide, prefix: &InterfaceName) -> Expr {
     let matched = InterfaceMatch::Prefix(prefix.clone());
-    Expr::Interface(side, Comparison::Is, matched)
+    Expr::interface(side, Comparison::Is, matched)
 }
 
 /// The chains that several endpoints or base chains share.

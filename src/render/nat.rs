@@ -94,12 +94,12 @@ fn outgoing(
         let key = |side| vec![Key::Address(family, side)];
         let mut matched = vec![
             Expr::NetworkFamily(family),
-            Expr::InSet(key(Side::Source), Comparison::Is, source),
-            Expr::InSet(key(Side::Destination), Comparison::IsNot, destination),
+            Expr::in_set(key(Side::Source), Comparison::Is, source),
+            Expr::in_set(key(Side::Destination), Comparison::IsNot, destination),
         ];
         if let Some(interface) = &nat.interface {
             let output = InterfaceSide::Output;
-            matched.push(Expr::Interface(output, Comparison::Is, interface.clone()));
+            matched.push(Expr::interface(output, Comparison::Is, interface.clone()));
         }
         let address = nat.address.filter(|_| family == Family::V4);
         let translate = |ports| match address {

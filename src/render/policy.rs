@@ -8,7 +8,7 @@ use super::names;
 use super::rule::{PassAction, RuleContext};
 use super::settings::Settings;
 use crate::calc::{MatchRule, PolicyId};
-use crate::model::{Action, Direction, Form, Kind, ProfileId};
+use crate::model::{self, Action, Direction, Form, Kind, ProfileId};
 use crate::nft::{Chain, ChainName, Comparison, Expr, Rule, Verdict};
 
 /// Which policies can pass a packet on, by direction.
@@ -22,7 +22,7 @@ pub(super) fn can_pass(passing: &Passing, id: &PolicyId, direction: Direction) -
 }
 
 /// Tells whether any rule passes packets on.
-pub(super) fn any_pass(rules: &[MatchRule]) -> bool {
+pub(super) fn any_pass(rules: &[model::Rule]) -> bool {
     rules.iter().any(|rule| rule.action == Action::Pass)
 }
 

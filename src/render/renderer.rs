@@ -176,7 +176,7 @@ impl Renderer {
     fn policy_chains(&self, id: &PolicyId, policy: &ActivePolicy) -> BTreeSet<ChainName> {
         Direction::BOTH
             .into_iter()
-            .filter(|direction| policy.rules(*direction).is_some())
+            .filter(|direction| policy.written(*direction).is_some())
             .flat_map(|direction| self.paths(policy.kind, direction))
             .map(|path| names::policy(*path, id))
             .collect()
@@ -194,8 +194,8 @@ impl Renderer {
             let passes: Vec<Direction> = Direction::BOTH
                 .into_iter()
                 .filter(|direction| {
-                    let rules = now.as_ref().and_then(|policy| policy.rules(*direction));
-                    rules.is_some_and(|rules| any_pass(rules))
+                    let rules = now.as_ref().and_then(|policy| policy.written(*direction));
+                    rules.is_some_and(any_pass)
                 })
                 .collect();
             let known = if passes.is_empty() {
@@ -265,11 +265,11 @@ impl Renderer {
                     let Some(policy) = self.policies.get(id) else {
                         continue;
                     };
-                    (policy.kind, policy.rules(direction).cloned())
+                    (policy.kind, policy.rules(direction))
                 }
                 Owner::Profile(id) => {
                     let profile = self.profiles.get(id);
-                    let rules = profile.map(|profile| Arc::clone(profile.rules(direction)));
+                    let rules = profile.map(|profile| profile.rules(direction));
                     (PolicyKind::Normal, rules)
                 }
             };

@@ -108,7 +108,7 @@ impl RuleContext<'_> {
         let tables = self.book.tables(&set, self.members).into_iter();
         self.references.insert(SetRef::Members(set));
         tables
-            .map(|(part, name)| Expr::InSet(key(part), comparison, name))
+            .map(|(part, name)| Expr::in_set(key(part), comparison, name))
             .collect()
     }
 
@@ -168,7 +168,7 @@ impl RuleContext<'_> {
             Action::Log => {
                 let limit = self.settings.log_limit.map(Expr::Limit);
                 let log = Expr::Log {
-                    prefix: self.log_prefix.clone(),
+                    prefix: self.log_prefix.as_str().into(),
                 };
                 limit.into_iter().chain([log]).collect()
             }
@@ -253,7 +253,7 @@ impl RuleContext<'_> {
     ) {
         if asked.not_ports.len() > MAX_LISTED {
             let set = self.listed(Listed::Ports((*asked.not_ports).into()));
-            conditions.push(Expr::InSet(vec![Key::Port(side)], Comparison::IsNot, set));
+            conditions.push(Expr::in_set(vec![Key::Port(side)], Comparison::IsNot, set));
         } else {
             let not = |range: &PortRange| Expr::Port(side, Comparison::IsNot, *range);
             conditions.extend(asked.not_ports.iter().map(not));
@@ -278,7 +278,7 @@ impl RuleContext<'_> {
         let excluded: Vec<IpNet> = of_family(&asked.not_nets, family);
         if excluded.len() > MAX_LISTED {
             let set = self.listed(Listed::Nets(family, excluded.into()));
-            conditions.push(Expr::InSet(
+            conditions.push(Expr::in_set(
                 vec![Key::Address(family, side)],
                 Comparison::IsNot,
                 set,
@@ -354,7 +354,7 @@ impl RuleContext<'_> {
             Dimension::Nets { side, family, nets } => {
                 let set = self.listed(Listed::Nets(family, nets.into()));
                 let key = vec![Key::Address(family, side)];
-                vec![vec![Expr::InSet(key, Comparison::Is, set)]]
+                vec![vec![Expr::in_set(key, Comparison::Is, set)]]
             }
             Dimension::Ports {
                 side,
@@ -370,7 +370,7 @@ impl RuleContext<'_> {
                         .collect()
                 } else {
                     let set = self.listed(Listed::Ports(ports.into()));
-                    vec![Expr::InSet(vec![Key::Port(side)], Comparison::Is, set)]
+                    vec![Expr::in_set(vec![Key::Port(side)], Comparison::Is, set)]
                 };
                 let mut exprs = numbered;
                 let first_named = exprs.len();
@@ -589,8 +589,8 @@ fn port_alternatives(
 fn negated(expr: &Expr) -> Option<Expr> {
     if let Expr::Port(side, Comparison::Is, range) = expr {
         Some(Expr::Port(*side, Comparison::IsNot, *range))
-    } else if let Expr::InSet(key, Comparison::Is, set) = expr {
-        Some(Expr::InSet(key.clone(), Comparison::IsNot, set.clone()))
+    } else if let Expr::InSet(Comparison::Is, look_up) = expr {
+        Some(Expr::InSet(Comparison::IsNot, look_up.clone()))
     } else {
         None
     }

@@ -223,15 +223,17 @@ fn entity(random: &mut Random, may_number: bool) -> EntityMatch {
         if !random.once_in(times) {
             continue;
         }
+        let mut wanted = Vec::new();
         if random.once_in(4) {
-            list.push(PortMatch::Named(PortName::new(random.of(&NAMES))));
+            wanted.push(PortMatch::Named(PortName::new(random.of(&NAMES))));
         }
         if may_number {
             for port in random.some(&PORTS, 2) {
                 let last = if random.once_in(4) { port + 30 } else { port };
-                list.push(PortMatch::Range(PortRange::new(port, last).unwrap()));
+                wanted.push(PortMatch::Range(PortRange::new(port, last).unwrap()));
             }
         }
+        *list = wanted.into();
     }
     entity
 }

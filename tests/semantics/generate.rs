@@ -9,12 +9,13 @@ use proptest::collection::{btree_set, vec};
 use proptest::option;
 use proptest::prelude::*;
 use tortie::calc::{
-    ActivePolicy, ActiveProfile, EndpointId, EndpointPolicies, MatchRule, Member, PolicyId,
-    PolicyLists, SetId, SideMatch, TierPolicies,
+    ActivePolicy, ActiveProfile, EndpointId, EndpointPolicies, Member, PolicyId, PolicyLists,
+    SetId, TierPolicies,
 };
 use tortie::model::{
-    Action, Direction, EndOfTier, HostInterface, IcmpMatch, Kind, PolicyKind, PortName, ProfileId,
-    ResourceKey, TierName,
+    Action, Direction, EndOfTier, EntityMatch, HostInterface, IcmpMatch, Kind, Order, Policy,
+    PolicyKind, PolicyTypes, PortMatch, PortName, Profile, ProfileId, Resource, ResourceKey, Rule,
+    TierName,
 };
 use tortie::net::{Family, PortRange, Protocol, host_net};
 use tortie::nft::ct_state;
@@ -170,47 +171,67 @@ fn icmp() -> impl Strategy<Value = IcmpMatch> {
     (0_u8..3, option::of(0_u8..2)).prop_map(|(kind, code)| IcmpMatch { kind, code })
 }
 
-fn address_set(index: u8) -> SetId {
-    SetId::Addresses(Selector::equals("set", &index.to_string()))
+fn selector(index: u8) -> Selector {
+    Selector::equals("set", &index.to_string())
 }
 
-fn port_set(index: u8) -> SetId {
-    SetId::NamedPort {
-        selector: Selector::all(),
-        name: PortName::new(&format!("port{index}")),
-        protocol: None,
-    }
+fn port_name(index: u8) -> PortName {
+    PortName::new(&format!("port{index}"))
 }
 
-fn sets(of: fn(u8) -> SetId) -> impl Strategy<Value = Vec<SetId>> {
-    btree_set(0_u8..3, 0..2).prop_map(move |indices| indices.into_iter().map(of).collect())
+/// How many selectors and names of ports there are.
+const FEW: u8 = 3;
+
+/// Everything that the selectors of one end of a rule can come to.
+fn selectors() -> Vec<Selector> {
+    let plain = || (0..FEW).map(selector);
+    let but = plain().flat_map(|one| plain().map(move |other| one.and_not(&other)));
+    plain().chain(but).chain([Selector::all()]).collect()
 }
 
-/// One end of a rule; numbered ports only where the protocol has them, as validation sees to.
-fn side(with_ports: bool) -> impl Strategy<Value = SideMatch> {
-    let numbered = move |most: usize| ports(if with_ports { most } else { 0 });
+/// Every protocol that the rules name, and none.
+fn protocols() -> Vec<Option<Protocol>> {
+    let numbered = Protocol::new(253).ok();
+    let named = [
+        Protocol::TCP,
+        Protocol::UDP,
+        Protocol::SCTP,
+        Protocol::ICMP,
+        Protocol::ICMPV6,
+    ];
+    let named = named.into_iter().map(Some);
+    named.chain([numbered, None]).collect()
+}
+
+/// Ports by number and by name; numbered ones only where the protocol has them, as validation sees to.
+fn wanted_ports(numbered: usize) -> impl Strategy<Value = Vec<PortMatch>> {
+    let named = prop_oneof![5 => Just(None), 1 => (0..FEW).prop_map(Some)];
+    (ports(numbered), named).prop_map(|(ports, named)| {
+        let numbered = ports.into_iter().map(PortMatch::Range);
+        let named = named.map(|index| PortMatch::Named(port_name(index)));
+        numbered.chain(named).collect()
+    })
+}
+
+/// One end of a rule.
+fn side(with_ports: bool) -> impl Strategy<Value = EntityMatch> {
+    let numbered = move |most: usize| wanted_ports(if with_ports { most } else { 0 });
     (
         prop_oneof![3 => nets(0), 2 => nets(2), 1 => nets(6)],
         prop_oneof![4 => nets(0), 1 => nets(2), 1 => nets(5)],
-        prop_oneof![3 => Just(Vec::new()), 1 => sets(address_set)],
-        prop_oneof![4 => Just(Vec::new()), 1 => sets(address_set)],
+        prop_oneof![3 => Just(None), 1 => (0..FEW).prop_map(Some)],
+        prop_oneof![4 => Just(None), 1 => (0..FEW).prop_map(Some)],
         prop_oneof![2 => numbered(0), 2 => numbered(2), 1 => numbered(6)],
-        prop_oneof![5 => Just(Vec::new()), 1 => sets(port_set)],
         prop_oneof![5 => numbered(0), 1 => numbered(2), 1 => numbered(6)],
-        prop_oneof![6 => Just(Vec::new()), 1 => sets(port_set)],
     )
         .prop_map(
-            |(nets, not_nets, sets, not_sets, ports, named_ports, not_ports, not_named_ports)| {
-                SideMatch {
-                    nets: nets.into(),
-                    not_nets: not_nets.into(),
-                    sets: sets.into(),
-                    not_sets: not_sets.into(),
-                    ports: ports.into(),
-                    named_ports: named_ports.into(),
-                    not_ports: not_ports.into(),
-                    not_named_ports: not_named_ports.into(),
-                }
+            |(nets, not_nets, selected, not_selected, ports, not_ports)| EntityMatch {
+                nets: nets.into(),
+                not_nets: not_nets.into(),
+                selector: selected.map(selector),
+                not_selector: not_selected.map(selector),
+                ports: ports.into(),
+                not_ports: not_ports.into(),
             },
         )
 }
@@ -224,7 +245,7 @@ fn action() -> impl Strategy<Value = Action> {
     ]
 }
 
-fn rule() -> impl Strategy<Value = MatchRule> {
+fn rule() -> impl Strategy<Value = Rule> {
     let criteria = (
         action(),
         prop_oneof![4 => Just(None), 1 => Just(Some(Family::V4)), 1 => Just(Some(Family::V6))],
@@ -237,12 +258,12 @@ fn rule() -> impl Strategy<Value = MatchRule> {
         |(action, ip_version, protocol, not_protocol, icmp, not_icmp)| {
             let with_ports = protocol.is_some_and(Protocol::has_ports);
             let ends = prop_oneof![
-                1 => Just((SideMatch::default(), SideMatch::default())),
-                2 => side(with_ports).prop_map(|source| (source, SideMatch::default())),
-                2 => side(with_ports).prop_map(|destination| (SideMatch::default(), destination)),
+                1 => Just((EntityMatch::default(), EntityMatch::default())),
+                2 => side(with_ports).prop_map(|source| (source, EntityMatch::default())),
+                2 => side(with_ports).prop_map(|destination| (EntityMatch::default(), destination)),
                 2 => (side(with_ports), side(with_ports)),
             ];
-            ends.prop_map(move |(source, destination)| MatchRule {
+            ends.prop_map(move |(source, destination)| Rule {
                 action,
                 ip_version,
                 protocol,
@@ -256,8 +277,8 @@ fn rule() -> impl Strategy<Value = MatchRule> {
     )
 }
 
-fn rules() -> impl Strategy<Value = Arc<[MatchRule]>> {
-    vec(rule(), 0..4).prop_map(Arc::from)
+fn rules() -> impl Strategy<Value = Vec<Rule>> {
+    vec(rule(), 0..4)
 }
 
 /// Returns a world with other members.
@@ -282,19 +303,33 @@ pub fn members() -> impl Strategy<Value = BTreeMap<SetId, Vec<Member>>> {
             0..6,
         )
     };
-    (vec(addresses(), 3), vec(named(), 3)).prop_map(|(addresses, named)| {
-        let mut sets = BTreeMap::new();
-        for (index, nets) in (0_u8..).zip(addresses) {
-            let mut members: Vec<Member> = nets.into_iter().map(Member::Net).collect();
-            members.sort_unstable();
-            sets.insert(address_set(index), members);
-        }
-        for (index, ports) in (0_u8..).zip(named) {
-            let member = |(address, protocol, port)| Member::Port(address, protocol, port);
-            sets.insert(port_set(index), ports.into_iter().map(member).collect());
-        }
-        sets
-    })
+    let selectors = selectors();
+    (
+        vec(addresses(), selectors.len()),
+        vec(named(), usize::from(FEW)),
+    )
+        .prop_map(move |(addresses, named)| {
+            let mut sets = BTreeMap::new();
+            for (selector, nets) in selectors.iter().zip(addresses) {
+                let mut members: Vec<Member> = nets.into_iter().map(Member::Net).collect();
+                members.sort_unstable();
+                sets.insert(SetId::Addresses(selector.clone()), members);
+                for (index, ports) in (0..FEW).zip(&named) {
+                    let member =
+                        |(address, protocol, port): &_| Member::Port(*address, *protocol, *port);
+                    let members: Vec<Member> = ports.iter().map(member).collect();
+                    for protocol in protocols() {
+                        let id = SetId::NamedPort {
+                            selector: selector.clone(),
+                            name: port_name(index),
+                            protocol,
+                        };
+                        sets.insert(id, members.clone());
+                    }
+                }
+            }
+            sets
+        })
 }
 
 fn addresses_only() -> impl Strategy<Value = Vec<IpNet>> {
@@ -309,10 +344,7 @@ fn policy_id(tier: usize, index: usize) -> PolicyId {
 }
 
 /// The policies of one tier: for each, its rules by direction, and what ends the tier.
-type TierPlan = (
-    Vec<(Option<Arc<[MatchRule]>>, Option<Arc<[MatchRule]>>)>,
-    bool,
-);
+type TierPlan = (Vec<(Option<Vec<Rule>>, Option<Vec<Rule>>)>, bool);
 
 fn tier() -> impl Strategy<Value = TierPlan> {
     (
@@ -339,13 +371,22 @@ pub fn state() -> impl Strategy<Value = State> {
                 let mut listed = [Vec::new(), Vec::new()];
                 for (index, (ingress, egress)) in plans.into_iter().enumerate() {
                     let id = policy_id(tier, index);
-                    let policy = ActivePolicy {
+                    let policy = Policy {
+                        tier: id.tier.clone(),
+                        order: Order::LAST,
+                        selector: Selector::all(),
+                        types: PolicyTypes {
+                            ingress: ingress.is_some(),
+                            egress: egress.is_some(),
+                        },
                         kind: PolicyKind::Normal,
-                        ingress,
-                        egress,
+                        ingress: ingress.unwrap_or_default(),
+                        egress: egress.unwrap_or_default(),
                     };
+                    let policy = Arc::new(Resource::Policy(policy));
+                    let policy = ActivePolicy::of(policy).expect("it is a policy");
                     for (list, direction) in listed.iter_mut().zip(Direction::BOTH) {
-                        if policy.rules(direction).is_some() {
+                        if policy.written(direction).is_some() {
                             list.push(id.clone());
                         }
                     }
@@ -371,9 +412,14 @@ pub fn state() -> impl Strategy<Value = State> {
                 .into_iter()
                 .enumerate()
                 .map(|(index, (ingress, egress))| {
+                    let profile = Arc::new(Resource::Profile(Profile {
+                        ingress,
+                        egress,
+                        ..Profile::deny()
+                    }));
                     (
                         ProfileId::new(&format!("profile{index}")),
-                        ActiveProfile { ingress, egress },
+                        ActiveProfile::of(profile).expect("it is a profile"),
                     )
                 })
                 .collect();

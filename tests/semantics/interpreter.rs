@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use tortie::net::{Family, InterfaceName, PortRange, Protocol};
 use tortie::nft::{
     BaseChain, Chain, ChainName, Comparison, ElementKey, Expr, Hook, InterfaceMatch, InterfaceSide,
-    Key, Object, ObjectKey, Ruleset, SetName, Side, Verdict,
+    Key, LookUp, Object, ObjectKey, Ruleset, Side, Verdict,
 };
 
 /// A packet, and what the kernel knows of it at a hook.
@@ -133,9 +133,9 @@ fn walk(
                     *logged += 1;
                     continue;
                 }
-                Expr::VerdictMap(keys, map) => match look_up(ruleset, map, keys, packet) {
+                Expr::VerdictMap(asked) => match look_up(ruleset, asked, packet) {
                     Some(Found(Some(verdict))) => verdict,
-                    Some(Found(None)) => panic!("an element of {map} has no verdict"),
+                    Some(Found(None)) => panic!("an element of {} has no verdict", asked.set),
                     None => continue 'rules,
                 },
                 other => {
@@ -186,7 +186,7 @@ fn holds(ruleset: &Ruleset, expr: &Expr, packet: &Packet) -> bool {
             compare(*comparison, packet.protocol == protocol.number())
         }
         Expr::Interface(side, comparison, matched) => packet.interface(*side).is_some_and(|name| {
-            let equal = match matched {
+            let equal = match &**matched {
                 InterfaceMatch::Name(wanted) => name == wanted,
                 InterfaceMatch::Prefix(prefix) => name.as_str().starts_with(prefix.as_str()),
             };
@@ -213,8 +213,8 @@ fn holds(ruleset: &Ruleset, expr: &Expr, packet: &Packet) -> bool {
         Expr::CtState(bits) => packet.ct_state & bits != 0,
         Expr::CtStatus(bits) => packet.ct_status & bits != 0,
         Expr::MarkBits(comparison, bits) => compare(*comparison, packet.mark & bits != 0),
-        Expr::InSet(keys, comparison, set) => {
-            compare(*comparison, look_up(ruleset, set, keys, packet).is_some())
+        Expr::InSet(comparison, asked) => {
+            compare(*comparison, look_up(ruleset, asked, packet).is_some())
         }
         Expr::VerdictMap(..)
         | Expr::SetMark { .. }
@@ -235,7 +235,8 @@ fn holds(ruleset: &Ruleset, expr: &Expr, packet: &Packet) -> bool {
 struct Found(Option<Verdict>);
 
 /// Looks a packet up.
-fn look_up(ruleset: &Ruleset, name: &SetName, keys: &[Key], packet: &Packet) -> Option<Found> {
+fn look_up(ruleset: &Ruleset, asked: &LookUp, packet: &Packet) -> Option<Found> {
+    let (name, keys) = (&asked.set, asked.keys.as_slice());
     let Some(Object::Set(_, elements)) = ruleset.objects.get(&ObjectKey::Set(name.clone())) else {
         panic!("no set {name}")
     };

@@ -38,7 +38,7 @@ pub fn decide(
             let rules = world.policies[id]
                 .rules(direction)
                 .expect("a listed policy governs");
-            match first(world, rules, packet, &mut logged) {
+            match first(world, &rules, packet, &mut logged) {
                 Some(Action::Allow) => return (Fate::Accepted, logged),
                 Some(Action::Deny) => return (Fate::Dropped, logged),
                 Some(Action::Pass) => {
@@ -55,7 +55,7 @@ pub fn decide(
     for id in &endpoint.profiles {
         match first(
             world,
-            world.profiles[id].rules(direction),
+            &world.profiles[id].rules(direction),
             packet,
             &mut logged,
         ) {

@@ -146,7 +146,7 @@ fn a_missing_criterion_is_found() {
     is_found("a missing criterion", |resources| {
         each_policy(resources, |policy| {
             for rule in &mut policy.ingress {
-                rule.source.not_nets.clear();
+                rule.source.not_nets = Box::default();
                 rule.source.selector = None;
             }
         });

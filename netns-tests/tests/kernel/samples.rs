@@ -194,7 +194,7 @@ pub(crate) fn every_expression() -> Vec<(Vec<Expr>, &'static str)> {
     let named = |name: &str| InterfaceMatch::Name(interface(name));
     let prefix = |name: &str| InterfaceMatch::Prefix(interface(name));
     let in_set =
-        |keys: &[Key], comparison, name: &str| Expr::InSet(keys.to_vec(), comparison, set(name));
+        |keys: &[Key], comparison, name: &str| Expr::in_set(keys.to_vec(), comparison, set(name));
     let tuple = |family| {
         [
             Key::Address(family, Destination),
@@ -202,7 +202,7 @@ pub(crate) fn every_expression() -> Vec<(Vec<Expr>, &'static str)> {
             Key::Port(Destination),
         ]
     };
-    let map = |side| Expr::VerdictMap(vec![Key::Interface(side)], set("hep-in-if"));
+    let map = |side| Expr::verdict_map(vec![Key::Interface(side)], set("hep-in-if"));
     let mark = |mask, value| Expr::SetMark { mask, value };
     let limit = |rate, unit, burst| Expr::Limit(Limit { rate, unit, burst });
     let dnat = |address: &str, port| Expr::Dnat {
@@ -214,7 +214,7 @@ pub(crate) fn every_expression() -> Vec<(Vec<Expr>, &'static str)> {
         ports,
     };
     let log = |prefix: &str| Expr::Log {
-        prefix: prefix.to_owned(),
+        prefix: prefix.into(),
     };
     vec![
         (vec![v4()], "meta nfproto ipv4"),
@@ -229,11 +229,11 @@ pub(crate) fn every_expression() -> Vec<(Vec<Expr>, &'static str)> {
             "meta l4proto 253",
         ),
         (
-            vec![Expr::Interface(InterfaceSide::Input, Is, named("eth0"))],
+            vec![Expr::interface(InterfaceSide::Input, Is, named("eth0"))],
             "iifname \"eth0\"",
         ),
         (
-            vec![Expr::Interface(
+            vec![Expr::interface(
                 InterfaceSide::Output,
                 IsNot,
                 named("fifteen-bytes-x"),
@@ -241,11 +241,11 @@ pub(crate) fn every_expression() -> Vec<(Vec<Expr>, &'static str)> {
             "oifname != \"fifteen-bytes-x\"",
         ),
         (
-            vec![Expr::Interface(InterfaceSide::Input, Is, prefix("cali"))],
+            vec![Expr::interface(InterfaceSide::Input, Is, prefix("cali"))],
             "iifname \"cali*\"",
         ),
         (
-            vec![Expr::Interface(InterfaceSide::Output, IsNot, prefix("t"))],
+            vec![Expr::interface(InterfaceSide::Output, IsNot, prefix("t"))],
             "oifname != \"t*\"",
         ),
         (vec![Expr::HasInputInterface], "iif != 0"),

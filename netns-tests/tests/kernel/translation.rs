@@ -30,7 +30,7 @@ fn base(name: &str, kind: ChainType, hook: Hook, priority: i32) -> Operation {
 
 fn through(side: InterfaceSide, name: &str) -> Expr {
     let name = InterfaceMatch::Name(interface(name));
-    Expr::Interface(side, Comparison::Is, name)
+    Expr::interface(side, Comparison::Is, name)
 }
 
 fn udp_to(family: Family, port: u16) -> Vec<Expr> {

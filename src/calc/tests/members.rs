@@ -53,7 +53,7 @@ fn change(changes: &Changes) -> (Vec<String>, Vec<String>) {
 fn named_port_rule(name: &str, protocol: Option<Protocol>) -> Rule {
     let mut rule = Rule::any(Action::Allow);
     rule.protocol = protocol;
-    rule.destination.ports = vec![PortMatch::Named(PortName::new(name))];
+    rule.destination.ports = [PortMatch::Named(PortName::new(name))].into();
     rule
 }
 

@@ -6,8 +6,8 @@ use super::make::{
 use super::state::World;
 use crate::calc::{EndpointPolicies, TierPolicies};
 use crate::model::{
-    Action, EndOfTier, Form, Kind, Order, Policy, PolicyKind, PolicyTypes, ProfileId, Resource,
-    Rule, TierName, Update,
+    Action, Direction, EndOfTier, Form, Kind, Order, Policy, PolicyKind, PolicyTypes, ProfileId,
+    Resource, Rule, TierName, Update,
 };
 use crate::selector::Selector;
 
@@ -168,8 +168,14 @@ fn types_decide_which_directions_a_policy_exists_for() {
         ["default: out -> Deny"]
     );
     for (id, policy) in &world.state.policies {
-        assert_eq!(policy.ingress.is_some(), &*id.key.name == "in");
-        assert_eq!(policy.egress.is_some(), &*id.key.name == "out");
+        assert_eq!(
+            policy.written(Direction::Ingress).is_some(),
+            &*id.key.name == "in"
+        );
+        assert_eq!(
+            policy.written(Direction::Egress).is_some(),
+            &*id.key.name == "out"
+        );
     }
     world.feed([gone(policy_key("in"))]);
     assert!(lists(&world).normal.ingress.is_empty(), "profiles decide");
@@ -283,8 +289,11 @@ fn profiles_deny_where_they_are_missing_and_the_built_in_one_cannot_be_replaced(
     );
     let actions = |world: &World, name: &str| {
         let profile = &world.state.profiles[&ProfileId::new(name)];
-        let both = profile.ingress.iter().chain(profile.egress.iter());
-        both.map(|rule| rule.action).collect::<Vec<_>>()
+        let both = Direction::BOTH.map(|direction| profile.rules(direction));
+        both.iter()
+            .flatten()
+            .map(|rule| rule.action)
+            .collect::<Vec<_>>()
     };
     assert_eq!(world.state.profiles.len(), 2);
     assert_eq!(actions(&world, "p"), [Action::Deny, Action::Deny]);

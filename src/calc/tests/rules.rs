@@ -3,7 +3,7 @@
 use super::make::{hep, hep_key, policy, policy_key, put};
 use super::state::World;
 use crate::calc::{MatchRule, SetId, SideMatch};
-use crate::model::{Action, EntityMatch, PortMatch, PortName, Resource, Rule};
+use crate::model::{Action, Direction, EntityMatch, PortMatch, PortName, Resource, Rule};
 use crate::net::{PortRange, Protocol, parse_net};
 use crate::selector::Selector;
 
@@ -17,7 +17,7 @@ fn compiled(rule: Rule) -> MatchRule {
         put(policy_key("p"), Resource::Policy(made)),
     ]);
     let policy = world.state.policies.values().next().unwrap();
-    policy.egress.as_ref().unwrap()[0].clone()
+    policy.rules(Direction::Egress).unwrap().remove(0)
 }
 
 fn selector(text: &str) -> Selector {
@@ -113,7 +113,7 @@ fn named_ports_alone_take_the_selector_in() {
     check(
         EntityMatch {
             selector: Some(selector("a == 'x'")),
-            ports: vec![name("http"), name("dns"), name("http")],
+            ports: [name("http"), name("dns"), name("http")].into(),
             ..EntityMatch::default()
         },
         Some(Protocol::TCP),
@@ -133,7 +133,7 @@ fn named_ports_beside_numbered_ones_leave_the_selector_standing() {
     check(
         EntityMatch {
             selector: Some(selector("a == 'x'")),
-            ports: vec![number(81), name("http"), number(80), number(9000)],
+            ports: [number(81), name("http"), number(80), number(9000)].into(),
             ..EntityMatch::default()
         },
         Some(Protocol::UDP),
@@ -150,7 +150,7 @@ fn named_ports_beside_numbered_ones_leave_the_selector_standing() {
 fn named_ports_without_selector_or_protocol_are_anyones() {
     check(
         EntityMatch {
-            ports: vec![name("http")],
+            ports: [name("http")].into(),
             ..EntityMatch::default()
         },
         None,
@@ -166,7 +166,7 @@ fn negated_named_ports_are_filtered_by_the_positive_selector() {
     check(
         EntityMatch {
             selector: Some(selector("a == 'x'")),
-            not_ports: vec![name("http"), number(22)],
+            not_ports: [name("http"), number(22)].into(),
             ..EntityMatch::default()
         },
         Some(Protocol::TCP),
@@ -180,7 +180,7 @@ fn negated_named_ports_are_filtered_by_the_positive_selector() {
     check(
         EntityMatch {
             not_selector: Some(selector("a == 'x'")),
-            not_ports: vec![name("http")],
+            not_ports: [name("http")].into(),
             ..EntityMatch::default()
         },
         None,
@@ -210,8 +210,8 @@ fn nets_stand_beside_selectors_without_what_others_cover() {
         },
         None,
         SideMatch {
-            nets: nets(&["10.0.0.0/8", "192.0.2.0/24", "2001:db8::/32"]).into(),
-            not_nets: nets(&["198.51.100.1", "::/0"]).into(),
+            nets: nets(&["10.0.0.0/8", "192.0.2.0/24", "2001:db8::/32"]),
+            not_nets: nets(&["198.51.100.1", "::/0"]),
             sets: vec![addresses("all()")].into(),
             ..SideMatch::default()
         },

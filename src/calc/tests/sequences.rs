@@ -205,12 +205,13 @@ fn rules(choices: &mut Choices) -> Vec<Rule> {
             match choices.below(5) {
                 0 => side.selector = None,
                 1 => side.not_selector = Some(Selector::parse(choices.of(&SELECTORS)).unwrap()),
-                2 => side.ports = vec![PortMatch::Named(PortName::new("http"))],
+                2 => side.ports = [PortMatch::Named(PortName::new("http"))].into(),
                 3 => {
-                    side.ports = vec![
+                    side.ports = [
                         PortMatch::Named(PortName::new("http")),
                         PortMatch::Range(PortRange::single(22)),
-                    ];
+                    ]
+                    .into();
                 }
                 _ => {
                     side.nets = choices

@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use crate::calc::{
     ActivePolicy, ActiveProfile, AdminState, Calc, Changes, EndpointId, EndpointPolicies,
-    LocalEndpoint, Member, NatPools, Owner, PolicyId, SetChange, SetId, SetMembers, SetSize,
-    WorkloadInterface,
+    LocalEndpoint, MatchRule, Member, NatPools, Owner, PolicyId, SetChange, SetId, SetMembers,
+    SetSize, WorkloadInterface,
 };
-use crate::model::{HostInterface, ProfileId};
+use crate::model::{Direction, HostInterface, ProfileId};
 use crate::net::{Family, InterfaceName};
 
 /// All changes heard, folded together.
@@ -77,21 +77,16 @@ impl State {
     /// Checks that every reference leads somewhere and that what calc shows of sets agrees.
     fn check(&self, calc: &Calc) {
         let mut used_sets = BTreeSet::new();
-        for policy in self.policies.values() {
-            for rule in [&policy.ingress, &policy.egress]
-                .into_iter()
-                .flatten()
-                .flat_map(|r| r.iter())
-            {
-                used_sets.extend(rule.set_ids());
+        for direction in Direction::BOTH {
+            for policy in self.policies.values() {
+                used_sets.extend(policy.rules(direction).iter().flatten().flat_map(set_ids));
+            }
+            for profile in self.profiles.values() {
+                used_sets.extend(profile.rules(direction).iter().flat_map(set_ids));
             }
         }
-        for profile in self.profiles.values() {
-            for rule in profile.ingress.iter().chain(profile.egress.iter()) {
-                used_sets.extend(rule.set_ids());
-            }
-        }
-        assert_eq!(used_sets, self.sets.keys().collect(), "sets in use");
+        let sets: BTreeSet<SetId> = self.sets.keys().cloned().collect();
+        assert_eq!(used_sets, sets, "sets in use");
         for (id, set) in &self.sets {
             assert_eq!(*set, members(calc, id), "{id:?}");
             for family in Family::BOTH {
@@ -270,4 +265,19 @@ pub(super) fn shown(member: &Member) -> String {
         Member::Net(net) => net.to_string(),
         Member::Port(address, protocol, port) => format!("{address} {protocol} {port}"),
     }
+}
+
+/// Returns every set that a rule refers to.
+fn set_ids(rule: &MatchRule) -> Vec<SetId> {
+    [&rule.source, &rule.destination]
+        .into_iter()
+        .flat_map(|side| {
+            side.sets
+                .iter()
+                .chain(&side.not_sets)
+                .chain(&side.named_ports)
+                .chain(&side.not_named_ports)
+        })
+        .cloned()
+        .collect()
 }

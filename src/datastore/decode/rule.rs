@@ -309,8 +309,8 @@ fn entity(rule: &Object<'_>, end: End, scope: Scope<'_>) -> EntityMatch {
         Form::V3 => entity_v3(&object, end, scope),
         Form::V1 => entity_v1(&object),
     };
-    entity.ports = ports;
-    entity.not_ports = not_ports;
+    entity.ports = ports.into();
+    entity.not_ports = not_ports.into();
     finish(object, scope.context);
     entity
 }
@@ -340,12 +340,12 @@ fn entity_v1(object: &Object<'_>) -> EntityMatch {
             }
         };
     EntityMatch {
-        nets,
-        not_nets,
+        nets: nets.into(),
+        not_nets: not_nets.into(),
         selector: both(selector_of(object, "selector"), tag("tag"), Selector::and),
         not_selector: both(selector_of(object, "notSelector"), tag("notTag"), either),
-        ports: Vec::new(),
-        not_ports: Vec::new(),
+        ports: Box::default(),
+        not_ports: Box::default(),
     }
 }
 
@@ -382,12 +382,12 @@ fn entity_v3(object: &Object<'_>, end: End, scope: Scope<'_>) -> EntityMatch {
         );
     }
     EntityMatch {
-        nets,
-        not_nets,
+        nets: nets.into(),
+        not_nets: not_nets.into(),
         selector,
         not_selector,
-        ports: Vec::new(),
-        not_ports: Vec::new(),
+        ports: Box::default(),
+        not_ports: Box::default(),
     }
 }
 

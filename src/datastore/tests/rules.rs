@@ -56,7 +56,7 @@ fn every_criterion_is_read() {
     assert_eq!(nets, ["10.0.0.0/8", "192.0.2.1/32"]);
     assert_eq!(rule.source.not_nets[0].to_string(), "10.9.0.0/16");
     assert_eq!(
-        rule.source.ports,
+        *rule.source.ports,
         [
             PortMatch::Range(PortRange::single(80)),
             PortMatch::Range(PortRange::new(8000, 8099).unwrap()),
@@ -66,7 +66,7 @@ fn every_criterion_is_read() {
     );
     assert_eq!(rule.source.selector.unwrap().to_string(), "a == \"b\"");
     assert_eq!(
-        rule.destination.not_ports,
+        *rule.destination.not_ports,
         [PortMatch::Range(PortRange::single(22))]
     );
     assert_eq!(rule.destination.not_selector.unwrap().to_string(), "has(x)");

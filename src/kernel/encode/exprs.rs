@@ -16,7 +16,7 @@ use super::sets::{ADDRESS_V4_LENGTH, ADDRESS_V6_LENGTH, INTERFACE_LENGTH, padded
 use super::text::shortened;
 use crate::net::{Family, InterfaceName, PortRange};
 use crate::nft::{
-    Comparison, Expr, InterfaceMatch, InterfaceSide, Key, Limit, RejectWith, SetName, Side, Verdict,
+    Comparison, Expr, InterfaceMatch, InterfaceSide, Key, Limit, LookUp, RejectWith, Side, Verdict,
 };
 
 /// The longest prefix of a log line: `NF_LOG_PREFIXLEN` of `linux/netfilter/nf_log.h` less the NUL.
@@ -36,7 +36,8 @@ pub(super) enum RuleFault {
 /// Checks what the types leave open.
 pub(super) fn check(exprs: &[Expr]) -> Result<(), RuleFault> {
     for expr in exprs {
-        if let Expr::InSet(keys, ..) | Expr::VerdictMap(keys, _) = expr {
+        if let Expr::InSet(_, look_up) | Expr::VerdictMap(look_up) = expr {
+            let keys = &look_up.keys;
             let length: usize = keys.iter().map(|key| padded(key_length(*key))).sum();
             if keys.is_empty() {
                 return Err(RuleFault::EmptyKey);
@@ -73,7 +74,7 @@ fn expression(buffer: &mut Buffer, expr: &Expr) {
         }
         Expr::Interface(side, comparison, wanted) => {
             meta(buffer, interface_key(*side), value::REG_1);
-            match wanted {
+            match &**wanted {
                 InterfaceMatch::Name(name) => {
                     compare(buffer, equality(*comparison), &interface_bytes(name));
                 }
@@ -135,21 +136,21 @@ fn expression(buffer: &mut Buffer, expr: &Expr) {
             meta(buffer, value::META_MARK, value::REG_1);
             any_bit(buffer, *comparison, *bits);
         }
-        Expr::InSet(keys, comparison, set) => {
-            load_key(buffer, keys);
+        Expr::InSet(comparison, look_up) => {
+            load_key(buffer, &look_up.keys);
             let flags = match comparison {
                 Comparison::Is => 0,
                 Comparison::IsNot => value::LOOKUP_F_INV,
             };
             named(buffer, "lookup", |buffer| {
                 buffer.be32(field::NFTA_LOOKUP_SREG, value::REG_1);
-                buffer.text(field::NFTA_LOOKUP_SET, set.as_str());
+                buffer.text(field::NFTA_LOOKUP_SET, look_up.set.as_str());
                 if flags != 0 {
                     buffer.be32(field::NFTA_LOOKUP_FLAGS, flags);
                 }
             });
         }
-        Expr::VerdictMap(keys, map) => verdict_map(buffer, keys, map),
+        Expr::VerdictMap(look_up) => verdict_map(buffer, look_up),
         Expr::SetMark { mask, value: bits } => {
             meta(buffer, value::META_MARK, value::REG_1);
             let (kept, set) = ((!mask).to_ne_bytes(), (bits & mask).to_ne_bytes());
@@ -382,12 +383,12 @@ fn limit(buffer: &mut Buffer, limit: &Limit) {
     });
 }
 
-fn verdict_map(buffer: &mut Buffer, keys: &[Key], map: &SetName) {
-    load_key(buffer, keys);
+fn verdict_map(buffer: &mut Buffer, look_up: &LookUp) {
+    load_key(buffer, &look_up.keys);
     named(buffer, "lookup", |buffer| {
         buffer.be32(field::NFTA_LOOKUP_SREG, value::REG_1);
         buffer.be32(field::NFTA_LOOKUP_DREG, value::REG_VERDICT);
-        buffer.text(field::NFTA_LOOKUP_SET, map.as_str());
+        buffer.text(field::NFTA_LOOKUP_SET, look_up.set.as_str());
     });
 }
 

@@ -265,7 +265,7 @@ mod tests {
     #[test]
     fn what_a_rule_asks_is_told_apart() {
         let eth0 = || "eth0".parse().unwrap();
-        let on = |matched| Expr::Interface(InterfaceSide::Input, Comparison::Is, matched);
+        let on = |matched| Expr::interface(InterfaceSide::Input, Comparison::Is, matched);
         let tcp = Expr::Protocol(Comparison::Is, Protocol::TCP);
         let drop = Expr::Verdict(Verdict::Drop);
         of(&written(std::slice::from_ref(&drop)), |rule| {
@@ -311,7 +311,7 @@ mod tests {
         assert!(of(&[Expr::Counter, ip6.clone()]));
         let eth0 = InterfaceMatch::Name("eth0".parse().unwrap());
         for more in [
-            Expr::Interface(InterfaceSide::Input, Comparison::Is, eth0),
+            Expr::interface(InterfaceSide::Input, Comparison::Is, eth0),
             Expr::Protocol(Comparison::Is, Protocol::TCP),
             Expr::CtState(8),
         ] {

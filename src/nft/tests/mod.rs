@@ -26,12 +26,12 @@ fn jump(chain: &str) -> Expr {
 
 fn in_set(set: &str) -> Expr {
     let keys = vec![Key::Address(Family::V4, Side::Source)];
-    Expr::InSet(keys, Comparison::Is, set.parse().unwrap())
+    Expr::in_set(keys, Comparison::Is, set.parse().unwrap())
 }
 
 fn vmap(map: &str) -> Expr {
     let keys = vec![Key::Interface(InterfaceSide::Input)];
-    Expr::VerdictMap(keys, map.parse().unwrap())
+    Expr::verdict_map(keys, map.parse().unwrap())
 }
 
 fn count(counter: &str) -> Expr {

@@ -120,7 +120,7 @@ impl Shape {
                 } else {
                     Key::Address(Family::V4, Side::Source)
                 };
-                Expr::InSet(vec![key], Comparison::Is, set)
+                Expr::in_set(vec![key], Comparison::Is, set)
             }
             5 => {
                 let number = which % COUNTERS;

@@ -77,7 +77,7 @@ fn look_ups_fit_what_they_look_up_in() {
         error.to_string(),
         "chain `a` looks up in `s`: it is a map where a set is asked, or a set where a map is"
     );
-    let ports = Expr::InSet(
+    let ports = Expr::in_set(
         vec![Key::Port(Side::Source)],
         Comparison::Is,
         "s".parse().unwrap(),

@@ -106,12 +106,12 @@ fn matches() -> Vec<Rule> {
             port(80, 80),
         ]),
         rule(&[
-            Expr::Interface(
+            Expr::interface(
                 input,
                 Comparison::Is,
                 InterfaceMatch::Name(interface("eth0")),
             ),
-            Expr::Interface(
+            Expr::interface(
                 InterfaceSide::Output,
                 Comparison::IsNot,
                 InterfaceMatch::Prefix(interface("cali")),
@@ -119,7 +119,7 @@ fn matches() -> Vec<Rule> {
             Expr::HasInputInterface,
         ]),
         rule(&[family(Family::V6), Expr::NoReversePath, source("::/0")]),
-        rule(&[Expr::Interface(
+        rule(&[Expr::interface(
             input,
             Comparison::Is,
             InterfaceMatch::Name(interface("odd*")),
@@ -148,20 +148,20 @@ fn matches() -> Vec<Rule> {
         rule(&[family(Family::V4), in_set("nets4-a")]),
         rule(&[
             family(Family::V6),
-            Expr::InSet(
+            Expr::in_set(
                 vec![Key::Network(Family::V6, Side::Source, 47)],
                 Comparison::Is,
                 "sel6-a.47-32".parse().unwrap(),
             ),
         ]),
-        rule(&[Expr::InSet(
+        rule(&[Expr::in_set(
             vec![Key::Network(Family::V4, Side::Source, 20)],
             Comparison::IsNot,
             "sel4-a.20-32".parse().unwrap(),
         )]),
         rule(&[
             family(Family::V4),
-            Expr::InSet(
+            Expr::in_set(
                 vec![
                     Key::Address(Family::V4, Side::Destination),
                     Key::Protocol,
@@ -173,7 +173,7 @@ fn matches() -> Vec<Rule> {
         ]),
         rule(&[
             protocol(Protocol::UDP),
-            Expr::InSet(
+            Expr::in_set(
                 vec![Key::Port(Side::Source)],
                 Comparison::Is,
                 "ports-a".parse().unwrap(),
@@ -213,7 +213,7 @@ fn statements() -> Vec<Rule> {
                 burst: 7,
             }),
             Expr::Log {
-                prefix: "calico \"drop\": ".to_owned(),
+                prefix: "calico \"drop\": ".into(),
             },
         ]),
         rule(&[protocol(Protocol::TCP), Expr::Reject(RejectWith::TcpReset)]),
@@ -385,7 +385,9 @@ fn texts_are_cut_where_the_kernel_cuts_them() {
     let long = "ä".repeat(100);
     let text = commented(&[], &long).to_string();
     assert_eq!(text, format!("comment \"{}\"", "ä".repeat(64)));
-    let statement = Expr::Log { prefix: long };
+    let statement = Expr::Log {
+        prefix: long.into(),
+    };
     assert_eq!(
         statement.to_string(),
         format!("log prefix \"{}\"", "ä".repeat(63))

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use crate::net::{Family, InterfaceName, PortRange, Protocol};
 use crate::nft::{
     Comparison, Element, ElementKey, Expr, InterfaceMatch, InterfaceSide, Key, Limit, LimitUnit,
-    RejectWith, Rule, Side, Verdict, ct_state, ct_status,
+    LookUp, RejectWith, Rule, Side, Verdict, ct_state, ct_status,
 };
 
 /// The longest comment in bytes: `NFTNL_UDATA_COMMENT_MAXLEN` of `libnftnl/udata.h`.
@@ -207,9 +207,9 @@ fn is_match(expr: &Expr) -> bool {
 
 /// Tells whether `nft` asks for the family of its own accord before this match.
 fn needs_family(expr: &Expr, family: Family) -> bool {
-    if let Expr::InSet(keys, _, _) = expr {
+    if let Expr::InSet(_, look_up) = expr {
         let address = |key: &Key| matches!(key, Key::Address(of, _) | Key::Network(of, _, _) if *of == family);
-        return keys.iter().any(address);
+        return look_up.keys.iter().any(address);
     }
     matches!(expr, Expr::Address(_, _, net) if Family::of_net(net) == family)
 }
@@ -227,7 +227,7 @@ fn needs_protocol(expr: &Expr, protocol: Protocol) -> bool {
 }
 
 fn looks_up_port(expr: &Expr) -> bool {
-    matches!(expr, Expr::InSet(keys, _, _) if keys.iter().any(|key| matches!(key, Key::Port(_))))
+    matches!(expr, Expr::InSet(_, asked) if asked.keys.iter().any(|key| matches!(key, Key::Port(_))))
 }
 
 fn icmp_protocol(family: Family) -> Protocol {
@@ -267,7 +267,7 @@ fn write_expr(f: &mut fmt::Formatter<'_>, expr: &Expr, asked: Asked) -> fmt::Res
             write!(f, "meta l4proto {not}{}", protocol_name(*protocol))
         }
         Expr::Interface(side, comparison, name) => {
-            let name = match name {
+            let name = match &**name {
                 InterfaceMatch::Name(name) => interface(name),
                 InterfaceMatch::Prefix(name) => format!("\"{}*\"", escaped(name)),
             };
@@ -306,7 +306,8 @@ fn write_expr(f: &mut fmt::Formatter<'_>, expr: &Expr, asked: Asked) -> fmt::Res
             };
             write!(f, "meta mark & 0x{bits:08x} {sign} 0x00000000")
         }
-        Expr::InSet(keys, comparison, set) => {
+        Expr::InSet(comparison, look_up) => {
+            let LookUp { keys, set } = &**look_up;
             write_keys(f, keys, asked)?;
             let masked = keys.iter().any(|key| matches!(key, Key::Network(..)));
             // As `nft` does it: between a mask and a set it names the comparison that it leaves out elsewhere.
@@ -317,9 +318,9 @@ fn write_expr(f: &mut fmt::Formatter<'_>, expr: &Expr, asked: Asked) -> fmt::Res
             };
             write!(f, " {sign}@{set}")
         }
-        Expr::VerdictMap(keys, map) => {
-            write_keys(f, keys, asked)?;
-            write!(f, " vmap @{map}")
+        Expr::VerdictMap(look_up) => {
+            write_keys(f, &look_up.keys, asked)?;
+            write!(f, " vmap @{}", look_up.set)
         }
         Expr::SetMark { mask, value } => write_set_mark(f, *mask, *value),
         Expr::Counter => f.write_str("counter"),
