@@ -112,6 +112,11 @@ impl<'a> Daemon<'a> {
         Judge::of(snapshot, self.options.settings(), self.wanderer, refuse)
     }
 
+    /// Tells whether its store holds a policy that the kernel refuses.
+    pub(super) fn has_guest(&self) -> bool {
+        self.store.has_guest()
+    }
+
     /// Tells whether it has said in this turn that the kernel refuses a policy.
     pub(super) fn has_denied(&self) -> bool {
         let line = format!("{TOO_LONG} is denied");

@@ -106,11 +106,11 @@ impl Fault {
             Ends::Never => (0, 0),
         };
         let too_long = match (backing, ends) {
-            (Backing::Directory, Ends::Often) => 8,
+            (Backing::Directory, Ends::Often) => 4,
             // A policy of such a size would be most of what a daemon holds whose memory is to be flat.
             (Backing::Directory, Ends::Never) | (Backing::Etcd, Ends::Often | Ends::Never) => 0,
         };
-        [
+        let mut faults: Vec<Self> = [
             (away, "away", Self::Away(found)),
             (of_etcd, "etcd", etcd),
             (of_ends, "ends", Self::End(how, moment)),
@@ -123,7 +123,12 @@ impl Fault {
         .into_iter()
         .filter(|(percent, name, _)| random.chance(*percent) && !is_without(name))
         .map(|(_, _, fault)| fault)
-        .collect()
+        .collect();
+        if faults.contains(&Self::TooLong) {
+            // What waits for a start would wait long, since each tries the policy that the kernel refuses.
+            faults.retain(|fault| matches!(fault, Self::TooLong | Self::End(..) | Self::Flap(_)));
+        }
+        faults
     }
 
     /// Returns what it is counted as.

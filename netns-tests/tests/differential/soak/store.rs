@@ -90,6 +90,14 @@ impl<'a> Store<'a> {
         }
     }
 
+    /// Tells whether it holds one.
+    pub(super) fn has_guest(&self) -> bool {
+        match self {
+            Self::Directory { guest, .. } => guest.is_some(),
+            Self::Etcd { .. } => false,
+        }
+    }
+
     /// Makes it hold a state and nothing else but for its guest.
     pub(super) fn write(&mut self, state: &State) {
         let state = self.kept(state);
