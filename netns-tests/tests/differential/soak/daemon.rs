@@ -188,8 +188,8 @@ impl<'a> Daemon<'a> {
             self.end(How::Asked);
             running = false;
         }
-        let away = faults.iter().any(|fault| matches!(fault, Fault::Away(_)));
-        let deaf = running && !away && faults.contains(&Fault::Unheard);
+        let away = |fault: &Fault| matches!(fault, Fault::Away(_) | Fault::Cut);
+        let deaf = running && !faults.iter().any(away) && faults.contains(&Fault::Unheard);
         if deaf {
             self.meddle(before.owner);
         }
@@ -293,12 +293,8 @@ impl<'a> Daemon<'a> {
         self.agent.started();
         let nothing = Directory::new();
         let owner = self.options.owner;
-        let starter = match owner {
-            Owner::Enabled => &ELSEWHERE[..],
-            Owner::Disabled => &[],
-        };
         let host = self.network.at(Site::Host);
-        let mut second = Agent::launch_by(starter, host, owner, &[], &nothing, &[]);
+        let mut second = Agent::launch_by(&ELSEWHERE, host, owner, &[], &nothing, &[]);
         let status = second.wait_end();
         assert_eq!(status.code(), Some(75), "two daemons at once");
     }
