@@ -181,7 +181,7 @@ metadata: {name: by-address}
 spec: {node: host, expectedIPs: [192.0.2.1]}
 ";
     let directory = Directory::with("interfaces", &[("a.yaml", resources)]);
-    let bound = "\"wan\" : goto hep-in-by-address";
+    let bound = "\"wan\" : jump hep-in-by-address";
     let without = tortie(&["render", directory.path(), "--hostname", "host"]);
     assert!(!without.stdout.contains(bound));
     assert_eq!(

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use tortie::agent::Configuration;
 use tortie::calc::LinkUpdate;
 use tortie::cli::offline::{Interfaces, Offline};
+use tortie::nft::{Expr, Object, ObjectKey, Rule, Ruleset, Verdict};
 
 fn directory(case: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -49,9 +50,46 @@ fn check(case: &str) {
     };
     let mut text: String = problems.map(comment).collect();
     text.push_str(&offline.text().expect("a consistent ruleset"));
+    demand_decisions(&offline.ruleset().expect("a consistent ruleset"));
     insta::with_settings!({ omit_expression => true }, {
         insta::assert_snapshot!(case, text);
     });
+}
+
+/// Demands that the chains to which maps of interfaces lead decide every packet: one that came back would be asked about
+/// as one of an interface without an endpoint.
+fn demand_decisions(ruleset: &Ruleset) {
+    let maps = ruleset.objects.values().filter_map(|object| match object {
+        Object::Set(spec, elements) if spec.name.as_str().ends_with("-if") => Some(elements),
+        Object::Set(..) | Object::Chain(_) | Object::Counter(_) => None,
+    });
+    for verdict in maps
+        .flat_map(|elements| elements.iter())
+        .filter_map(|it| it.verdict.as_ref())
+    {
+        let Some(name) = verdict.chain() else {
+            continue;
+        };
+        let chain = match ruleset.objects.get(&ObjectKey::Chain(name.clone())) {
+            Some(Object::Chain(chain)) => chain,
+            other => panic!("{name}: {other:?}"),
+        };
+        let last = chain.rules.last().map(AsRef::as_ref);
+        assert!(last.is_some_and(decides), "{name} ends in {last:?}");
+    }
+}
+
+/// Tells whether a rule decides every packet.
+fn decides(rule: &Rule) -> bool {
+    let Some((last, others)) = rule.exprs.split_last() else {
+        return false;
+    };
+    let ends = matches!(
+        last,
+        Expr::Verdict(Verdict::Accept | Verdict::Drop) | Expr::Reject(_)
+    );
+    let passes = |expr: &Expr| matches!(expr, Expr::SetMark { .. } | Expr::CountIn(_));
+    ends && others.iter().all(passes)
 }
 
 macro_rules! cases {

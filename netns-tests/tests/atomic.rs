@@ -3,12 +3,18 @@
 use std::time::Duration;
 
 use netns_tests::agent::DEADLINE;
-use netns_tests::flood::{Count, Flood, kinds_of_a_flip};
-use netns_tests::resources::{documents, eth0, ingress, network_set};
-use netns_tests::{Agent, HOST0, World, both_ways, ns};
+use netns_tests::flood::{Count, Fate, Flood, Kind, kinds_of_a_flip};
+use netns_tests::resources::{
+    documents, eth0, forward, ingress, network_set, pre_dnat, star, untracked,
+};
+use netns_tests::{Agent, EXT, EXT2, HOST0, World, both_ways, ns};
 
 /// How often the rules and the set change together.
 const FLIPS: usize = 10_000;
+/// How often an endpoint comes or goes.
+const TURNS: usize = 250;
+/// How many policies there are beside those that decide, of ten rules each.
+const FILLERS: u32 = 200;
 
 /// Returns the endpoint, the policy and the set of one state, as one file.
 fn state(set_kind: SetKind, denied: u16, allowed: u16, members: &str) -> String {
@@ -89,6 +95,92 @@ both_ways! {
 
     fn scenario_103_with_a_set_of_intervals(owner) {
         flip(owner, SetKind::Namespaced, true, FLIPS / 10);
+    }
+}
+
+/// Returns the policies that decide alike for the endpoint of all interfaces and for one of its own: 7201 is denied
+/// and 7202 allowed where the host is asked and where it forwards; 7203 is denied before connection tracking, and 7204
+/// before destinations are translated, and either is allowed behind that.
+fn deciding() -> Vec<String> {
+    let rule = |action: &str, ports: &str| {
+        format!("{{action: {action}, protocol: UDP, destination: {{ports: [{ports}]}}}}")
+    };
+    let rules = format!(
+        "{}, {}",
+        rule("Deny", "7201"),
+        rule("Allow", "\"7202:7204\"")
+    );
+    let before = rule("Deny", "7203");
+    let fillers = (0..FILLERS).map(|number| {
+        let rules: Vec<String> = (0..10)
+            .map(|port| rule("Allow", &format!("{}", 20_000 + port)))
+            .collect();
+        forward(
+            &format!("filler{number}"),
+            20 + number,
+            &format!("types: [Ingress], ingress: [{}]", rules.join(", ")),
+        )
+    });
+    let decide = [
+        forward(
+            "decides",
+            10,
+            &format!("types: [Ingress], ingress: [{rules}]"),
+        ),
+        untracked(
+            "untracked",
+            10,
+            &format!("types: [Ingress], ingress: [{before}]"),
+        ),
+        pre_dnat("pre-dnat", 10, &rule("Deny", "7204")),
+        star(),
+    ];
+    decide.into_iter().chain(fillers).collect()
+}
+
+/// The chain of a new endpoint is made by the transaction that leads to it. A packet that reads the old rules and then
+/// the new element meets it without rules, and must come back to the endpoint of all interfaces.
+///
+/// Many beginnings of workloads' names make the way longer from where a packet reads the generation to where it looks
+/// its interface up.
+fn turns(owner: netns_tests::Owner) {
+    let world = World::new();
+    world.forwarding();
+    let prefixes: Vec<String> = (0..60).map(|number| format!("wl{number}-")).collect();
+    let settings = [("FELIX_INTERFACEPREFIX", prefixes.join(","))];
+    let settings = settings
+        .each_ref()
+        .map(|(name, value)| (*name, value.as_str()));
+    let agent = Agent::with(&world.host, owner, &settings);
+    agent.put("deciding.yaml", &documents(&deciding()));
+    let kind = |(port, fate)| Kind {
+        from: EXT,
+        port,
+        fate,
+    };
+    let floods = [(HOST0, [7201, 7203, 7204]), (EXT2, [7201, 7203, 7204])].map(|(to, never)| {
+        let never = never.map(|port| (port, Fate::Never));
+        let kinds: Vec<Kind> = never
+            .into_iter()
+            .chain([(7202, Fate::Always)])
+            .map(kind)
+            .collect();
+        Flood::start(&world, to, &kinds, DEADLINE)
+    });
+    for _ in 0..TURNS {
+        agent.put("eth0.yaml", &eth0());
+        agent.remove("eth0.yaml");
+    }
+    for counts in floods.map(Flood::finish) {
+        let sent: u64 = counts.iter().map(|count| count.sent).sum();
+        eprintln!("{TURNS} turns, {sent} packets");
+        demand(&counts);
+    }
+}
+
+both_ways! {
+    fn no_packet_meets_the_chain_of_a_new_endpoint_without_its_rules(owner) {
+        turns(owner);
     }
 }
 

@@ -383,18 +383,35 @@ impl<'a> Draft<'a> {
         sets.chain(chains).collect()
     }
 
-    /// Returns the chains that elements lead to which are added to maps that are there.
+    /// Returns the chains to which elements of maps that are there lead, where a packet that met the chain without its
+    /// rules would not be treated as it was before.
     fn entries(&self) -> BTreeSet<ObjectKey> {
         let is_there = |set: &SetSpec| {
             self.current.sets.contains_key(&set.name) && !self.replaced_sets.contains_key(&set.name)
         };
-        self.added_elements
-            .iter()
-            .filter(|(set, _)| set.verdicts && is_there(set))
-            .flat_map(|(_, elements)| elements.iter())
-            .filter_map(|element| element.verdict.as_ref().and_then(Verdict::chain))
-            .map(|chain| ObjectKey::Chain(chain.clone()))
-            .collect()
+        let mut entries = BTreeSet::new();
+        for (set, elements) in &self.added_elements {
+            if !set.verdicts || !is_there(set) {
+                continue;
+            }
+            let emptied = self.emptied_sets.contains(&set.name);
+            let removed: BTreeSet<&ElementKey> = self
+                .removed_elements
+                .iter()
+                .filter(|(of, _)| of.name == set.name)
+                .flat_map(|(_, elements)| elements.iter().map(|element| &element.key))
+                .collect();
+            for element in elements.iter() {
+                let chain = match &element.verdict {
+                    // From an empty chain the packet comes back as if the key had not been found, which it was not.
+                    Some(Verdict::Jump(_)) if !emptied && !removed.contains(&element.key) => None,
+                    Some(verdict) => verdict.chain(),
+                    None => None,
+                };
+                entries.extend(chain.cloned().map(ObjectKey::Chain));
+            }
+        }
+        entries
     }
 
     /// Returns the new interval sets, where there may be packets that would miss their elements.

@@ -3,11 +3,17 @@
 //! A packet reads the generation of the ruleset once, when it enters a base chain, and takes the rules of
 //! that generation from every chain it comes to (`nft_do_chain` of `net/netfilter/nf_tables_core.c`). A look-up
 //! in a set or map reads the generation anew (`nft_genmask_cur`). So a packet under way during a commit may meet
-//! the old rules and a new element of a verdict map; where that leads to a chain made by the same transaction,
-//! the chain has no rules in the old generation, and the packet falls off its end and is accepted. Such chains
-//! are therefore made before, with all that they lead to and that is new: nothing refers to them yet, so that
-//! no packet sees the difference. Where the transaction that follows is refused, they are left without users,
-//! and the next whole plan takes or removes them.
+//! the old rules and a new element of a verdict map. Where that leads to a chain made by the same transaction, the
+//! chain is empty in the old generation (`nf_tables_addchain` gives both generations the same list without rules, and
+//! a commit replaces that of the next one alone), and the packet falls off its end.
+//!
+//! From an element that says `jump` the packet then comes back to the rule after the look-up, which is where it goes
+//! on if its key is not found. So nothing is to be made before for a key that the map did not hold: the packet meets
+//! what was in force. It is different for a key that had an element before, since nothing of what that one said
+//! happens, and for one that says `goto`, from which there is no way back: the packet is accepted. Chains of such
+//! elements are therefore made before, with all that they lead to and that is new: nothing refers to them yet, so
+//! that no packet sees the difference. Where the transaction that follows is refused, they are left without users, and
+//! the next whole plan takes or removes them.
 //!
 //! New interval sets are made before as well. Since Linux 6.19, and where this has been brought to older kernels, a
 //! look-up in one goes to a copy that is made at the very end of a commit (`nft_rbtree_commit` of
@@ -26,8 +32,8 @@ use super::{Catalog, ObjectKey};
 
 /// Returns the new objects to be made before the others.
 ///
-/// `early` are the chains that elements lead to which are added to maps that are there, and the new interval sets;
-/// `replaced` are the objects that go and are made anew.
+/// `early` are the chains that must not be met without rules, and the new interval sets; `replaced` are the objects
+/// that go and are made anew.
 pub(super) fn objects(
     current: &Catalog,
     overlay: &Overlay,

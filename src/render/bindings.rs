@@ -156,7 +156,7 @@ fn host_verdict(
         .get(id)
         .is_none_or(|policies| endpoint::is_asked(place, policies, settings));
     if asked {
-        Verdict::Goto(names::endpoint(place, id))
+        Verdict::Jump(names::endpoint(place, id))
     } else {
         Verdict::Accept
     }
@@ -164,7 +164,7 @@ fn host_verdict(
 
 /// Returns where packets of a workload's interface go.
 fn workload_verdict(place: Place, workload: &WorkloadInterface) -> Verdict {
-    Verdict::Goto(match workload.state {
+    Verdict::Jump(match workload.state {
         AdminState::Up => names::endpoint(place, &workload.endpoint),
         AdminState::Down => Shared::WorkloadDown.name(),
     })

@@ -265,7 +265,7 @@ fn accept() -> Expr {
     Expr::Verdict(Verdict::Accept)
 }
 
-/// Makes the element that sends an interface's packets on. Where that is a chain, it never comes back, so that
+/// Makes the element that sends an interface's packets on. Where that is a chain, it decides every packet, so that
 /// the endpoint of all other interfaces is not asked as well.
 pub(super) fn element(interface: &InterfaceName, verdict: &Verdict) -> Element {
     Element {

@@ -93,12 +93,13 @@ pub(super) fn list<'a>(
     lists.direction(place.direction())
 }
 
-/// What follows where no policy has decided.
+/// What follows where no policy has decided. Either way the chain decides every packet: a base chain jumps to it, and
+/// what follows there is for packets of other interfaces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
     /// The profiles, then refusal.
     Profiles,
-    /// Nothing: the packet goes on.
+    /// Nothing: the packet goes on to what others have to say, and to no other endpoint.
     Undecided,
 }
 
@@ -149,11 +150,10 @@ pub(super) fn chain(
                 let exprs = count.into_iter().chain([refusal]).collect();
                 rules.push(Rule::new(comment, exprs));
             }
-            End::Undecided if marks_accepted => {
-                let exprs = vec![marks::clear(settings.marks.accepted())];
-                rules.push(Rule::new("no policy has decided", exprs));
+            End::Undecided => {
+                let mark = marks_accepted.then(|| marks::clear(settings.marks.accepted()));
+                rules.push(undecided(mark));
             }
-            End::Undecided => {}
         }
     }
     Arc::new(Chain::new(names::endpoint(place, id), None, rules))
@@ -172,10 +172,22 @@ pub(super) fn denied_chain(
         End::Profiles => true,
         End::Undecided => !list(place, id, policies).is_empty(),
     };
-    if decides {
-        rules.push(denied::rule());
-    }
+    rules.push(if decides {
+        denied::rule()
+    } else {
+        undecided(None)
+    });
     Arc::new(Chain::new(names::endpoint(place, id), None, rules))
+}
+
+/// Makes the rule that lets pass what no policy has decided. Without it a packet would come back to the base chain,
+/// which asks the endpoint of all other interfaces next.
+fn undecided(mark: Option<Expr>) -> Rule {
+    let accept = Expr::Verdict(Verdict::Accept);
+    Rule::new(
+        "no policy has decided",
+        mark.into_iter().chain([accept]).collect(),
+    )
 }
 
 /// Makes the rules of an endpoint at a place that stand before those of its policies.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::keyed::{Entry, KeyedChains};
+use super::keyed::KeyedChains;
 use super::names;
 use super::settings::Settings;
 use crate::calc::{AdminState, WorkloadInterface};
@@ -163,7 +163,7 @@ impl Floating {
 
 impl Maps {
     fn new(family: Family) -> Self {
-        let map = |stem: &str, entry| {
+        let map = |stem: &str| {
             let spec = SetSpec {
                 name: names::set(&format!("{stem}{}", family.version())),
                 key: vec![KeyType::Address(family)],
@@ -171,13 +171,13 @@ impl Maps {
                 verdicts: true,
                 size: None,
             };
-            KeyedChains::new(spec, entry)
+            KeyedChains::new(spec)
         };
         Self {
             family,
-            to: map(TO, Entry::Goto),
+            to: map(TO),
             // What its chain does not translate may still leave the pools.
-            own: map(OWN, Entry::Jump),
+            own: map(OWN),
         }
     }
 

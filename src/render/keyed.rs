@@ -5,24 +5,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::nft::{
-    Chain, ChainName, Element, ElementKey, ObjectChange, ObjectChanges, ObjectKey, SetName,
-    SetSpec, Verdict,
+    Chain, Element, ElementKey, ObjectChange, ObjectChanges, ObjectKey, SetName, SetSpec, Verdict,
 };
 
-/// How a packet enters the chain of its key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Entry {
-    /// What follows the lookup is asked where the chain decides nothing.
-    Jump,
-    /// What follows the lookup is not asked.
-    Goto,
-}
-
-/// The map and its chains. Both are there only while there is a key.
+/// The map and its chains. Both are there only while there is a key. What follows the lookup is asked where a chain
+/// decides nothing, as it is where there is no key.
 #[derive(Debug)]
 pub(super) struct KeyedChains {
     spec: Arc<SetSpec>,
-    entry: Entry,
     chains: BTreeMap<ElementKey, Arc<Chain>>,
     /// What the keys that changed led to when the changes were written last.
     before: BTreeMap<ElementKey, Option<Arc<Chain>>>,
@@ -32,10 +22,9 @@ pub(super) struct KeyedChains {
 
 impl KeyedChains {
     /// Makes an empty one.
-    pub(super) fn new(spec: SetSpec, entry: Entry) -> Self {
+    pub(super) fn new(spec: SetSpec) -> Self {
         Self {
             spec: Arc::new(spec),
-            entry,
             chains: BTreeMap::new(),
             before: BTreeMap::new(),
             there: false,
@@ -72,12 +61,12 @@ impl KeyedChains {
             let names =
                 [before.as_deref(), now.map(Arc::as_ref)].map(|chain| chain.map(|c| &c.name));
             if let (Some(chain), true) = (&before, names[0] != names[1]) {
-                removed.push(self.element(&key, chain));
+                removed.push(element(&key, chain));
                 out.insert(ObjectKey::Chain(chain.name.clone()), ObjectChange::Absent);
             }
             if let Some(chain) = now {
                 if names[0] != names[1] {
-                    added.push(self.element(&key, chain));
+                    added.push(element(&key, chain));
                 }
                 let change = ObjectChange::Chain(Arc::clone(chain));
                 out.insert(ObjectKey::Chain(chain.name.clone()), change);
@@ -101,21 +90,14 @@ impl KeyedChains {
 
     fn elements(&self) -> impl Iterator<Item = Element> {
         let chains = self.chains.iter();
-        chains.map(|(key, chain)| self.element(key, chain))
+        chains.map(|(key, chain)| element(key, chain))
     }
+}
 
-    fn element(&self, key: &ElementKey, chain: &Chain) -> Element {
-        Element {
-            key: key.clone(),
-            verdict: Some(self.verdict(chain.name.clone())),
-        }
-    }
-
-    fn verdict(&self, chain: ChainName) -> Verdict {
-        match self.entry {
-            Entry::Jump => Verdict::Jump(chain),
-            Entry::Goto => Verdict::Goto(chain),
-        }
+fn element(key: &ElementKey, chain: &Chain) -> Element {
+    Element {
+        key: key.clone(),
+        verdict: Some(Verdict::Jump(chain.name.clone())),
     }
 }
 
@@ -134,7 +116,7 @@ mod tests {
             verdicts: true,
             size: None,
         };
-        KeyedChains::new(spec, Entry::Jump)
+        KeyedChains::new(spec)
     }
 
     fn key(name: &str) -> ElementKey {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::keyed::{Entry, KeyedChains};
+use super::keyed::KeyedChains;
 use super::names;
 use crate::calc::WorkloadInterface;
 use crate::net::{Family, InterfaceName};
@@ -28,7 +28,7 @@ impl Default for Spoofing {
             verdicts: true,
             size: None,
         };
-        Self(KeyedChains::new(spec, Entry::Jump))
+        Self(KeyedChains::new(spec))
     }
 }
 

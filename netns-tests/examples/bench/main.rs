@@ -6,8 +6,8 @@
 //! until the last datagram to a port that policy closes; a change from just before it is written to etcd until the
 //! first datagram that it allows has been received. So each holds etcd's write to its disk and its word to the daemon,
 //! the daemon, the kernel, the gap between datagrams and the receiver's turn. The last two are the harness's own and
-//! are measured on a port that is always open. What the kernel takes by itself is in the column of the floor, which
-//! `floor` describes.
+//! are measured on a port that is always open. What the daemon's transactions took of it is what its log says, and what
+//! the kernel takes by itself is in the column of the floor, which `floor` describes.
 
 mod floor;
 mod measure;
@@ -53,10 +53,10 @@ fn main() {
         shapes.extend(USUAL.iter().filter_map(|text| text.parse::<Shape>().ok()));
     }
     println!(
-        "| policies:members:workloads | what | median | p99 | floor | etcd's answer | the harness alone: median | p99 | \
+        "| policies:members:workloads | what | median | p99 | commits | floor | cold floor | etcd's answer | the harness alone: median | p99 | \
          CPU | messages | bytes | resident | after changes | peak | idle |"
     );
-    println!("|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|");
     for shape in shapes {
         report(shape, &floor(shape, rounds), &measure(shape, rounds));
     }
@@ -66,6 +66,7 @@ fn main() {
 fn report(shape: Shape, floor: &Floor, measured: &Measured) {
     let Measured {
         starts,
+        start_commits,
         start_cpu,
         start_sent,
         resident: [resident, later, peak],
@@ -79,21 +80,25 @@ fn report(shape: Shape, floor: &Floor, measured: &Measured) {
         millis(share(harness, 99))
     );
     println!(
-        "| {shape} | start | {} | {} | {} | | {own} | {} | {} | {resident:.1} MiB | {later:.1} MiB | {peak:.1} MiB | \
+        "| {shape} | start | {} | {} | {} | {} | | | {own} | {} | {} | {resident:.1} MiB | {later:.1} MiB | {peak:.1} MiB | \
          {idle:.2} % |",
         millis(share(starts, 50)),
         millis(share(starts, 100)),
-        millis(floor.start),
+        millis(share(start_commits, 50)),
+        millis(share(&floor.starts, 50)),
         millis(*start_cpu),
         amount(*start_sent),
     );
-    for ((kind, changed), least) in Kind::ALL.iter().zip(changes).zip(&floor.changes) {
+    let floors = floor.changes.iter().zip(&floor.cold);
+    for ((kind, changed), (least, cold)) in Kind::ALL.iter().zip(changes).zip(floors) {
         println!(
-            "| {shape} | {} | {} | {} | {} | {} | {own} | {} | {} | | | | |",
+            "| {shape} | {} | {} | {} | {} | {} | {} | {} | {own} | {} | {} | | | | |",
             kind.name(),
             millis(share(&changed.enforced, 50)),
             millis(share(&changed.enforced, 99)),
+            millis(share(&changed.commits, 50)),
             millis(share(least, 50)),
+            millis(share(cold, 50)),
             millis(share(&changed.answered, 50)),
             millis(changed.cpu),
             amount(changed.sent),

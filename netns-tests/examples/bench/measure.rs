@@ -30,6 +30,8 @@ const STARTING: Duration = Duration::from_secs(10);
 pub(crate) struct Measured {
     /// Every start, until the last packet of a port that policy closes.
     pub(crate) starts: Vec<Duration>,
+    /// What the transactions of each took of it.
+    pub(crate) start_commits: Vec<Duration>,
     /// The processor time of the last of them.
     pub(crate) start_cpu: Duration,
     /// What the last of them sent.
@@ -50,6 +52,8 @@ pub(crate) struct Changed {
     pub(crate) enforced: Vec<Duration>,
     /// From just before each write until etcd's answer to it.
     pub(crate) answered: Vec<Duration>,
+    /// What the transactions of each took.
+    pub(crate) commits: Vec<Duration>,
     /// The daemon's processor time for one of them, on average; what takes them back is counted, too.
     pub(crate) cpu: Duration,
     /// What one of them sent to the kernel.
@@ -78,12 +82,13 @@ pub(crate) fn measure(shape: Shape, rounds: u32) -> Measured {
         }
         writer.transaction([ready()]);
     });
-    let mut starts = Vec::new();
+    let (mut starts, mut start_commits) = (Vec::new(), Vec::new());
     let begun = Instant::now();
     let (agent, start_cpu) = loop {
         let (agent, time) = start(&world, &member);
         let spent = cpu(agent.pid());
         starts.push(time);
+        start_commits.push(took(&agent.logged("applied")));
         if starts.len() == STARTS || begun.elapsed() > STARTING {
             break (agent, spent);
         }
@@ -108,6 +113,7 @@ pub(crate) fn measure(shape: Shape, rounds: u32) -> Measured {
     });
     Measured {
         starts,
+        start_commits,
         start_cpu,
         start_sent,
         resident: [
@@ -202,14 +208,20 @@ fn settle(agent: &Agent) {
 
 /// Reads what was sent out of a log line.
 fn sent(line: &str) -> Sent {
-    let number = |name| {
-        let value = field(line, name).and_then(|value| value.parse().ok());
-        value.unwrap_or_else(|| panic!("no {name} in {line:?}"))
-    };
     Sent {
-        messages: number("messages"),
-        bytes: number("bytes"),
+        messages: number(line, "messages"),
+        bytes: number(line, "bytes"),
     }
+}
+
+/// Reads out of a log line what the transactions took, from the first step of encoding to the kernel's last answer.
+fn took(line: &str) -> Duration {
+    Duration::from_micros(number(line, "kernel_us"))
+}
+
+fn number(line: &str, name: &str) -> u64 {
+    let value = field(line, name).and_then(|value| value.parse().ok());
+    value.unwrap_or_else(|| panic!("no {name} in {line:?}"))
 }
 
 struct Bench<'a> {
@@ -251,6 +263,7 @@ impl Bench<'_> {
         let sender = Sender::start(from, source(kind), to, ports[1]);
         let mut enforced = Vec::new();
         let mut answered = Vec::new();
+        let mut commits = Vec::new();
         let mut last = Sent::default();
         let mut made = 0;
         settle(self.agent);
@@ -284,7 +297,9 @@ impl Bench<'_> {
                 let packet = packet.join().expect("the receiver ends");
                 enforced.push(packet - begun);
             });
-            last = sent(&applied(self.agent, &mark));
+            let line = applied(self.agent, &mark);
+            commits.push(took(&line));
+            last = sent(&line);
             if kind == Kind::Policy && enforced.len() == self.rounds as usize {
                 break;
             }
@@ -293,6 +308,7 @@ impl Bench<'_> {
         Changed {
             enforced,
             answered,
+            commits,
             cpu: spent / made,
             sent: last,
         }

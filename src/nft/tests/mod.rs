@@ -110,6 +110,10 @@ fn goto(chain: &str) -> Verdict {
     Verdict::Goto(chain.parse().unwrap())
 }
 
+fn leap(chain: &str) -> Verdict {
+    Verdict::Jump(chain.parse().unwrap())
+}
+
 fn map(name: &str, elements: &[Element]) -> Object {
     let spec = SetSpec {
         name: name.parse().unwrap(),

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use super::*;
 
-/// Checks that packets do not see what is prepared, that no element leads to a chain of its own transaction,
-/// and that the two transactions do what one does.
+/// Checks that packets do not see what is prepared, that no element leads to a chain of its own transaction unless a
+/// packet comes back from there to where it was going, and that the two transactions do what one does.
 pub(super) fn check(before: &Applied, plans: &Plans, after: &Applied) {
     let mut merged = before.clone();
     let operations = plans.operations().cloned().collect();
@@ -36,7 +36,8 @@ pub(super) fn check(before: &Applied, plans: &Plans, after: &Applied) {
 }
 
 /// Checks that an element of a map that is there leads to a chain made by the same transaction only where the
-/// way on from that chain comes to something that is replaced.
+/// packet comes back as from a key that is not in the map, which it was not, or where the way on from that chain comes
+/// to something that is replaced.
 fn check_entries(old: &Ruleset, plan: &Plan, new: &Ruleset) {
     if plan.operations.contains(&Operation::DeleteTable) {
         return;
@@ -56,11 +57,19 @@ fn check_entries(old: &Ruleset, plan: &Plan, new: &Ruleset) {
             continue;
         };
         let map = ObjectKey::Set(set.name.clone());
-        if !old.objects.contains_key(&map) || made.contains(&map) {
+        let Some(Object::Set(_, known)) = old.objects.get(&map) else {
+            continue;
+        };
+        if made.contains(&map) {
             continue;
         }
+        let comes_back = |element: &Element| {
+            matches!(element.verdict, Some(Verdict::Jump(_)))
+                && known.iter().all(|known| known.key != element.key)
+        };
         let chains = elements
             .iter()
+            .filter(|element| !comes_back(element))
             .filter_map(|element| element.verdict.as_ref()?.chain());
         for chain in chains {
             let chain = ObjectKey::Chain(chain.clone());
@@ -199,6 +208,44 @@ fn a_new_endpoint_is_made_before_its_interface_leads_to_it() {
          ~ chain pol-in-shared\n    - all rules\n    + accept\n\
          + chain unused\n    + accept\n"
     );
+}
+
+#[test]
+fn a_new_interface_that_packets_come_back_from_takes_no_transaction_before() {
+    for restarted in [false, true] {
+        let mut host = Host::with(&example());
+        if restarted {
+            host.restart();
+        }
+        let mut objects = example();
+        objects.retain(|object| object.key() != set_key("hep-in-if"));
+        let entries = [
+            entry("eth0", goto("hep-in-a")),
+            entry("eth1", leap("hep-in-new")),
+        ];
+        objects.extend([
+            map("hep-in-if", &entries),
+            chain("hep-in-new", &[jump("pol-in-shared"), accept()]),
+        ]);
+        let plans = host.change(&changes_of(&objects), Extent::Whole).unwrap();
+        let (prepare, enforce) = texts(plans);
+        assert_eq!(prepare, "");
+        assert_eq!(
+            enforce,
+            "~ map hep-in-if\n    + \"eth1\" : jump hep-in-new\n\
+             + chain hep-in-new\n    + jump pol-in-shared\n    + accept\n"
+        );
+        // Where it led somewhere before, coming back is no longer what happened.
+        let mut changes = changes_of(&[chain("hep-in-other", &[accept()])]);
+        let handed = ObjectChange::Elements {
+            added: vec![entry("eth1", leap("hep-in-other"))],
+            removed: vec![entry("eth1", leap("hep-in-new"))],
+        };
+        changes.insert(set_key("hep-in-if"), handed);
+        changes.insert(chain_key("hep-in-new"), ObjectChange::Absent);
+        let (prepare, _) = texts(host.change(&changes, Extent::Part).unwrap());
+        assert_eq!(prepare, "+ chain hep-in-other\n    + accept\n");
+    }
 }
 
 #[test]

@@ -166,10 +166,10 @@ impl Shape {
                 .iter()
                 .map(|(interface, target)| {
                     let target = usize::from(*target);
-                    let verdict = if self.is_target(target) {
-                        goto(&format!("c{target}"))
-                    } else {
-                        Verdict::Drop
+                    let verdict = match (self.is_target(target), target % 2) {
+                        (true, 0) => leap(&format!("c{target}")),
+                        (true, _) => goto(&format!("c{target}")),
+                        (false, _) => Verdict::Drop,
                     };
                     entry(&format!("eth{interface}"), verdict)
                 })
