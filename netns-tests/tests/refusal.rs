@@ -4,6 +4,9 @@
 //! can make a socket's buffer larger than `net.core.wmem_max` says, so that it refuses a transaction that is longer
 //! (EMSGSIZE).
 
+use std::io::Read as _;
+use std::process::{Command, Stdio};
+
 use netns_tests::Outcome::{Dropped, Open};
 use netns_tests::agent::Mark;
 use netns_tests::resources::{
@@ -11,7 +14,7 @@ use netns_tests::resources::{
 };
 use netns_tests::server::Services;
 use netns_tests::{
-    Agent, Directory, EXT, EXT2, HOST0, HOST1, Namespace, Owner, Row, World, both_ways, kernel, ns,
+    Agent, Directory, EXT, EXT2, HOST0, HOST1, Namespace, Owner, Row, World, both_ways, ns,
     refused, tcp, witness,
 };
 
@@ -136,33 +139,71 @@ fn a_foreign_hand_in_an_unowned_table_denies_nobody() {
     assert!(!agent.has_said(&mark, "is denied"));
 }
 
-#[test]
-fn a_second_daemon_that_does_not_see_the_lock_says_whose_the_table_is() {
-    if !ns::privileged() || !kernel::owns() {
-        return;
-    }
-    let world = World::serving(SERVICES);
-    let mut first = Agent::start(&world.host, Owner::Enabled);
-    first.apply(&documents(&[eth0(), allow("first", 10, 8001)]));
+/// Starts a daemon with a `/run` of its own, as in a container, whose policy is another.
+fn elsewhere(world: &World, owner: Owner) -> Agent {
     let directory = Directory::new();
     directory.put(
         "other.yaml",
         &documents(&[eth0(), allow("other", 10, 8002)]),
     );
-    // As in a container with a `/run` of its own.
     let starter = ["unshare", "--mount", "sh", "-c"];
     let script = "mount -t tmpfs none /run && exec \"$0\" \"$@\"";
     let starter: Vec<&str> = starter.into_iter().chain([script]).collect();
-    let mut second = Agent::launch_by(&starter, &world.host, Owner::Enabled, &[], &directory, &[]);
-    assert_eq!(second.wait_end().code(), Some(75));
-    let beginning = Mark::beginning();
-    let owner = format!("process {}", first.pid());
-    second.warned(&beginning, &owner);
-    world.expect(
-        "the first one's",
-        [tcp(EXT, HOST0, 8001, Open), tcp(EXT, HOST0, 8002, Dropped)],
-    );
-    first.terminate();
+    Agent::launch_by(&starter, &world.host, owner, &[], &directory, &[])
+}
+
+/// The policy of the first daemon, or of the one elsewhere.
+fn policy_of(first: bool) -> [Row; 2] {
+    let [one, other] = if first {
+        [Open, Dropped]
+    } else {
+        [Dropped, Open]
+    };
+    [tcp(EXT, HOST0, 8001, one), tcp(EXT, HOST0, 8002, other)]
+}
+
+both_ways! {
+    fn a_second_daemon_that_does_not_see_the_lock_says_whose_the_host_is(owner) {
+        let world = World::serving(SERVICES);
+        let mut first = Agent::start(&world.host, owner);
+        first.apply(&documents(&[eth0(), allow("first", 10, 8001)]));
+        let mut second = elsewhere(&world, owner);
+        assert_eq!(second.wait_end().code(), Some(75));
+        let holder = format!("process {}", first.pid());
+        let said = second.warned(&Mark::beginning(), &holder);
+        assert!(said.contains("@tortie.lock"), "{said}");
+        world.expect("the first one's", policy_of(true));
+
+        // The name is free as soon as its process has ended, however that was.
+        first.kill();
+        let next = elsewhere(&world, owner);
+        next.started();
+        world.expect("the next one's", policy_of(false));
+    }
+}
+
+#[test]
+fn who_takes_the_name_of_the_lock_without_privileges_keeps_nobody_from_starting() {
+    if !ns::privileged() {
+        return;
+    }
+    let world = World::serving(SERVICES);
+    let mut squat = Command::new(env!("CARGO_BIN_EXE_squat"));
+    squat
+        .arg("tortie.lock")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped());
+    let mut squatter = world.host.run(|| squat.spawn()).expect("start the other");
+    let output = squatter.stdout.as_mut().expect("it is a pipe");
+    output.read_exact(&mut [0]).expect("it has the name");
+
+    let first = Agent::start(&world.host, Owner::Disabled);
+    let said = first.warned(&Mark::beginning(), "@tortie.lock");
+    assert!(said.contains("user 65534"), "{said}");
+    first.apply(&documents(&[eth0(), allow("first", 10, 8001)]));
+    world.expect("as ever", policy_of(true));
+    drop(squatter.stdin.take());
+    squatter.wait().expect("the other ends");
 }
 
 /// Resources at the edge of what the datastore takes.

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::inquest::{Denied, Draft, Inquest, Occasion, draft};
+use super::draft::{Draft, draft};
+use super::inquest::{Denied, Inquest, Occasion};
 use crate::calc::{
     Calc, Changes, EndpointId, LinkUpdate, LocalChanges, Settings as CalcSettings,
     WorkloadInterface,

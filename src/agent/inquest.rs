@@ -2,12 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::draft::{Draft, draft};
 use super::search::{Next, Search};
 use crate::calc::{Calc, Changes};
-use crate::nft::{
-    Catalog, CatalogDelta, Extent, ObjectKey, Operation, Plan, PlanError, Plans, plan,
-};
-use crate::render::{Renderer, Settings, Unit};
+use crate::nft::{Catalog, ObjectKey, Operation, Plan, PlanError};
+use crate::render::{Settings, Unit};
 
 /// What is denied, each with what the kernel said.
 pub(super) type Denied = BTreeMap<Unit, String>;
@@ -24,21 +23,6 @@ pub(super) enum Occasion {
     },
     /// What is denied is to be tried again.
     Again,
-}
-
-/// The transactions that lead to what is wanted, and what is known once they are committed.
-#[derive(Debug)]
-pub(super) struct Draft {
-    pub(super) renderer: Renderer,
-    pub(super) plans: Plans,
-    pub(super) delta: CatalogDelta,
-}
-
-/// What was rendered and cannot be planned.
-#[derive(Debug)]
-pub(super) struct Unplanned {
-    pub(super) renderer: Renderer,
-    pub(super) error: PlanError,
 }
 
 /// An inquest under way. What is wanted stands still meanwhile, and so must calc.
@@ -166,26 +150,5 @@ impl Inquest {
         let denied = settled.chain(units).collect();
         draft(&self.settings, &self.catalog, &self.changes, denied, calc)
             .map_err(|unplanned| unplanned.error)
-    }
-}
-
-/// Makes the transactions that lead from a catalogue to the whole desired state with some units denied; without
-/// a plan there is still what was rendered.
-pub(super) fn draft(
-    settings: &Settings,
-    catalog: &Catalog,
-    whole: &Changes,
-    denied: BTreeSet<Unit>,
-    calc: &Calc,
-) -> Result<Draft, Box<Unplanned>> {
-    let mut renderer = Renderer::resume(settings.clone(), catalog).denying(denied);
-    let objects = renderer.render(whole, calc);
-    match plan(catalog, &objects, Extent::Whole) {
-        Ok((plans, delta)) => Ok(Draft {
-            renderer,
-            plans,
-            delta,
-        }),
-        Err(error) => Err(Box::new(Unplanned { renderer, error })),
     }
 }

@@ -8,6 +8,7 @@ mod cause;
 mod census;
 mod configuration;
 mod denials;
+mod draft;
 mod drift;
 mod enforcer;
 mod exit;
@@ -32,6 +33,7 @@ mod writer;
 
 pub use configuration::Configuration;
 pub use denials::{Aftermath, DenialNews};
+pub use draft::plans_of_a_start;
 pub use enforcer::{Enforcer, Step, Stuck, Weighed, WorkloadChanges};
 pub use exit::ExitReason;
 pub use last_good::LAST_GOOD_FILE;

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use tokio::time::Instant as TokioInstant;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use super::cause::Cause;
 use super::configuration::Configuration;
@@ -57,10 +57,13 @@ pub async fn run(
     configuration.resolution().problems.iter().for_each(say);
     let config = configuration.config();
     let observer = Observer::new(configuration.config());
-    let _lock = match occupy(&mut signals).await {
+    let mut lock = match occupy(&mut signals).await {
         Ok(lock) => lock,
         Err(reason) => return reason,
     };
+    if let Err(reason) = lock.answer() {
+        warn!("a daemon with another {LOCK_DIRECTORY} could start beside this one: {reason}");
+    }
     let render = match render_settings(config) {
         Ok(render) => render,
         Err(cause) => {

@@ -14,7 +14,7 @@ use crate::agent::{Configuration, writer_settings};
 use crate::calc::LinkUpdate;
 use crate::kernel::{Kernel as _, Netfilter, Settings, TableOwner};
 use crate::links;
-use crate::nft::{Elements, Extent, plan, plan_text};
+use crate::nft::{Elements, plan_text};
 
 /// Print what a run would change in this kernel, changing nothing.
 #[derive(Debug, clap::Args)]
@@ -48,9 +48,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     warn_unready(&offline.configuration);
     let mut kernel = reader(&offline.configuration)?;
     let observed = kernel.observe().context("read what the kernel holds")?;
-    let objects = offline.objects_beside(&observed.catalog)?;
-    let (plans, _) = plan(&observed.catalog, &objects, Extent::Whole)
-        .context("compare what is wanted with what the kernel holds")?;
+    let plans = offline.plans_beside(&observed.catalog)?;
     if plans.is_empty() {
         output::note(format_args!("no difference"));
         return Ok(ExitCode::SUCCESS);

@@ -4,13 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::agent::{Configuration, calc_settings, render_settings};
+use crate::agent::{Configuration, calc_settings, plans_of_a_start, render_settings};
 use crate::calc::{Calc, LinkUpdate};
 use crate::config::ConfigProblem;
 use crate::datastore::{self, Snapshot, read_directory};
 use crate::model::{HostInterface, Problem, Resource, ResourceKey, Update};
 use crate::net::InterfaceName;
-use crate::nft::{Catalog, Elements, Extent, ObjectChanges, PlanError, Ruleset, ruleset_text};
+use crate::nft::{
+    Catalog, Elements, Extent, ObjectChanges, PlanError, Plans, Ruleset, ruleset_text,
+};
 use crate::render::{MarkError, Renderer, table_name};
 
 /// Which interfaces the host is taken to have.
@@ -39,6 +41,9 @@ pub enum OfflineError {
     /// What was rendered is not consistent.
     #[error("put the rendered objects together")]
     Render(#[source] PlanError),
+    /// It cannot be compared with what is in the kernel.
+    #[error("compare what is wanted with what the kernel holds")]
+    Plan(#[source] PlanError),
 }
 
 fn listed(problems: &[ConfigProblem]) -> String {
@@ -126,16 +131,15 @@ impl Offline {
         })
     }
 
-    /// Returns the objects as a start would write them that finds these sets, of which it keeps those that hold what
-    /// they are to hold, whatever their size and name.
+    /// Returns the transactions of a start that finds this in the kernel.
     ///
     /// # Errors
     /// Fails as [`Offline::compute`] does.
-    pub fn objects_beside(&mut self, found: &Catalog) -> Result<ObjectChanges, OfflineError> {
+    pub fn plans_beside(&mut self, found: &Catalog) -> Result<Plans, OfflineError> {
         let config = self.configuration.config();
         let render = render_settings(config).map_err(OfflineError::Marks)?;
         let changes = self.calc.take_whole();
-        Ok(Renderer::resume(render, found).render(&changes, &self.calc))
+        plans_of_a_start(&render, found, &changes, &self.calc).map_err(OfflineError::Plan)
     }
 
     /// Returns the ruleset.

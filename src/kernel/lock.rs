@@ -3,10 +3,14 @@
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg, OFlag};
+use nix::unistd::Uid;
+
+use super::claim::{self, Claim};
 
 /// Where the lock files are.
 pub const LOCK_DIRECTORY: &str = "/run/tortie";
@@ -24,10 +28,13 @@ const CONTENT_MAX: u64 = 32;
 pub struct NamespaceLock {
     file: Flock<File>,
     path: PathBuf,
+    /// The name, or why it is not ours; until others are answered.
+    name: Option<Result<UnixListener, String>>,
 }
 
 impl NamespaceLock {
-    /// Takes the lock of the calling thread's network namespace, under [`LOCK_DIRECTORY`] as a rule.
+    /// Takes the lock of the calling thread's network namespace, under [`LOCK_DIRECTORY`] as a rule, and the name that
+    /// is seen where the directory is not.
     ///
     /// # Errors
     /// Fails with [`LockError::Held`] where another process has it.
@@ -35,7 +42,31 @@ impl NamespaceLock {
         let namespace = std::fs::metadata(NAMESPACE)
             .map_err(|source| LockError::Namespace { source })?
             .ino();
-        Self::acquire_for(directory, namespace)
+        let mut lock = Self::acquire_for(directory, namespace)?;
+        lock.name = match Claim::attempt(claim::NAME, Uid::from_raw(0)) {
+            Claim::Ours(listener) => Some(Ok(listener)),
+            Claim::Unclear(reason) => Some(Err(reason)),
+            Claim::Held(pid) => {
+                return Err(LockError::Held {
+                    holder: LockHolder { pid },
+                    place: LockPlace::Socket,
+                });
+            }
+        };
+        Ok(lock)
+    }
+
+    /// Begins to answer others that ask who has it, on a thread that ends with the process.
+    ///
+    /// # Errors
+    /// Fails where the name is not ours, or the system gives no thread. Others that do not see the directory cannot learn
+    /// of us then, which is no reason not to go on.
+    pub fn answer(&mut self) -> Result<(), String> {
+        match self.name.take() {
+            None => Ok(()),
+            Some(name) => claim::send_away(name?)
+                .map_err(|cause| format!("start the thread that answers for the lock: {cause}")),
+        }
     }
 
     /// Returns the path of the lock file.
@@ -73,7 +104,7 @@ impl NamespaceLock {
             Err((file, Errno::EWOULDBLOCK)) => {
                 return Err(LockError::Held {
                     holder: LockHolder { pid: holder(file) },
-                    path,
+                    place: LockPlace::File(path),
                 });
             }
             Err((_, errno)) => return Err(failed(errno.into())),
@@ -82,7 +113,11 @@ impl NamespaceLock {
             .and_then(|()| file.rewind())
             .and_then(|()| writeln!(file, "{}", std::process::id()))
             .map_err(failed)?;
-        Ok(Self { file, path })
+        Ok(Self {
+            file,
+            path,
+            name: None,
+        })
     }
 }
 
@@ -109,6 +144,24 @@ impl std::fmt::Display for LockHolder {
     }
 }
 
+/// By what it is known that another process has a lock.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LockPlace {
+    /// The lock file.
+    File(PathBuf),
+    /// The name, as where the process sees another directory.
+    Socket,
+}
+
+impl std::fmt::Display for LockPlace {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::File(path) => write!(f, "lock file {}", path.display()),
+            Self::Socket => write!(f, "socket @{}", claim::NAME),
+        }
+    }
+}
+
 fn holder(file: File) -> Option<u32> {
     let mut text = String::new();
     file.take(CONTENT_MAX).read_to_string(&mut text).ok()?;
@@ -119,12 +172,12 @@ fn holder(file: File) -> Option<u32> {
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
     /// Another process has it.
-    #[error("{holder} manages this network namespace (lock file {})", path.display())]
+    #[error("{holder} manages this network namespace ({place})")]
     Held {
         /// Who.
         holder: LockHolder,
-        /// The lock file.
-        path: PathBuf,
+        /// By what it is known.
+        place: LockPlace,
     },
     /// The namespace has no number.
     #[error("read {NAMESPACE}")]

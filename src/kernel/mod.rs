@@ -2,8 +2,9 @@
 //!
 //! In: plans. Out: a transaction that was committed, or an error that names our object; what the kernel holds,
 //! as a catalogue; what its counters have counted; and what others change of it. May touch: `nft`, `net`, `netlink`,
-//! the netfilter socket, the lock file, `/proc`, `/sys/module`. Absent: Calico's resources, the choice of what to change.
+//! the netfilter socket, the lock file and its socket, `/proc`, `/sys/module`. Absent: Calico's resources, the choice of what to change.
 
+mod claim;
 mod comments;
 mod counters;
 mod decode;
@@ -44,7 +45,7 @@ pub use leftovers::{
     ChainFate, Despite, Elsewhere, FelixChain, FelixLeftovers, FelixRule, FelixSeen, FelixTable,
     Held, Leftovers, SharedTable, Unpoliced, elsewhere, live_felix,
 };
-pub use lock::{LOCK_DIRECTORY, LockError, LockHolder, NamespaceLock};
+pub use lock::{LOCK_DIRECTORY, LockError, LockHolder, LockPlace, NamespaceLock};
 pub use netfilter::{Committed, Kernel, Netfilter, Settings};
 pub use observe::{Observed, Ownership, TableState};
 pub use owner::{ForeignOwner, Process, TableOwner};

@@ -32,6 +32,7 @@ pub use forms::Splitting;
 pub use layout::{last_filter_priority, table_name};
 pub use marks::{MarkError, Marks};
 pub use renderer::Renderer;
+pub use sets::Keep;
 pub use settings::{
     AllowAction, ChainPosition, DenyAction, Encapsulation, Failsafe, NatExclusions, NatOutgoing,
     NeighborDiscovery, OpenStack, PolicyCounters, Refused, Settings, ToHostAction,

@@ -14,7 +14,7 @@ use super::names;
 use super::nat;
 use super::policy::{self, Passing, any_pass};
 use super::rule::{PassAction, RuleContext};
-use super::sets::{Listed, SetBook, SetRef};
+use super::sets::{Keep, Listed, SetBook, SetRef};
 use super::settings::{DenyAction, Settings};
 use super::shared;
 use super::spoofing::Spoofing;
@@ -84,11 +84,16 @@ impl Renderer {
 
     /// Makes a renderer that has rendered nothing and is to keep sets that were found, by name, where their
     /// content is what it is to be, or was that when it was last committed: then another program has changed it, and
-    /// it is put right where it is.
-    pub fn resume(settings: Settings, found: &Catalog) -> Self {
+    /// it is put right where it is; or where their content may be any.
+    pub fn resume(settings: Settings, found: &Catalog, keep: Keep) -> Self {
         let mut renderer = Self::new(settings);
-        renderer.book.take_over(found);
+        renderer.book.take_over(found, keep);
         renderer
+    }
+
+    /// Tells whether a set that was found is kept though it holds something else.
+    pub fn changes_found_sets(&self) -> bool {
+        self.book.changes_found()
     }
 
     /// Sets when large sets are split, which is otherwise [`Splitting::DEFAULT`]; before anything is rendered.

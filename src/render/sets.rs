@@ -8,7 +8,7 @@
 //! which would show new members to old rules: they are replaced by tables of another name, which only the new
 //! rules know. Two names take turns. So it is where a packet that is looked up in several tables of a set could
 //! miss a member that moves between them. Form and turn alone depend on history; a start takes over the names
-//! that it finds on equal content.
+//! that it finds on equal content, and on any content where it turns out that no rule changes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -63,10 +63,23 @@ struct News {
     replace: bool,
 }
 
+/// Which of the sets that were found keep their names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Keep {
+    /// Those that hold what they are to hold. It shows no packet what its rules do not know.
+    #[default]
+    Equal,
+    /// Those, too, that hold something else, and are changed in place. That must not be where any rule changes.
+    Any,
+}
+
 /// Which sets exist, and which chains refer to them.
 #[derive(Debug, Default)]
 pub(super) struct SetBook {
     splitting: Splitting,
+    keep: Keep,
+    /// Whether a set that was found is kept though it holds something else.
+    changes_found: bool,
     found: BTreeMap<SetName, SetRecord>,
     /// What those that were found held before another program had a hand in them.
     untouched: Arc<Committed>,
@@ -86,9 +99,15 @@ impl SetBook {
     }
 
     /// Remembers the sets that a start has found, until the first rendering.
-    pub(super) fn take_over(&mut self, found: &Catalog) {
+    pub(super) fn take_over(&mut self, found: &Catalog, keep: Keep) {
+        self.keep = keep;
         self.found.clone_from(&found.sets);
         self.untouched = Arc::clone(&found.untouched);
+    }
+
+    /// Tells whether a set that was found is kept though it holds something else.
+    pub(super) fn changes_found(&self) -> bool {
+        self.changes_found
     }
 
     /// Takes in how members changed, and returns the chains that must be written anew because a table that
@@ -350,8 +369,8 @@ impl SetBook {
     }
 
     /// Chooses the form of a set that does not exist yet: of tables that were found those that serve, with this
-    /// content, else ones that were not found.
-    fn first_form(&self, set: &Members, members: &dyn SetMembers) -> Form {
+    /// content or as [`Keep`] says, else ones that were not found.
+    fn first_form(&mut self, set: &Members, members: &dyn SetMembers) -> Form {
         let stem = names::members_stem(&set.id, set.family);
         let found: Vec<(Part, Table, &SetRecord)> = self
             .found
@@ -380,6 +399,9 @@ impl SetBook {
             )
         };
         let mut form: Form = storages.iter().map(first).collect();
+        // A packet that is looked up in several tables could miss a member that moves between them.
+        let any = self.keep == Keep::Any && form.len() == 1;
+        let mut changes_found = false;
         for (part, storage) in &storages {
             let content = || {
                 let members = members.members(&set.id, set.family);
@@ -394,7 +416,12 @@ impl SetBook {
                 elements.is_some_and(|elements| elements.iter().cloned().eq(content()))
                     || self.untouched.holds(&record.spec.name, content())
             });
-            let turn = match same {
+            let mut other = named.clone().filter(|_| any);
+            let turn = match same.or_else(|| {
+                let other = other.find(|(_, _, record)| record.elements.is_some());
+                changes_found |= other.is_some();
+                other
+            }) {
                 Some((_, table, _)) => table.turn,
                 None if named.clone().any(|(_, table, _)| table.turn == Turn::First) => {
                     Turn::Second
@@ -409,6 +436,7 @@ impl SetBook {
                 },
             );
         }
+        self.changes_found |= changes_found;
         form
     }
 }

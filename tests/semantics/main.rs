@@ -24,7 +24,7 @@ use tortie::net::Family;
 use tortie::nft::{
     Elements, Extent, Hook, ObjectChange, ObjectChanges, Ruleset, ct_state, ruleset_text,
 };
-use tortie::render::{DenyAction, Renderer, Splitting, table_name};
+use tortie::render::{DenyAction, Keep, Renderer, Splitting, table_name};
 
 use generate::{State, endpoint_id, packet, settings, state};
 use interpreter::{Fate, Packet, pass};
@@ -281,7 +281,8 @@ proptest! {
                 agree(&ruleset, &state, deny, direction, &packet.on(direction, "eth0"));
             }
             // A start that finds this takes over every table, whatever their history.
-            let mut again = Renderer::resume(settings(deny), &ruleset.catalog()).splitting(splitting);
+            let mut again = Renderer::resume(settings(deny), &ruleset.catalog(), Keep::Equal);
+            again = again.splitting(splitting);
             let all = changes_from_nothing(&state);
             let mut resumed = Ruleset::default();
             let objects = again.render(&all, &Members(&state.world.sets));

@@ -257,12 +257,18 @@ pub(crate) struct Network(Vec<(Site, Namespace)>);
 impl Network {
     /// Builds it.
     pub(crate) fn new() -> Self {
-        let network = Self(
-            Site::ALL
-                .into_iter()
-                .map(|site| (site, Namespace::new(site.role())))
-                .collect(),
-        );
+        Self::around(Namespace::new(Site::Host.role()))
+    }
+
+    /// Builds it with a host that belongs to a user namespace of its own, where the kernel refuses what is too long.
+    pub(crate) fn contained() -> Self {
+        Self::around(Namespace::of_user(Site::Host.role()))
+    }
+
+    fn around(host: Namespace) -> Self {
+        let others = Site::ALL.into_iter().filter(|site| *site != Site::Host);
+        let others = others.map(|site| (site, Namespace::new(site.role())));
+        let network = Self([(Site::Host, host)].into_iter().chain(others).collect());
         for (_, namespace) in &network.0 {
             for (setting, value) in [
                 ("net/ipv6/conf/all/accept_dad", "0"),

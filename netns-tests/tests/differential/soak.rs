@@ -1,15 +1,18 @@
-//! Everything at once, for as long as it is asked: random resources, ends of the daemon, flaps of links, faults of etcd
-//! and changes by others, after which the kernel must come to do what the evaluator says.
+//! Everything at once, for as long as it is asked: random resources, ends of the daemon, flaps of links, faults of etcd,
+//! changes by others, refusals of the kernel and starts without a datastore, after which the kernel must come to do what
+//! the evaluator says.
 //!
 //! The time has four parts: on a directory and on etcd, with a daemon that ends often, and then again with one that
 //! never does, which shows whether memory is flat. A seed decides the states and the faults, by the number of the turn;
 //! how many turns there are in a part is a matter of time.
 
+mod boot;
 mod daemon;
 mod faults;
 mod memory;
 mod store;
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use netns_tests::agent::DEADLINE;
@@ -18,10 +21,10 @@ use netns_tests::patience::patient;
 use netns_tests::random::Random;
 
 use self::daemon::Daemon;
-use self::faults::Fault;
+use self::faults::{Fault, Found};
 use self::memory::Memory;
 use self::store::{Backing, Store};
-use crate::judge::Verdict;
+use crate::judge::{Judge, Verdict};
 use crate::network::Network;
 use crate::number;
 use crate::observer::{Observer, SILENCE};
@@ -36,6 +39,8 @@ const BOUNDED: Duration = Duration::from_secs(120);
 const PROBES: usize = 60;
 /// How long the kernel may take to come to what is wanted: some of it is done at intervals of ten seconds.
 const LIMIT: Duration = DEADLINE.saturating_mul(4);
+/// The same where the kernel refuses a policy, which is so large that each attempt takes a while.
+const LARGE: Duration = LIMIT.saturating_mul(3);
 /// Where the numbers of the streams begin that decide faults; those below decide states.
 const STREAMS: u64 = 1 << 40;
 /// What takes longer is printed, with what differs and the faults of the turn.
@@ -62,7 +67,10 @@ const PARTS: [(Backing, Ends); 4] = [
 #[derive(Debug, Default)]
 struct Tally {
     turns: u64,
-    faults: u64,
+    /// The faults of each kind.
+    faults: BTreeMap<&'static str, u64>,
+    /// The turns in which the kernel refused a policy.
+    denials: u64,
     probes: u64,
     /// The turns after which it took longer than a round of probes does.
     late: u64,
@@ -80,16 +88,22 @@ fn the_kernel_follows_whatever_happens() {
 }
 
 fn soak(seed: u64, time: Duration) {
-    let network = Network::new();
-    let mut observer = Observer::new(&network);
+    let networks = [Network::contained(), Network::new()];
+    let mut observers = networks.each_ref().map(Observer::new);
     let mut walk = Walk::new(seed, PROBES);
     let mut tally = Tally::default();
     let begun = Instant::now();
     let mut printed = begun;
     for ((backing, ends), number) in PARTS.into_iter().zip(1..) {
         let until = begun + time * number / 4;
+        // The kernel refuses what is too long on a host that has no more privileges than a container.
+        let host = match backing {
+            Backing::Directory => 0,
+            Backing::Etcd => 1,
+        };
+        let (network, observer) = (&networks[host], &mut observers[host]);
         let mut turn = walk.turn();
-        let mut daemon = Daemon::start(&network, Store::new(backing, &network), &turn.state);
+        let mut daemon = Daemon::start(network, Store::new(backing, network), &turn.state);
         let mut memory = Memory::over(until);
         let mut starts = 0;
         while Instant::now() < until {
@@ -99,12 +113,32 @@ fn soak(seed: u64, time: Duration) {
                 state.options = daemon.options().clone();
             }
             let mut random = Random::new(seed, STREAMS + turn.number);
-            let faults = Fault::some(&mut random, backing, ends);
+            let mut faults = Fault::some(&mut random, backing, ends);
+            if daemon.has_guest() {
+                // It takes more than one start, and each of them tries the policy that the kernel refuses.
+                faults.retain(|fault| !matches!(fault, Fault::Away(_)));
+            }
+            if daemon.options().document().is_some() {
+                // The guard knows no settings that only the datastore has.
+                faults.retain(|fault| !matches!(fault, Fault::Away(Found::Damaged(_))));
+            }
             tally.turns += 1;
-            tally.faults += u64::try_from(faults.len()).expect("a small number");
-            daemon.turn(&state, &faults);
-            let happened = Instant::now();
-            let difference = settle(&daemon, &mut observer, &turn.probes, &mut tally);
+            for fault in &faults {
+                *tally.faults.entry(fault.kind()).or_default() += 1;
+            }
+            let mut difference = None;
+            if let Some(Fault::Away(found)) = faults.first() {
+                let judge = daemon.away(*found);
+                difference = settle(&daemon, &judge, observer, &turn.probes, &mut tally);
+            }
+            let mut happened = Instant::now();
+            if difference.is_none() {
+                daemon.turn(&state, &faults);
+                happened = Instant::now();
+                let judge = daemon.judge();
+                difference = settle(&daemon, &judge, observer, &turn.probes, &mut tally);
+            }
+            tally.denials += u64::from(daemon.has_denied());
             let took = happened.elapsed();
             if took > SLOW {
                 println!(
@@ -145,6 +179,7 @@ fn soak(seed: u64, time: Duration) {
 /// Waits until the kernel does what the evaluator says; returns what still differs when that has taken too long.
 fn settle(
     daemon: &Daemon<'_>,
+    judge: &Judge,
     observer: &mut Observer,
     probes: &[Probe],
     tally: &mut Tally,
@@ -156,11 +191,11 @@ fn settle(
         .copied()
         .collect();
     tally.probes += u64::try_from(probes.len()).expect("a small number");
+    let limit = if daemon.has_guest() { LARGE } else { LIMIT };
     let begun = Instant::now();
-    let judge = daemon.judge();
     let expected: Vec<Verdict> = probes.iter().map(|probe| judge.verdict(probe)).collect();
     let mut said = false;
-    let mut seen = observer.observe(&judge, &probes, patient(SILENCE));
+    let mut seen = observer.observe(judge, &probes, patient(SILENCE));
     loop {
         let (routes, wanted) = (daemon.routes(), judge.routes());
         if seen == expected && routes == wanted {
@@ -187,10 +222,10 @@ fn settle(
                 what()
             );
         }
-        if begun.elapsed() > patient(LIMIT) {
+        if begun.elapsed() > patient(limit) {
             return Some(what());
         }
         daemon.trust();
-        seen = observer.again(&judge, &probes);
+        seen = observer.again(judge, &probes);
     }
 }

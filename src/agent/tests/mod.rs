@@ -1,3 +1,4 @@
 //! Tests of several parts of the loop together.
 
+mod draft;
 mod refusal;

@@ -24,9 +24,33 @@ pub(super) enum How {
     Asked,
 }
 
+/// What a daemon finds that starts while its store is away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Found {
+    /// The table, as after an upgrade.
+    Table,
+    /// The last good state alone, as after a boot.
+    Kept,
+    /// The same, and the file is damaged.
+    Damaged(Damage),
+}
+
+/// How a file is damaged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Damage {
+    /// One bit is another.
+    Altered,
+    /// Its end is missing.
+    Short,
+    /// Others may write it.
+    Shared,
+}
+
 /// Something that goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fault {
+    /// The daemon ends, and starts again while its store is away.
+    Away(Found),
     /// The daemon ends and starts again.
     End(How, Moment),
     /// The interface of a workload goes down and comes up.
@@ -39,6 +63,12 @@ pub(super) enum Fault {
     Paused,
     /// Somebody else changes our table.
     Foreign(&'static str),
+    /// Somebody else changes it so that the kernel refuses what the daemon wants, which has not heard of it yet.
+    Unheard,
+    /// A policy comes that the kernel refuses.
+    TooLong,
+    /// A second daemon is started, which knows of no resources.
+    Second,
 }
 
 /// What others do to our table, as arguments of `nft`. Where the table is owned, they must not be able to.
@@ -65,23 +95,58 @@ impl Fault {
         let etcd = *random.weighted(&[(4, Self::Cut), (1, Self::Killed), (2, Self::Paused)]);
         let site = *random.pick(&[Site::Work0, Site::Work1]);
         let foreign = *random.pick(&FOREIGN);
+        let damage = *random.pick(&[Damage::Altered, Damage::Short, Damage::Shared]);
+        let found = *random.pick(&[Found::Table, Found::Kept, Found::Damaged(damage)]);
         let of_etcd = match backing {
             Backing::Directory => 0,
             Backing::Etcd => 15,
         };
-        let of_ends = match ends {
-            Ends::Often => 20,
-            Ends::Never => 0,
+        let (of_ends, away) = match ends {
+            Ends::Often => (20, 8),
+            Ends::Never => (0, 0),
         };
-        [
+        let too_long = match (backing, ends) {
+            (Backing::Directory, Ends::Often) => 4,
+            // A policy of such a size would be most of what a daemon holds whose memory is to be flat.
+            (Backing::Directory, Ends::Never) | (Backing::Etcd, Ends::Often | Ends::Never) => 0,
+        };
+        let mut faults: Vec<Self> = [
+            (away, "away", Self::Away(found)),
             (of_etcd, "etcd", etcd),
             (of_ends, "ends", Self::End(how, moment)),
             (10, "flaps", Self::Flap(site)),
             (15, "foreign", Self::Foreign(foreign)),
+            (6, "refusals", Self::Unheard),
+            (too_long, "refusals", Self::TooLong),
+            (5, "seconds", Self::Second),
         ]
         .into_iter()
         .filter(|(percent, name, _)| random.chance(*percent) && !is_without(name))
         .map(|(_, _, fault)| fault)
-        .collect()
+        .collect();
+        if faults.contains(&Self::TooLong) {
+            // What waits for a start would wait long, since each tries the policy that the kernel refuses.
+            faults.retain(|fault| matches!(fault, Self::TooLong | Self::End(..) | Self::Flap(_)));
+        }
+        faults
+    }
+
+    /// Returns what it is counted as.
+    pub(super) fn kind(self) -> &'static str {
+        match self {
+            Self::Away(Found::Table) => "away",
+            Self::Away(Found::Kept) => "last good",
+            Self::Away(Found::Damaged(_)) => "damaged file",
+            Self::End(How::Killed, _) => "killed",
+            Self::End(How::Asked, _) => "ended",
+            Self::Flap(_) => "flap",
+            Self::Cut => "etcd cut",
+            Self::Killed => "etcd killed",
+            Self::Paused => "etcd paused",
+            Self::Foreign(_) => "foreign",
+            Self::Unheard => "unheard",
+            Self::TooLong => "too long",
+            Self::Second => "second",
+        }
     }
 }

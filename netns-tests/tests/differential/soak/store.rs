@@ -30,6 +30,8 @@ pub(super) enum Store<'a> {
     Directory {
         directory: Directory,
         files: BTreeMap<String, String>,
+        /// A policy beside those of the state.
+        guest: Option<String>,
     },
     /// An etcd on the host, and the way by which the daemon reaches it.
     Etcd {
@@ -47,6 +49,7 @@ impl<'a> Store<'a> {
             Backing::Directory => Self::Directory {
                 directory: Directory::new(),
                 files: BTreeMap::new(),
+                guest: None,
             },
             Backing::Etcd => {
                 let host = network.at(Site::Host);
@@ -80,27 +83,59 @@ impl<'a> Store<'a> {
         state
     }
 
-    /// Makes it hold a state and nothing else.
+    /// Has it hold a policy beside the next states, where it has room for any, or none.
+    pub(super) fn receive(&mut self, policy: Option<String>) {
+        if let Self::Directory { guest, .. } = self {
+            *guest = policy;
+        }
+    }
+
+    /// Tells whether it holds one.
+    pub(super) fn has_guest(&self) -> bool {
+        match self {
+            Self::Directory { guest, .. } => guest.is_some(),
+            Self::Etcd { .. } => false,
+        }
+    }
+
+    /// Makes it hold a state and nothing else but for its guest.
     pub(super) fn write(&mut self, state: &State) {
         let state = self.kept(state);
         match self {
-            Self::Directory { directory, files } => {
-                for (file, mut documents) in state.files() {
-                    // An empty file counts as one that is half written.
-                    documents.push(json!({
+            Self::Directory {
+                directory,
+                files,
+                guest,
+            } => {
+                // An empty file counts as one that is half written.
+                let filling = |file: &str| {
+                    json!({
                         "apiVersion": "projectcalico.org/v3",
                         "kind": "GlobalNetworkSet",
                         "metadata": {"name": file.replace('.', "-")},
-                    }));
+                    })
+                };
+                let texts = state.files().into_iter().map(|(file, mut documents)| {
+                    documents.push(filling(&file));
                     let text = if file.ends_with("json") {
                         serde_json::to_string_pretty(&documents).expect("write JSON")
                     } else {
                         yaml::documents(&documents)
                     };
-                    if files.get(&file) != Some(&text) {
-                        directory.put(&file, &text);
-                        files.insert(file, text);
+                    (file, text)
+                });
+                let without = || yaml::documents(&[filling("guest")]);
+                let guest = guest.clone().unwrap_or_else(without);
+                for (file, text) in texts.chain([("guest.yaml".to_owned(), guest)]) {
+                    if files.get(&file) == Some(&text) {
+                        continue;
                     }
+                    if directory.path().exists() {
+                        directory.put(&file, &text);
+                    } else {
+                        directory.put_hidden(&file, &text);
+                    }
+                    files.insert(file, text);
                 }
             }
             Self::Etcd {
@@ -139,14 +174,17 @@ impl<'a> Store<'a> {
         network: &Network,
         owner: Owner,
         environment: &[(&str, &str)],
+        argument: &str,
     ) -> Agent {
         let host = network.at(Site::Host);
         match self {
-            Self::Directory { directory, .. } => Agent::launch(host, owner, environment, directory),
+            Self::Directory { directory, .. } => {
+                Agent::launch_with(host, owner, environment, directory, &[argument])
+            }
             Self::Etcd { relay, .. } => {
                 let url = relay.url();
                 let more = [environment, &[("ETCD_ENDPOINTS", url.as_str())]].concat();
-                Agent::without_directory(host, owner, &more, &[])
+                Agent::without_directory(host, owner, &more, &[argument])
             }
         }
     }
@@ -173,17 +211,19 @@ impl<'a> Store<'a> {
         }
     }
 
-    /// Cuts the daemon off.
+    /// Puts it out of the daemon's reach.
     pub(super) fn cut(&self) {
-        if let Self::Etcd { relay, .. } = self {
-            relay.shut();
+        match self {
+            Self::Directory { directory, .. } => directory.vanish(),
+            Self::Etcd { relay, .. } => relay.shut(),
         }
     }
 
-    /// Lets it connect again.
+    /// Has it within reach again.
     pub(super) fn mend(&self) {
-        if let Self::Etcd { relay, .. } = self {
-            relay.reopen();
+        match self {
+            Self::Directory { directory, .. } => directory.reappear(),
+            Self::Etcd { relay, .. } => relay.reopen(),
         }
     }
 
