@@ -113,7 +113,10 @@ fn soak(seed: u64, time: Duration) {
                 state.options = daemon.options().clone();
             }
             let mut random = Random::new(seed, STREAMS + turn.number);
-            let mut faults = Fault::some(&mut random, backing, ends);
+            let mut faults = match tally.turns {
+                0 => Fault::first(),
+                _ => Fault::some(&mut random, backing, ends),
+            };
             if daemon.has_guest() {
                 // It takes more than one start, and each of them tries the policy that the kernel refuses.
                 faults.retain(|fault| !matches!(fault, Fault::Away(_)));

@@ -88,6 +88,12 @@ fn is_without(name: &str) -> bool {
 }
 
 impl Fault {
+    /// Returns what the first turn meets: it is seldom, and a short run is to meet it as well.
+    pub(super) fn first() -> Vec<Self> {
+        let refused = (!is_without("refusals")).then_some(Self::TooLong);
+        refused.into_iter().collect()
+    }
+
     /// Chooses none, one or several.
     pub(super) fn some(random: &mut Random, backing: Backing, ends: Ends) -> Vec<Self> {
         let how = *random.pick(&[How::Killed, How::Killed, How::Asked]);
