@@ -1,8 +1,8 @@
 //! A name that one process of a network namespace has at a time, whatever directories it sees: that of an abstract
 //! socket, which belongs to the namespace as its table does, and vanishes with the process.
 //!
-//! Anybody in the namespace can take such a name, so that it counts only where root has it: nothing that somebody else
-//! does keeps a daemon from starting.
+//! Anybody in the namespace can take such a name, so that it counts only where a process has it that could have a table as
+//! well: nothing that another does keeps a daemon from starting.
 
 use std::io;
 use std::os::fd::AsRawFd as _;
@@ -23,6 +23,50 @@ pub(super) const NAME: &str = "tortie.lock";
 /// How long nobody is received after somebody was, so that whoever calls without a pause costs next to nothing.
 const PAUSE: Duration = Duration::from_millis(1);
 
+/// Where the capabilities of a process stand in its `/proc/PID/status`, as a mask in base 16.
+const CAPABILITIES: &str = "CapEff:";
+/// `CAP_NET_ADMIN` of `linux/capability.h`, which a process needs to have a table.
+const NET_ADMIN: u64 = 1 << 12;
+
+/// Who has a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Peer {
+    user: Uid,
+    /// Its id, where it can be seen from here.
+    process: Option<u32>,
+}
+
+impl Peer {
+    /// Says whether it could have a table: root with the capability, which root in a container need not have. A
+    /// process whose capabilities cannot be seen is taken to have it.
+    pub(super) fn may_have_a_table(&self) -> bool {
+        let can = |process| {
+            std::fs::read_to_string(format!("/proc/{process}/status"))
+                .ok()
+                .and_then(|status| effective(&status))
+        };
+        let capabilities = self.process.and_then(can);
+        self.user.is_root() && capabilities.is_none_or(|mask| mask & NET_ADMIN != 0)
+    }
+}
+
+impl std::fmt::Display for Peer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.process {
+            Some(id) => write!(f, "process {id} of user {}", self.user),
+            None => write!(f, "a process of user {}", self.user),
+        }
+    }
+}
+
+/// Reads the effective capabilities out of a process's status.
+fn effective(status: &str) -> Option<u64> {
+    let mask = status
+        .lines()
+        .find_map(|line| line.strip_prefix(CAPABILITIES))?;
+    u64::from_str_radix(mask.trim(), 16).ok()
+}
+
 /// What became of an attempt to get the name.
 #[derive(Debug)]
 pub(super) enum Claim {
@@ -35,8 +79,8 @@ pub(super) enum Claim {
 }
 
 impl Claim {
-    /// Tries to get a name; only a process of this user is believed.
-    pub(super) fn attempt(name: &str, believed: Uid) -> Self {
+    /// Tries to get a name; who has it is asked about, and may not be believed.
+    pub(super) fn attempt(name: &str, is_believed: impl Fn(&Peer) -> bool) -> Self {
         let bind =
             || SocketAddr::from_abstract_name(name).and_then(|it| UnixListener::bind_addr(&it));
         match bind() {
@@ -47,11 +91,8 @@ impl Claim {
             Err(_) => {}
         }
         match whose(name) {
-            Ok((user, process)) if user == believed => Self::Held(process),
-            Ok((user, process)) => {
-                let process = process.map_or(String::new(), |id| format!(", process {id}"));
-                Self::Unclear(format!("user {user}{process} has the socket @{name}"))
-            }
+            Ok(peer) if is_believed(&peer) => Self::Held(peer.process),
+            Ok(peer) => Self::Unclear(format!("{peer} has the socket @{name}")),
             // Who had it may have ended meanwhile.
             Err(Errno::ECONNREFUSED) => match bind() {
                 Ok(listener) => Self::Ours(listener),
@@ -63,7 +104,7 @@ impl Claim {
 }
 
 /// Asks who listens at a name; never waits.
-fn whose(name: &str) -> Result<(Uid, Option<u32>), Errno> {
+fn whose(name: &str) -> Result<Peer, Errno> {
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let socket = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
     connect(
@@ -73,7 +114,10 @@ fn whose(name: &str) -> Result<(Uid, Option<u32>), Errno> {
     let peer = getsockopt(&socket, sockopt::PeerCredentials)?;
     // One of another namespace of processes has no number here.
     let process = u32::try_from(peer.pid()).ok().filter(|id| *id != 0);
-    Ok((Uid::from_raw(peer.uid()), process))
+    Ok(Peer {
+        user: Uid::from_raw(peer.uid()),
+        process,
+    })
 }
 
 /// Sends away who asks, on a thread that ends with the process: there is room for so many only, and beyond them
@@ -95,6 +139,10 @@ mod tests {
 
     use super::*;
 
+    fn anybody(_: &Peer) -> bool {
+        true
+    }
+
     /// Returns a name of this test's own.
     fn name(test: &str) -> String {
         format!("tortie-test-{}-{test}", std::process::id())
@@ -103,25 +151,24 @@ mod tests {
     #[test]
     fn one_process_has_it_until_it_lets_go() {
         let name = name("one");
-        let Claim::Ours(first) = Claim::attempt(&name, geteuid()) else {
+        let Claim::Ours(first) = Claim::attempt(&name, anybody) else {
             panic!("it is free");
         };
-        let second = Claim::attempt(&name, geteuid());
+        let second = Claim::attempt(&name, anybody);
         assert!(
             matches!(second, Claim::Held(Some(id)) if id == std::process::id()),
             "{second:?}"
         );
         drop(first);
-        let third = Claim::attempt(&name, geteuid());
+        let third = Claim::attempt(&name, anybody);
         assert!(matches!(third, Claim::Ours(_)), "{third:?}");
     }
 
     #[test]
-    fn another_user_is_not_believed() {
+    fn who_could_not_have_a_table_is_not_believed() {
         let name = name("other");
-        let _first = Claim::attempt(&name, geteuid());
-        let stranger = Uid::from_raw(geteuid().as_raw() + 1);
-        let second = Claim::attempt(&name, stranger);
+        let _first = Claim::attempt(&name, anybody);
+        let second = Claim::attempt(&name, |_| false);
         let Claim::Unclear(reason) = second else {
             panic!("{second:?}");
         };
@@ -129,12 +176,28 @@ mod tests {
     }
 
     #[test]
+    fn root_without_the_capability_could_not_have_a_table() {
+        let status = |mask: &str| format!("Name:\tx\nCapPrm:\t0000000000001000\nCapEff:\t{mask}\n");
+        let can = |mask| effective(&status(mask)).is_some_and(|mask| mask & NET_ADMIN != 0);
+        assert!(can("0000000000001000") && can("000001ffffffffff"));
+        assert!(!can("0000000000000000") && !can("00000000a80425fb"));
+        assert_eq!(effective("Name:\tx\n"), None);
+        assert_eq!(effective(&status("what")), None);
+        let peer = |user, process| Peer {
+            user: Uid::from_raw(user),
+            process,
+        };
+        assert!(peer(0, None).may_have_a_table(), "it cannot be seen");
+        assert!(!peer(65_534, None).may_have_a_table());
+    }
+
+    #[test]
     fn a_queue_that_is_full_is_not_waited_for_and_gets_empty_again() {
         let name = name("full");
-        let Claim::Ours(first) = Claim::attempt(&name, geteuid()) else {
+        let Claim::Ours(first) = Claim::attempt(&name, anybody) else {
             panic!("it is free");
         };
-        let full = (0..100_000).find_map(|_| match Claim::attempt(&name, geteuid()) {
+        let full = (0..100_000).find_map(|_| match Claim::attempt(&name, anybody) {
             Claim::Unclear(reason) => Some(reason),
             Claim::Held(_) | Claim::Ours(_) => None,
         });
@@ -142,7 +205,7 @@ mod tests {
         send_away(first).unwrap();
         let answered = (0..10_000).any(|_| {
             thread::sleep(PAUSE);
-            matches!(Claim::attempt(&name, geteuid()), Claim::Held(_))
+            matches!(Claim::attempt(&name, anybody), Claim::Held(_))
         });
         assert!(answered);
     }

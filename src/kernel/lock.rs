@@ -8,9 +8,8 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg, OFlag};
-use nix::unistd::Uid;
 
-use super::claim::{self, Claim};
+use super::claim::{self, Claim, Peer};
 
 /// Where the lock files are.
 pub const LOCK_DIRECTORY: &str = "/run/tortie";
@@ -43,7 +42,7 @@ impl NamespaceLock {
             .map_err(|source| LockError::Namespace { source })?
             .ino();
         let mut lock = Self::acquire_for(directory, namespace)?;
-        lock.name = match Claim::attempt(claim::NAME, Uid::from_raw(0)) {
+        lock.name = match Claim::attempt(claim::NAME, Peer::may_have_a_table) {
             Claim::Ours(listener) => Some(Ok(listener)),
             Claim::Unclear(reason) => Some(Err(reason)),
             Claim::Held(pid) => {
