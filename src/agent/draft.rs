@@ -24,14 +24,15 @@ pub(super) struct Unplanned {
 /// Makes the transactions that lead from a catalogue to the whole desired state with some units denied; without
 /// a plan there is still what was rendered.
 ///
-/// Sets whose members differ are changed in place where nothing else differs. Otherwise other sets take their place, as
-/// in any round, so that no packet sees new members by old rules.
+/// Other sets take the place of those whose members differ, as in any round, so that no packet sees new members by old
+/// rules; with [`Keep::Any`] they are changed in place where nothing else differs.
 pub(super) fn draft(
     settings: &Settings,
     catalog: &Catalog,
     whole: &Changes,
     denied: BTreeSet<Unit>,
     calc: &Calc,
+    keep: Keep,
 ) -> Result<Draft, Box<Unplanned>> {
     let attempt = |denied, keep| {
         let mut renderer = Renderer::resume(settings.clone(), catalog, keep).denying(denied);
@@ -45,15 +46,21 @@ pub(super) fn draft(
             Err(error) => Err(Box::new(Unplanned { renderer, error })),
         }
     };
-    let first = attempt(denied.clone(), Keep::Any);
-    let (renderer, plans) = match &first {
-        Ok(draft) => (&draft.renderer, Some(&draft.plans)),
-        Err(unplanned) => (&unplanned.renderer, None),
-    };
-    if renderer.changes_found_sets() && !plans.is_some_and(is_of_members) {
-        return attempt(denied, Keep::Equal);
+    match keep {
+        Keep::Equal => return attempt(denied, keep),
+        Keep::Any => {}
     }
-    first
+    let first = attempt(denied.clone(), keep);
+    let is_in_place = match &first {
+        Ok(draft) => !draft.renderer.changes_found_sets() || is_of_members(&draft.plans),
+        Err(unplanned) => !unplanned.renderer.changes_found_sets(),
+    };
+    if is_in_place {
+        return first;
+    }
+    // Two drafts at once would be twice the memory.
+    drop(first);
+    attempt(denied, Keep::Equal)
 }
 
 /// Returns the transactions of a start that finds this in the kernel.
@@ -66,7 +73,7 @@ pub fn plans_of_a_start(
     whole: &Changes,
     calc: &Calc,
 ) -> Result<Plans, PlanError> {
-    draft(settings, found, whole, BTreeSet::new(), calc)
+    draft(settings, found, whole, BTreeSet::new(), calc, Keep::Any)
         .map(|draft| draft.plans)
         .map_err(|unplanned| unplanned.error)
 }

@@ -14,7 +14,7 @@ use crate::net::InterfaceName;
 use crate::nft::{
     Catalog, CatalogDelta, Committed, Distrust, Extent, Plan, PlanError, Plans, plan,
 };
-use crate::render::{CounterNews, Renderer, Settings as RenderSettings, Unit};
+use crate::render::{CounterNews, Keep, Renderer, Settings as RenderSettings, Unit};
 
 /// What the loop is to do next.
 #[derive(Debug)]
@@ -240,7 +240,7 @@ impl Enforcer {
     fn whole(&mut self, catalog: Catalog, changes: Changes) -> Result<Step, Stuck> {
         let settings = self.renderer.settings().clone();
         let denied = self.denied.keys().cloned().collect();
-        match draft(&settings, &catalog, &changes, denied, &self.calc) {
+        match draft(&settings, &catalog, &changes, denied, &self.calc, Keep::Any) {
             Ok(draft) => {
                 let denied = self.denied.clone();
                 Ok(self.send_draft(catalog, changes, draft, denied))

@@ -6,7 +6,11 @@ use super::draft::{Draft, draft};
 use super::search::{Next, Search};
 use crate::calc::{Calc, Changes};
 use crate::nft::{Catalog, ObjectKey, Operation, Plan, PlanError};
-use crate::render::{Settings, Unit};
+use crate::render::{Keep, Settings, Unit};
+
+/// All drafts of an inquest make their sets in the same way, whatever is left out: otherwise what the kernel refuses of a
+/// change in place would be laid at the door of whoever's absence has the set made anew.
+const KEEP: Keep = Keep::Equal;
 
 /// What is denied, each with what the kernel said.
 pub(super) type Denied = BTreeMap<Unit, String>;
@@ -72,7 +76,7 @@ impl Inquest {
             Occasion::Refused { reason, named } => (reason, named),
         };
         let left_out = denied.keys().cloned().collect();
-        let drafted = draft(&settings, &catalog, &changes, left_out, calc);
+        let drafted = draft(&settings, &catalog, &changes, left_out, calc, KEEP);
         let (units, touched) = match drafted {
             Ok(Draft {
                 renderer, plans, ..
@@ -148,7 +152,14 @@ impl Inquest {
     ) -> Result<Draft, PlanError> {
         let settled = self.settled.keys().cloned();
         let denied = settled.chain(units).collect();
-        draft(&self.settings, &self.catalog, &self.changes, denied, calc)
-            .map_err(|unplanned| unplanned.error)
+        draft(
+            &self.settings,
+            &self.catalog,
+            &self.changes,
+            denied,
+            calc,
+            KEEP,
+        )
+        .map_err(|unplanned| unplanned.error)
     }
 }

@@ -67,6 +67,11 @@ fn effective(status: &str) -> Option<u64> {
     u64::from_str_radix(mask.trim(), 16).ok()
 }
 
+/// How often a name is tried that somebody has who does not listen.
+const ATTEMPTS: u32 = 20;
+/// How long after each of these times.
+const AGAIN: Duration = Duration::from_millis(10);
+
 /// What became of an attempt to get the name.
 #[derive(Debug)]
 pub(super) enum Claim {
@@ -81,25 +86,27 @@ pub(super) enum Claim {
 impl Claim {
     /// Tries to get a name; who has it is asked about, and may not be believed.
     pub(super) fn attempt(name: &str, is_believed: impl Fn(&Peer) -> bool) -> Self {
-        let bind =
-            || SocketAddr::from_abstract_name(name).and_then(|it| UnixListener::bind_addr(&it));
-        match bind() {
-            Ok(listener) => return Self::Ours(listener),
-            Err(cause) if cause.kind() != io::ErrorKind::AddrInUse => {
-                return Self::Unclear(format!("make the socket @{name}: {cause}"));
+        for _ in 0..ATTEMPTS {
+            let bound =
+                SocketAddr::from_abstract_name(name).and_then(|it| UnixListener::bind_addr(&it));
+            match bound {
+                Ok(listener) => return Self::Ours(listener),
+                Err(cause) if cause.kind() != io::ErrorKind::AddrInUse => {
+                    return Self::Unclear(format!("make the socket @{name}: {cause}"));
+                }
+                Err(_) => {}
             }
-            Err(_) => {}
+            match whose(name) {
+                Ok(peer) if is_believed(&peer) => return Self::Held(peer.process),
+                Ok(peer) => return Self::Unclear(format!("{peer} has the socket @{name}")),
+                // Who had it may have ended meanwhile, or is about to listen.
+                Err(Errno::ECONNREFUSED) => thread::sleep(AGAIN),
+                Err(cause) => {
+                    return Self::Unclear(format!("ask who has the socket @{name}: {cause}"));
+                }
+            }
         }
-        match whose(name) {
-            Ok(peer) if is_believed(&peer) => Self::Held(peer.process),
-            Ok(peer) => Self::Unclear(format!("{peer} has the socket @{name}")),
-            // Who had it may have ended meanwhile.
-            Err(Errno::ECONNREFUSED) => match bind() {
-                Ok(listener) => Self::Ours(listener),
-                Err(cause) => Self::Unclear(format!("make the socket @{name}: {cause}")),
-            },
-            Err(cause) => Self::Unclear(format!("ask who has the socket @{name}: {cause}")),
-        }
+        Self::Unclear(format!("nobody answers at the socket @{name}"))
     }
 }
 
@@ -135,6 +142,7 @@ pub(super) fn send_away(listener: UnixListener) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use nix::sys::socket::{Backlog, bind, listen};
     use nix::unistd::geteuid;
 
     use super::*;
@@ -189,6 +197,28 @@ mod tests {
         };
         assert!(peer(0, None).may_have_a_table(), "it cannot be seen");
         assert!(!peer(65_534, None).may_have_a_table());
+    }
+
+    #[test]
+    fn who_has_it_and_does_not_listen_yet_is_waited_for() {
+        let name = name("late");
+        let flags = SockFlag::SOCK_CLOEXEC;
+        let late = socket(AddressFamily::Unix, SockType::Stream, flags, None).unwrap();
+        let address = UnixAddr::new_abstract(name.as_bytes()).unwrap();
+        bind(late.as_raw_fd(), &address).unwrap();
+        let never = Claim::attempt(&name, anybody);
+        assert!(
+            matches!(&never, Claim::Unclear(reason) if reason.contains("nobody answers")),
+            "{never:?}"
+        );
+        let listening = thread::spawn(move || {
+            thread::sleep(AGAIN);
+            listen(&late, Backlog::MAXCONN).unwrap();
+            late
+        });
+        let heard = (0..100).any(|_| matches!(Claim::attempt(&name, anybody), Claim::Held(_)));
+        assert!(heard);
+        listening.join().unwrap();
     }
 
     #[test]

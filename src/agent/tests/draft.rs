@@ -1,12 +1,15 @@
 //! What a start writes whose sets differ.
 
+use nix::errno::Errno;
+
+use super::refusal::settle;
 use crate::agent::enforcer::tests::enforcer;
-use crate::agent::{Enforcer, Step};
+use crate::agent::{Aftermath, Enforcer, Step};
 use crate::datastore::read_directory;
 use crate::kernel::Kernel as _;
-use crate::kernel::fake::Fake;
+use crate::kernel::fake::{Fake, Lasting};
 use crate::model::Update;
-use crate::nft::{Elements, plan_text};
+use crate::nft::{Elements, Operation, plan_text};
 use crate::render::table_name;
 
 /// A host that allows a port from the members of a set.
@@ -58,6 +61,13 @@ fn start(kernel: &mut Fake, updates: &[Update]) -> (Enforcer, String) {
     (enforcer, text)
 }
 
+/// Returns a kernel in which this is in force.
+fn kernel_that_holds(updates: &[Update]) -> Fake {
+    let mut kernel = Fake::new(table_name(), true);
+    start(&mut kernel, updates);
+    kernel
+}
+
 /// Says whether a set is made, and whether a chain is written.
 fn makes(text: &str) -> [bool; 2] {
     ["+ set ", " chain "].map(|words| text.contains(words))
@@ -91,6 +101,32 @@ fn sets_are_changed_in_place_where_nothing_else_differs() {
         text.contains("192.0.2.4") && text.contains("192.0.2.5"),
         "{text}"
     );
+}
+
+#[test]
+fn what_the_kernel_refuses_in_place_is_made_anew_and_nobody_is_denied() {
+    let mut kernel = Fake::new(table_name(), true);
+    let mut wanted = kernel_that_holds(&updates("192.0.2.2/32", 80));
+    start(&mut kernel, &updates("192.0.2.1/32", 80));
+    let mut enforcer = enforcer(|_| {});
+    let updates = updates("192.0.2.2/32", 80).into_iter();
+    updates.for_each(|update| enforcer.update(update));
+    let observed = kernel.observe().unwrap();
+    enforcer.observed(observed.catalog, observed.needs_adoption);
+    let Ok(Step::Commit(plans)) = enforcer.next_step() else {
+        panic!("nothing to commit");
+    };
+    let added = plans
+        .operations()
+        .find(|step| matches!(step, Operation::AddElements { .. }));
+    kernel.refuse(Lasting::Operation(added.unwrap().clone()), Errno::EEXIST);
+    let refusal = kernel.commit(&plans.as_one()).unwrap_err();
+    assert_eq!(enforcer.refused(&refusal), Aftermath::Inquest);
+    settle(&mut enforcer, &mut kernel);
+    assert_eq!(enforcer.denied(), 0);
+    let [held, wanted] = [&mut kernel, &mut wanted].map(|kernel| kernel.observe().unwrap().catalog);
+    assert_eq!(held.chains.len(), wanted.chains.len());
+    assert_eq!(held.sets.len(), wanted.sets.len());
 }
 
 #[test]

@@ -81,7 +81,7 @@ fn work(enforcer: &mut Enforcer, kernel: &mut Fake) -> End {
 }
 
 /// Works on through pauses, of which there may be some.
-fn settle(enforcer: &mut Enforcer, kernel: &mut Fake) {
+pub(super) fn settle(enforcer: &mut Enforcer, kernel: &mut Fake) {
     for _ in 0..4 {
         if work(enforcer, kernel) == End::Settled {
             return;
