@@ -58,7 +58,7 @@ pub(crate) struct Shape {
 }
 
 /// What is measured without arguments: one shape, each of its sizes varied by itself, and ten times of all.
-pub(crate) const USUAL: [&str; 12] = [
+pub(crate) const USUAL: [&str; 13] = [
     "1000:10000:100",
     "10:10000:100",
     "10000:10000:100",
@@ -71,6 +71,7 @@ pub(crate) const USUAL: [&str; 12] = [
     "1000:10000:0",
     "1000:10000:1000",
     "10000:100000:1000",
+    "10000:100000:1000:prefixes",
 ];
 
 impl FromStr for Shape {
