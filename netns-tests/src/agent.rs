@@ -16,6 +16,15 @@ use crate::ns::{Handle, Namespace};
 use crate::patience::patient;
 use crate::witness;
 
+/// Is the starter that has a daemon started with a `/run` of its own, as in a container.
+pub const ELSEWHERE: [&str; 5] = [
+    "unshare",
+    "--mount",
+    "sh",
+    "-c",
+    "mount -t tmpfs none /run && exec \"$0\" \"$@\"",
+];
+
 /// How long any condition may take before the test fails.
 pub const DEADLINE: Duration = Duration::from_secs(10);
 /// How many lines of the daemon's log are kept for a test to look through.

@@ -8,7 +8,7 @@ use std::io::Read as _;
 use std::process::{Command, Stdio};
 
 use netns_tests::Outcome::{Dropped, Open};
-use netns_tests::agent::Mark;
+use netns_tests::agent::{ELSEWHERE, Mark};
 use netns_tests::resources::{
     HOSTS, documents, eth0, host_endpoint, ingress, network_set, policy_for, profile, tier,
 };
@@ -146,10 +146,7 @@ fn elsewhere(world: &World, owner: Owner) -> Agent {
         "other.yaml",
         &documents(&[eth0(), allow("other", 10, 8002)]),
     );
-    let starter = ["unshare", "--mount", "sh", "-c"];
-    let script = "mount -t tmpfs none /run && exec \"$0\" \"$@\"";
-    let starter: Vec<&str> = starter.into_iter().chain([script]).collect();
-    Agent::launch_by(&starter, &world.host, owner, &[], &directory, &[])
+    Agent::launch_by(&ELSEWHERE, &world.host, owner, &[], &directory, &[])
 }
 
 /// The policy of the first daemon, or of the one elsewhere.

@@ -9,7 +9,7 @@ use crate::datastore::read_directory;
 use crate::kernel::Kernel as _;
 use crate::kernel::fake::{Fake, Lasting};
 use crate::model::Update;
-use crate::nft::{Elements, Operation, plan_text};
+use crate::nft::{Elements, Operation, Plans, plan_text};
 use crate::render::table_name;
 
 /// A host that allows a port from the members of a set.
@@ -43,8 +43,8 @@ fn updates(members: &str, port: u16) -> Vec<Update> {
     objects.map(update).collect()
 }
 
-/// Starts on what the kernel holds, and returns what that writes.
-fn start(kernel: &mut Fake, updates: &[Update]) -> (Enforcer, String) {
+/// Begins a start on what the kernel holds, and returns what it wants to commit.
+fn begin(kernel: &mut Fake, updates: &[Update]) -> (Enforcer, Plans) {
     let mut enforcer = enforcer(|_| {});
     let updates = updates.iter().cloned();
     updates.for_each(|update| enforcer.update(update));
@@ -53,6 +53,12 @@ fn start(kernel: &mut Fake, updates: &[Update]) -> (Enforcer, String) {
     let Ok(Step::Commit(plans)) = enforcer.next_step() else {
         panic!("nothing to commit");
     };
+    (enforcer, plans)
+}
+
+/// Starts on what the kernel holds, and returns what that writes.
+fn start(kernel: &mut Fake, updates: &[Update]) -> (Enforcer, String) {
+    let (mut enforcer, plans) = begin(kernel, updates);
     for plan in plans.transactions() {
         kernel.commit(plan).unwrap();
     }
@@ -108,14 +114,7 @@ fn what_the_kernel_refuses_in_place_is_made_anew_and_nobody_is_denied() {
     let mut kernel = Fake::new(table_name(), true);
     let mut wanted = kernel_that_holds(&updates("192.0.2.2/32", 80));
     start(&mut kernel, &updates("192.0.2.1/32", 80));
-    let mut enforcer = enforcer(|_| {});
-    let updates = updates("192.0.2.2/32", 80).into_iter();
-    updates.for_each(|update| enforcer.update(update));
-    let observed = kernel.observe().unwrap();
-    enforcer.observed(observed.catalog, observed.needs_adoption);
-    let Ok(Step::Commit(plans)) = enforcer.next_step() else {
-        panic!("nothing to commit");
-    };
+    let (mut enforcer, plans) = begin(&mut kernel, &updates("192.0.2.2/32", 80));
     let added = plans
         .operations()
         .find(|step| matches!(step, Operation::AddElements { .. }));

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::process::Command;
 use std::sync::Arc;
 
-use netns_tests::agent::{Directory, Mark, command_line};
+use netns_tests::agent::{Directory, ELSEWHERE, Mark, command_line};
 use netns_tests::{Agent, Owner, refused, witness};
 use nix::sys::signal::Signal;
 use tortie::datastore::Snapshot;
@@ -35,15 +35,6 @@ pub(super) struct Daemon<'a> {
 
 /// The policy that the kernel refuses, as problems name it.
 const TOO_LONG: &str = "GlobalNetworkPolicy(long)";
-
-/// Has another program started with a `/run` of its own, as in a container.
-const ELSEWHERE: [&str; 5] = [
-    "unshare",
-    "--mount",
-    "sh",
-    "-c",
-    "mount -t tmpfs none /run && exec \"$0\" \"$@\"",
-];
 
 impl<'a> Daemon<'a> {
     /// Starts it on a state.
