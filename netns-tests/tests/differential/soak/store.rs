@@ -67,8 +67,8 @@ impl<'a> Store<'a> {
 
     /// Returns what it keeps of a state.
     ///
-    /// In etcd, resources of the v1 form have another shape, and the daemon reaches it by the host's loopback
-    /// interface, which the endpoint of all interfaces would police, and that of its address.
+    /// In etcd, resources of the v1 form have another shape, and both the daemon and the soak reach it by the host's
+    /// loopback interface, which an endpoint of all interfaces would police, or one of its name or address.
     pub(super) fn kept(&self, state: &State) -> State {
         let mut state = state.clone();
         match self {
@@ -77,6 +77,7 @@ impl<'a> Store<'a> {
                 let spec = &document["spec"];
                 document["apiVersion"] != "v1"
                     && spec["interfaceName"] != "*"
+                    && spec["interfaceName"] != "lo"
                     && spec["expectedIPs"] != json!(["127.0.0.1"])
             }),
         }
