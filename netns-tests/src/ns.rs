@@ -132,6 +132,12 @@ impl Namespace {
         self.run(|| std::fs::write(&path, value))
             .unwrap_or_else(|error| panic!("{}: write {setting}: {error}", self.name));
     }
+
+    /// Tells whether the namespace has a setting below `/proc/sys`.
+    pub fn has_sysctl(&self, setting: &str) -> bool {
+        let path = PathBuf::from("/proc/sys").join(setting);
+        self.run(|| path.exists())
+    }
 }
 
 impl Drop for Namespace {

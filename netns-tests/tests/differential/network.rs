@@ -282,9 +282,12 @@ impl Network {
                 // A connection that is never completed must not be heard of again.
                 ("net/ipv4/tcp_synack_retries", "0"),
                 ("net/ipv4/tcp_max_syn_backlog", "16384"),
-                ("net/core/somaxconn", "16384"),
             ] {
                 namespace.sysctl(setting, value);
+            }
+            // Linux 6.1 does not show it in a namespace that belongs to a user namespace.
+            if namespace.has_sysctl("net/core/somaxconn") {
+                namespace.sysctl("net/core/somaxconn", "16384");
             }
             namespace.ip("link set lo up\n");
         }
