@@ -17,6 +17,7 @@ use netns_tests::{
     Agent, Directory, EXT, EXT2, HOST0, HOST1, Namespace, Owner, Row, World, both_ways, ns,
     refused, tcp, witness,
 };
+use nix::sys::signal::Signal;
 
 const SERVICES: Services = Services {
     tcp: &[22, 8001, 8002, 8003],
@@ -97,6 +98,38 @@ both_ways! {
         });
         world.expect("short again", rows(true, false));
     }
+}
+
+#[test]
+fn a_table_that_is_flushed_while_the_object_at_fault_is_looked_for_is_right_before_that_is_known() {
+    if !ns::privileged() {
+        return;
+    }
+    let world = contained();
+    let agent = Agent::start(&world.host, Owner::Disabled);
+    agent.put("endpoints.yaml", &documents(&two_endpoints()));
+    agent.put("first.yaml", &allow("first", 10, 8001));
+    world.expect("before", rows(false, false));
+    let mark = agent.mark();
+    let both = [
+        long(refused::too_many_rules(), 8002),
+        allow("third", 20, 8003),
+    ];
+    agent.directory().put("both.yaml", &documents(&both));
+    agent.warned(&mark, "while the object at fault is looked for");
+    // It goes on when it can have heard of the change.
+    agent.signal(Signal::SIGSTOP);
+    world.host.nft("flush table inet tortie");
+    agent.signal(Signal::SIGCONT);
+
+    // Both may be at fault, until it is known which is.
+    for name in ["long", "third"] {
+        agent.warned(&mark, &format!("GlobalNetworkPolicy({name}) is denied"));
+    }
+    agent.line(&mark, "who is innocent", |line| {
+        line.contains("GlobalNetworkPolicy(third) is no longer denied")
+    });
+    world.expect("afterwards", rows(false, true));
 }
 
 #[test]

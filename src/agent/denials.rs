@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::draft::{Draft, draft};
 use super::enforcer::{Enforcer, Step, Stuck};
-use super::inquest::{Inquest, Occasion, Turn};
+use super::inquest::{Denied, Inquest, Occasion, Turn};
 use crate::calc::{Changes, EndpointId};
 use crate::kernel::CommitError;
 use crate::nft::Catalog;
-use crate::render::Unit;
+use crate::render::{Keep, Unit};
 use crate::telemetry::ErrorChain;
 
 /// What follows from a transaction that was refused, or from what the kernel said to a question.
@@ -29,8 +30,80 @@ pub struct DenialNews {
 }
 
 impl Enforcer {
+    /// Takes note of what the kernel has not taken yet.
+    ///
+    /// Endpoints are not among it, since with one policy those of all its endpoints differ.
+    pub(super) fn note_unproven(&mut self, changes: &Changes) {
+        let Some(unproven) = &mut self.unproven else {
+            return;
+        };
+        for (id, new) in &changes.policies {
+            if new.is_some() {
+                unproven.insert(Unit::Policy(id.clone()));
+            }
+        }
+        for (id, new) in &changes.profiles {
+            if new.is_some() {
+                unproven.insert(Unit::Profile(id.clone()));
+            }
+        }
+    }
+
+    /// Looks into a refusal: at once, unless another program has changed the table meanwhile.
+    pub(super) fn look_into(
+        &mut self,
+        occasion: Occasion,
+        catalog: Catalog,
+        changes: Changes,
+    ) -> Result<Step, Stuck> {
+        // Once: if that is refused as well, there is no quicker way.
+        if !std::mem::take(&mut self.tampered) {
+            return self.open_inquest(occasion, catalog, changes);
+        }
+        match self.hold(&occasion, &catalog, &changes) {
+            Some((draft, denied)) => {
+                let step = self.send_draft(catalog, changes, draft, denied);
+                self.set_provisional();
+                Ok(step)
+            }
+            None => self.open_inquest(occasion, catalog, changes),
+        }
+    }
+
+    /// Makes the transactions that put the table right while it is not known who is at fault: all who may be are denied
+    /// until then. Returns nothing where it is not known who that is, or where there is no plan for it.
+    fn hold(
+        &self,
+        occasion: &Occasion,
+        catalog: &Catalog,
+        changes: &Changes,
+    ) -> Option<(Draft, Denied)> {
+        let mut denied = self.denied.clone();
+        match occasion {
+            Occasion::Again => {}
+            Occasion::Refused { reason, named } => {
+                let units = self.renderer.units();
+                let named = named.iter().filter_map(|key| units.get(key)).flatten();
+                let mut suspects: BTreeSet<&Unit> = named.collect();
+                if suspects.is_empty() {
+                    suspects.extend(self.unproven.iter().flatten());
+                }
+                if suspects.is_empty() {
+                    return None;
+                }
+                for unit in suspects {
+                    denied.entry(unit.clone()).or_insert(reason.clone());
+                }
+            }
+        }
+        let settings = self.renderer.settings();
+        let units = denied.keys().cloned().collect();
+        let draft = draft(settings, catalog, changes, units, &self.calc, Keep::Any).ok()?;
+        (!draft.plans.is_empty()).then_some((draft, denied))
+    }
+
     /// Opens an inquest and takes its first turn.
-    pub(super) fn open_inquest(
+    fn open_inquest(
         &mut self,
         occasion: Occasion,
         catalog: Catalog,

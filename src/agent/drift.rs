@@ -128,10 +128,25 @@ impl Drift {
         }
     }
 
+    /// Takes in what can be heard without waiting.
+    pub(super) fn listen_now(&mut self) {
+        if let Some(watch) = &mut self.watch {
+            let outcome = watch.drain();
+            self.listen(outcome);
+        }
+    }
+
     /// Returns when there is something to do that nothing will announce.
     pub(super) fn due(&self, now: Instant) -> Option<Instant> {
         let held = self.pending.as_ref().and(self.pace.held_until(now));
         held.into_iter().chain(self.refresh_at).min()
+    }
+
+    /// Tells whether a foreign change of the table was heard of that is not dealt with yet.
+    pub(super) fn is_touched(&self) -> bool {
+        self.pending
+            .as_ref()
+            .is_some_and(|pending| pending.changes > 0)
     }
 
     /// Returns what is to be done now; `refresh` is the time between two comparisons of everything.

@@ -90,6 +90,12 @@ pub struct Enforcer {
     pub(super) inquest: Option<Inquest>,
     /// Whether the last inquest's outcome has not been taken yet: a refusal of it opens no other one.
     pub(super) judged: bool,
+    /// The policies and profiles that differ from those that the kernel took last; nothing is known of them before it
+    /// has taken any.
+    pub(super) unproven: Option<BTreeSet<Unit>>,
+    /// Whether another program has changed the table since it was last right, and nothing has been tried yet to have
+    /// it right before those at fault are found.
+    pub(super) tampered: bool,
 }
 
 /// What was weighed of the endpoints of this host since it was last asked.
@@ -114,6 +120,8 @@ struct InFlight {
     catalog: CatalogDelta,
     workloads: WorkloadChanges,
     denied: Denied,
+    /// Whether some of what is denied is denied until it is known who is at fault.
+    provisional: bool,
 }
 
 impl Enforcer {
@@ -135,6 +143,8 @@ impl Enforcer {
             occasion: None,
             inquest: None,
             judged: false,
+            unproven: None,
+            tampered: false,
         }
     }
 
@@ -197,17 +207,20 @@ impl Enforcer {
         match std::mem::replace(&mut self.knowledge, Knowledge::None) {
             Knowledge::None => Ok(Step::Observe),
             Knowledge::Observed(catalog) => {
-                let mut changes = self.calc.take_whole();
+                let mut changes = self.calc.take_changes();
+                self.note_unproven(&changes);
+                self.calc.add_whole(&mut changes);
                 self.weighed.add(&mut changes);
                 // While the table is not ours, it is the table that is refused.
                 let ours = !(self.adopt && catalog.table);
                 match self.occasion.take().filter(|_| ours) {
-                    Some(occasion) => self.open_inquest(occasion, catalog, changes),
+                    Some(occasion) => self.look_into(occasion, catalog, changes),
                     None => self.whole(catalog, changes),
                 }
             }
             Knowledge::Followed(catalog) => {
                 let mut changes = self.calc.take_changes();
+                self.note_unproven(&changes);
                 self.weighed.add(&mut changes);
                 if self.touches_denied(&changes) {
                     self.reconsider();
@@ -254,7 +267,7 @@ impl Enforcer {
                     reason: unplanned.error.to_string(),
                     named: Vec::new(),
                 };
-                self.open_inquest(occasion, catalog, changes)
+                self.look_into(occasion, catalog, changes)
             }
         }
     }
@@ -296,6 +309,7 @@ impl Enforcer {
             catalog: delta,
             workloads,
             denied,
+            provisional: false,
         };
         if plans.is_empty() {
             self.follow(in_flight);
@@ -303,6 +317,13 @@ impl Enforcer {
         }
         self.in_flight = Some(in_flight);
         Step::Commit(plans)
+    }
+
+    /// Has some of what is denied by the transactions in flight denied until it is known who is at fault.
+    pub(super) fn set_provisional(&mut self) {
+        if let Some(in_flight) = &mut self.in_flight {
+            in_flight.provisional = true;
+        }
     }
 
     /// Takes in that all transactions in flight are in force.
@@ -333,11 +354,31 @@ impl Enforcer {
         }
     }
 
-    /// Tells whether the kernel was read and is to be compared next, or an inquest into that is under way.
+    /// Takes in that the table is not what this process has made of it: it is to be right before anybody is looked for
+    /// who is at fault.
+    pub fn tampered(&mut self) {
+        self.tampered = true;
+        if let Some(inquest) = self.inquest.take() {
+            self.occasion = Some(inquest.into_occasion());
+            self.judged = false;
+        }
+    }
+
+    /// Tells whether an inquest is under way.
+    pub fn is_inquiring(&self) -> bool {
+        self.inquest.is_some()
+    }
+
+    /// Tells whether those at fault are still to be looked for, or what is denied to be tried again.
+    pub fn is_to_inquire(&self) -> bool {
+        self.occasion.is_some()
+    }
+
+    /// Tells whether the kernel was read and is to be compared next.
     pub fn is_comparing(&self) -> bool {
         match self.knowledge {
             Knowledge::Observed(_) => true,
-            Knowledge::None | Knowledge::Followed(_) => self.inquest.is_some(),
+            Knowledge::None | Knowledge::Followed(_) => false,
         }
     }
 
@@ -387,6 +428,11 @@ impl Enforcer {
         }
         self.denied = done.denied;
         self.judged = false;
+        self.tampered = false;
+        self.unproven = Some(BTreeSet::new());
+        if done.provisional {
+            self.reconsider();
+        }
         for (name, now) in done.workloads {
             match &now {
                 Some(workload) => self.guarded.insert(name.clone(), Arc::clone(workload)),

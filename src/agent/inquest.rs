@@ -37,7 +37,8 @@ pub(super) struct Inquest {
     changes: Changes,
     /// What stays denied whatever comes out.
     settled: Denied,
-    reason: String,
+    /// What was said, `None` where what is denied is tried again.
+    reason: Option<String>,
     search: Search<Unit>,
 }
 
@@ -69,7 +70,7 @@ impl Inquest {
                     catalog,
                     changes,
                     settled: Denied::new(),
-                    reason: String::new(),
+                    reason: None,
                     search: Search::again(denied),
                 };
             }
@@ -104,7 +105,7 @@ impl Inquest {
             catalog,
             changes,
             settled: denied,
-            reason,
+            reason: Some(reason),
             search,
         }
     }
@@ -112,6 +113,17 @@ impl Inquest {
     /// Returns the catalogue and the desired state that it is about.
     pub(super) fn into_parts(self) -> (Catalog, Changes) {
         (self.catalog, self.changes)
+    }
+
+    /// Gives it up, and returns why another is to be held.
+    pub(super) fn into_occasion(self) -> Occasion {
+        match self.reason {
+            None => Occasion::Again,
+            Some(reason) => Occasion::Refused {
+                reason,
+                named: Vec::new(),
+            },
+        }
     }
 
     /// Takes the next turn.
@@ -131,7 +143,7 @@ impl Inquest {
                         Err(error) => return Turn::Nobody(error.to_string()),
                     }
                 }
-                Next::Nobody => return Turn::Nobody(self.reason.clone()),
+                Next::Nobody => return Turn::Nobody(self.reason.clone().unwrap_or_default()),
             }
         }
     }

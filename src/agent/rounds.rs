@@ -60,11 +60,21 @@ impl Agent {
         if self.enforcer.is_comparing() {
             return Due::Nothing;
         }
+        if self.enforcer.is_inquiring() {
+            // The answers of an inquest come so fast that nobody else gets a hearing.
+            self.drift.listen_now();
+            if !self.drift.is_touched() {
+                return Due::Nothing;
+            }
+        }
         let refresh = self.configuration.config().kernel.refresh_interval;
         let due = self.drift.next(TokioInstant::now(), refresh);
         if let Due::Repair { distrust, changes } = &due {
             self.observer.drifted(*changes);
             self.enforcer.distrust(distrust.clone());
+            if *changes > 0 {
+                self.enforcer.tampered();
+            }
             // What has failed may have failed for this.
             self.retry.over();
             self.cause.add("drift");
@@ -182,6 +192,9 @@ impl Agent {
                     kernel: elapsed,
                 };
                 self.report("applied", &cause, work);
+                if self.enforcer.is_to_inquire() {
+                    self.cause.add("retry");
+                }
                 None
             }
             Reply::Committed {

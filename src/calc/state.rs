@@ -124,7 +124,13 @@ impl Calc {
     /// Returns everything that holds, and with it that what has gone since changes were last taken is gone.
     pub fn take_whole(&mut self) -> Changes {
         let mut changes = self.take_changes();
-        self.active.add_whole(&mut changes);
+        self.add_whole(&mut changes);
+        changes
+    }
+
+    /// Adds everything that holds to the changes that were taken last.
+    pub fn add_whole(&self, changes: &mut Changes) {
+        self.active.add_whole(changes);
         let interfaces = self.interfaces.told().iter();
         changes
             .interfaces
@@ -141,7 +147,6 @@ impl Calc {
         changes
             .sets
             .extend(self.sets.ids().map(|id| (id.clone(), SetChange::Whole)));
-        changes
     }
 
     /// Returns how each host endpoint of this host fares, in order of their keys.

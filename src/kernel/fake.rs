@@ -34,8 +34,8 @@ pub enum Fault {
 pub enum Lasting {
     /// Every transaction that holds this very operation.
     Operation(Operation),
-    /// Every transaction of more operations than these.
-    Longer(usize),
+    /// The same, without saying which operation is at fault.
+    Unnamed(Operation),
     /// Every transaction after which there would be more rules and elements than these.
     Fuller(usize),
 }
@@ -185,11 +185,12 @@ impl Fake {
             .commit(plan)
             .map_err(|error| self.refused(plan, error.index, errno(error.errno)))?;
         for (lasting, errno) in &state.lasting {
+            let holds = |operation: &Operation| plan.operations.contains(operation);
             let refused = match lasting {
                 Lasting::Operation(operation) => {
                     plan.operations.iter().position(|other| other == operation)
                 }
-                Lasting::Longer(most) => (plan.operations.len() > *most).then_some(*most),
+                Lasting::Unnamed(operation) => holds(operation).then_some(plan.operations.len()),
                 Lasting::Fuller(most) => {
                     (applied.content() > *most).then(|| plan.operations.len() - 1)
                 }

@@ -160,8 +160,11 @@ impl RulesetWatch {
         observe::generation(&mut self.ask)
     }
 
-    /// Takes in what waits.
-    fn drain(&mut self) -> Result<(), KernelError> {
+    /// Takes in what has been announced, without waiting for more.
+    ///
+    /// # Errors
+    /// Fails where the socket is of no more use.
+    pub fn drain(&mut self) -> Result<(), KernelError> {
         for _ in 0..BATCH {
             match self.changes.receive_now() {
                 Some(received) => self.take(received)?,

@@ -10,7 +10,9 @@ use crate::config::Config;
 use crate::kernel::Kernel as _;
 use crate::kernel::fake::{Fake, Fault, Lasting};
 use crate::model::Update;
-use crate::nft::{Catalog, ChainName, Expr, Fingerprint, ObjectKey, Operation, Rule, Verdict};
+use crate::nft::{
+    Catalog, ChainName, Distrust, Expr, Fingerprint, ObjectKey, Operation, Plan, Rule, Verdict,
+};
 use crate::render::{Unit, table_name};
 
 /// The errors with which `nf_tables` answers messages of a batch.
@@ -45,39 +47,62 @@ enum End {
     Paused,
 }
 
+/// What a step came to.
+#[derive(Debug, PartialEq, Eq)]
+enum Outcome {
+    /// Something is in force that was not.
+    Committed,
+    /// There is more to do.
+    More,
+    Ended(End),
+}
+
+fn step(enforcer: &mut Enforcer, kernel: &mut Fake) -> Outcome {
+    let aftermath = match enforcer.next_step() {
+        Ok(Step::Nothing) => return Outcome::Ended(End::Settled),
+        Ok(Step::Observe) => {
+            let observed = kernel.observe().unwrap();
+            enforcer.observed(observed.catalog, observed.needs_adoption);
+            return Outcome::More;
+        }
+        Ok(Step::Check(plan)) => enforcer.answered(&kernel.check(&plan)),
+        Ok(Step::Commit(plans)) => {
+            let mut transactions = plans.transactions();
+            let outcome = transactions.try_for_each(|plan| kernel.commit(plan).map(|_| ()));
+            match outcome {
+                Ok(()) => {
+                    enforcer.committed();
+                    return Outcome::Committed;
+                }
+                Err(error) => enforcer.refused(&error),
+            }
+        }
+        Err(Stuck::Refused(_)) => {
+            enforcer.doubt();
+            Aftermath::Pause
+        }
+        Err(Stuck::Unplanned(error)) => panic!("{error}"),
+    };
+    match aftermath {
+        Aftermath::Inquest => Outcome::More,
+        Aftermath::Pause => Outcome::Ended(End::Paused),
+    }
+}
+
 /// Takes steps until nothing differs or a pause is due.
 fn work(enforcer: &mut Enforcer, kernel: &mut Fake) -> End {
     for _ in 0..400 {
-        let aftermath = match enforcer.next_step() {
-            Ok(Step::Nothing) => return End::Settled,
-            Ok(Step::Observe) => {
-                let observed = kernel.observe().unwrap();
-                enforcer.observed(observed.catalog, observed.needs_adoption);
-                continue;
-            }
-            Ok(Step::Check(plan)) => enforcer.answered(&kernel.check(&plan)),
-            Ok(Step::Commit(plans)) => {
-                let mut transactions = plans.transactions();
-                let outcome = transactions.try_for_each(|plan| kernel.commit(plan).map(|_| ()));
-                match outcome {
-                    Ok(()) => {
-                        enforcer.committed();
-                        continue;
-                    }
-                    Err(error) => enforcer.refused(&error),
-                }
-            }
-            Err(Stuck::Refused(_)) => {
-                enforcer.doubt();
-                Aftermath::Pause
-            }
-            Err(Stuck::Unplanned(error)) => panic!("{error}"),
-        };
-        if aftermath == Aftermath::Pause {
-            return End::Paused;
+        match step(enforcer, kernel) {
+            Outcome::Committed | Outcome::More => {}
+            Outcome::Ended(end) => return end,
         }
     }
     panic!("no end");
+}
+
+/// Takes steps until a transaction has been taken.
+fn work_until_committed(enforcer: &mut Enforcer, kernel: &mut Fake) {
+    while step(enforcer, kernel) != Outcome::Committed {}
 }
 
 /// Works on through pauses, of which there may be some.
@@ -391,4 +416,66 @@ fn what_is_denied_holds_nothing_else_up_and_is_tried_again_when_it_changes() {
     enforcer.reconsider();
     assert_eq!(work(&mut enforcer, &mut kernel), End::Settled);
     assert!(kernel.observe().unwrap().catalog == stage.wanted);
+}
+
+/// Empties all chains by another's hand, and has it known.
+fn tamper(enforcer: &mut Enforcer, kernel: &Fake) {
+    let chains = kernel.applied().catalog().chains.into_keys();
+    let operations = chains.map(Operation::FlushChain).collect();
+    kernel.tamper(&Plan { operations }).unwrap();
+    let mut distrust = Distrust::default();
+    distrust.everything();
+    enforcer.distrust(distrust);
+    enforcer.tampered();
+}
+
+#[test]
+fn a_table_that_was_changed_is_right_before_those_at_fault_are_found() {
+    let stage = Stage::new(updates().len() / 2);
+    let (operation, units) = rule_of_a_policy(&stage);
+    let named = Lasting::Operation(operation.clone());
+    let unnamed = Lasting::Unnamed(operation);
+    // Before the transaction that is refused, and at each question of the inquest.
+    for (lasting, questions) in [(&named, 2), (&unnamed, 4)] {
+        for moment in 0..questions {
+            let (mut enforcer, mut kernel) = stage.begin();
+            kernel.refuse(lasting.clone(), Errno::ENOMEM);
+            while kernel.checks() < moment {
+                assert_eq!(step(&mut enforcer, &mut kernel), Outcome::More);
+            }
+            tamper(&mut enforcer, &kernel);
+            work_until_committed(&mut enforcer, &mut kernel);
+            assert_eq!(kernel.checks(), moment, "nothing is asked before");
+            let provisional: BTreeSet<Unit> =
+                enforcer.take_denial_news().begun.into_keys().collect();
+            assert!(units.is_subset(&provisional), "{lasting:?} at {moment}");
+            let held = kernel.observe().unwrap().catalog;
+            stage.check_held(&held, &provisional, &enforcer);
+
+            // Those that are innocent are not denied for long.
+            assert!(enforcer.is_to_inquire());
+            assert_eq!(work(&mut enforcer, &mut kernel), End::Settled);
+            let others: BTreeSet<Unit> = provisional.difference(&units).cloned().collect();
+            assert_eq!(enforcer.take_denial_news().over, others);
+            assert_eq!(enforcer.denied(), units.len());
+            let held = kernel.observe().unwrap().catalog;
+            stage.check_held(&held, &units, &enforcer);
+
+            // Another change, while what is denied is tried again.
+            enforcer.reconsider();
+            assert_eq!(step(&mut enforcer, &mut kernel), Outcome::More);
+            assert_eq!(step(&mut enforcer, &mut kernel), Outcome::More);
+            let checks = kernel.checks();
+            tamper(&mut enforcer, &kernel);
+            work_until_committed(&mut enforcer, &mut kernel);
+            assert_eq!(kernel.checks(), checks);
+            let held = kernel.observe().unwrap().catalog;
+            stage.check_held(&held, &units, &enforcer);
+
+            kernel.relent();
+            assert_eq!(work(&mut enforcer, &mut kernel), End::Settled);
+            let held = kernel.observe().unwrap().catalog;
+            assert!(held == stage.wanted, "{lasting:?} at {moment}");
+        }
+    }
 }
