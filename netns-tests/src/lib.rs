@@ -18,6 +18,7 @@ pub mod flood;
 pub mod flow;
 pub mod generation;
 pub mod kernel;
+pub mod memory_limit;
 pub mod nat;
 pub mod ns;
 pub mod patience;

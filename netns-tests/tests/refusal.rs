@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 
 use netns_tests::Outcome::{Dropped, Open};
 use netns_tests::agent::{ELSEWHERE, Mark};
+use netns_tests::memory_limit::MemoryLimit;
 use netns_tests::resources::{
     HOSTS, documents, eth0, host_endpoint, ingress, network_set, policy_for, profile, tier,
 };
@@ -38,6 +39,17 @@ fn allow(name: &str, order: u32, port: u16) -> String {
 /// Returns a policy for `eth0` that allows a port by its last rule.
 fn long(rules: usize, port: u16) -> String {
     refused::long_policy("eth == '0'", rules, port)
+}
+
+/// Returns a policy for `eth0` of many rules that allows a port by its last one.
+fn large(rules: u16, port: u16) -> String {
+    let rule = |protocol: &str, port: u16| {
+        format!("{{action: Allow, protocol: {protocol}, destination: {{ports: [{port}]}}}}")
+    };
+    let rules = (0..rules).map(|number| rule("UDP", 20_000 + number));
+    let rules: Vec<String> = rules.chain([rule("TCP", port)]).collect();
+    let spec = format!("types: [Ingress], ingress: [{}]", rules.join(", "));
+    policy_for("eth == '0'", "large", 50, &spec)
 }
 
 /// The port of each policy: that of the long one, and those of two others.
@@ -97,6 +109,39 @@ both_ways! {
             line.contains("GlobalNetworkPolicy(long) is no longer denied")
         });
         world.expect("short again", rows(true, false));
+    }
+}
+
+both_ways! {
+    fn what_the_kernel_has_no_memory_for_is_denied_and_the_rest_is_enforced(owner) {
+        let world = World::serving(SERVICES);
+        let agent = Agent::start(&world.host, owner);
+        let Some(limit) = MemoryLimit::of_thread(agent.pid(), "nft-writer") else {
+            return;
+        };
+        agent.put("endpoints.yaml", &documents(&two_endpoints()));
+        agent.put("first.yaml", &allow("first", 10, 8001));
+        world.expect("before", rows(false, false));
+        // Of the smaller one the kernel says at first that it has room: what the commit makes of it has none.
+        for rules in [5_000, 10_000] {
+            limit.allow(1 << 20);
+            let mark = agent.mark();
+            agent.put("large.yaml", &large(rules, 8002));
+            let said = agent.warned(&mark, "GlobalNetworkPolicy(large) is denied");
+            assert!(said.contains("ENOMEM"), "{said}");
+            assert!(limit.failures() > 0);
+            world.expect("without memory for it", rows(false, false));
+            agent.put("third.yaml", &allow("third", 20, 8003));
+            world.expect("something else changes", rows(false, true));
+
+            limit.lift();
+            agent.line(&mark, "that it is over", |line| {
+                line.contains("GlobalNetworkPolicy(large) is no longer denied")
+            });
+            world.expect("with memory", rows(true, true));
+            agent.remove("large.yaml");
+            agent.remove("third.yaml");
+        }
     }
 }
 

@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::draft::{Draft, draft};
-use super::enforcer::{Enforcer, Step, Stuck};
+use super::draft::Draft;
+use super::enforcer::{Enforcer, Purpose, Step, Stuck};
 use super::inquest::{Denied, Inquest, Occasion, Turn};
 use crate::calc::{Changes, EndpointId};
 use crate::kernel::CommitError;
 use crate::nft::Catalog;
-use crate::render::{Keep, Unit};
+use crate::render::Unit;
 use crate::telemetry::ErrorChain;
 
 /// What follows from a transaction that was refused, or from what the kernel said to a question.
@@ -27,6 +27,15 @@ pub struct DenialNews {
     pub begun: BTreeMap<Unit, String>,
     /// What is not.
     pub over: BTreeSet<Unit>,
+}
+
+/// Tells whether anything differs of what is denied: then it may be taken now.
+pub(super) fn touches(changes: &Changes, denied: &Denied) -> bool {
+    denied.keys().any(|unit| match unit {
+        Unit::Policy(id) => changes.policies.contains_key(id),
+        Unit::Profile(id) => changes.profiles.contains_key(id),
+        Unit::Endpoint(id) => changes.endpoints.contains_key(id),
+    })
 }
 
 impl Enforcer {
@@ -62,9 +71,7 @@ impl Enforcer {
         }
         match self.hold(&occasion, &catalog, &changes) {
             Some((draft, denied)) => {
-                let step = self.send_draft(catalog, changes, draft, denied);
-                self.set_provisional();
-                Ok(step)
+                Ok(self.send_draft(catalog, changes, draft, denied, Purpose::Hold))
             }
             None => self.open_inquest(occasion, catalog, changes),
         }
@@ -96,9 +103,7 @@ impl Enforcer {
                 }
             }
         }
-        let settings = self.renderer.settings();
-        let units = denied.keys().cloned().collect();
-        let draft = draft(settings, catalog, changes, units, &self.calc, Keep::Any).ok()?;
+        let draft = self.draft(catalog, changes, &denied).ok()?;
         (!draft.plans.is_empty()).then_some((draft, denied))
     }
 
@@ -129,7 +134,7 @@ impl Enforcer {
             }
             Turn::Verdict(denied, draft) => {
                 let (catalog, changes) = inquest.into_parts();
-                Ok(self.send_draft(catalog, changes, *draft, denied))
+                Ok(self.send_draft(catalog, changes, *draft, denied, Purpose::None))
             }
             Turn::Nobody(reason) => {
                 self.judged = false;
@@ -138,27 +143,55 @@ impl Enforcer {
         }
     }
 
-    /// Tells whether anything differs that is denied: then it may be taken now.
-    pub(super) fn touches_denied(&self, changes: &Changes) -> bool {
-        self.denied.keys().any(|unit| match unit {
-            Unit::Policy(id) => changes.policies.contains_key(id),
-            Unit::Profile(id) => changes.profiles.contains_key(id),
-            Unit::Endpoint(id) => changes.endpoints.contains_key(id),
-        })
-    }
-
     /// Takes in that a transaction in flight was not committed, as far as is known.
     pub fn refused(&mut self, cause: &CommitError) -> Aftermath {
+        let in_flight = self.in_flight.take();
         self.doubt();
-        // What was judged is not judged again before a pause.
-        if std::mem::take(&mut self.judged) || !cause.is_refusal() {
+        let judged = std::mem::take(&mut self.judged);
+        if !cause.is_refusal() {
             return Aftermath::Pause;
         }
-        self.occasion = Some(Occasion::Refused {
-            reason: ErrorChain(cause).to_string(),
-            named: cause.objects(),
-        });
+        let reason = ErrorChain(cause).to_string();
+        let purpose = in_flight.as_ref().map_or(Purpose::None, |it| it.purpose);
+        match purpose {
+            Purpose::Trial => {
+                if let Some(trials) = &mut self.trials {
+                    trials.refused(reason);
+                }
+                return Aftermath::Pause;
+            }
+            Purpose::Brace => {
+                self.broken_word = None;
+                return Aftermath::Pause;
+            }
+            Purpose::Verdict => {
+                self.broken_word = Some(reason);
+                return Aftermath::Pause;
+            }
+            Purpose::None | Purpose::Hold => {}
+        }
+        // What was judged is not judged again before a pause.
+        if judged {
+            let verdict = in_flight.map(|in_flight| in_flight.denied);
+            let adds = |denied: &Denied| denied.keys().any(|unit| !self.denied.contains_key(unit));
+            self.verdict = verdict.filter(adds);
+            if self.verdict.is_none() {
+                self.broken_word = Some(reason);
+            }
+            return Aftermath::Pause;
+        }
+        let named = cause.objects();
+        self.occasion = Some(Occasion::Refused { reason, named });
         Aftermath::Inquest
+    }
+
+    /// Gives up what was found of those who have changed since.
+    pub(super) fn drop_judged(&mut self, changes: &Changes) {
+        let verdict = self.verdict.take();
+        self.verdict = verdict.filter(|denied| !touches(changes, denied));
+        if touches(changes, &self.denied) {
+            self.trials = None;
+        }
     }
 
     /// Takes in what the kernel said to the transaction that it was asked about.

@@ -34,6 +34,8 @@ pub(super) enum Due {
         distrust: Distrust,
         /// How many foreign changes of it were heard of.
         changes: u64,
+        /// Whether it is likely to differ; no more than time has passed otherwise.
+        tampered: bool,
     },
 }
 
@@ -142,11 +144,9 @@ impl Drift {
         held.into_iter().chain(self.refresh_at).min()
     }
 
-    /// Tells whether a foreign change of the table was heard of that is not dealt with yet.
-    pub(super) fn is_touched(&self) -> bool {
-        self.pending
-            .as_ref()
-            .is_some_and(|pending| pending.changes > 0)
+    /// Tells whether another program has changed the table, or may have, which is not dealt with yet.
+    pub(super) fn is_tampered(&self) -> bool {
+        self.pending.as_ref().is_some_and(Pending::is_tampered)
     }
 
     /// Returns what is to be done now; `refresh` is the time between two comparisons of everything.
@@ -169,6 +169,7 @@ impl Drift {
         self.repairing = true;
         self.doubted = false;
         Due::Repair {
+            tampered: pending.is_tampered(),
             distrust: pending.touched.into_distrust(),
             changes: pending.changes,
         }
@@ -332,6 +333,10 @@ impl Drift {
 }
 
 impl Pending {
+    fn is_tampered(&self) -> bool {
+        self.changes > 0 || self.unheard.is_some()
+    }
+
     fn take(&mut self, heard: Heard) {
         match heard {
             Heard::Foreign { touched, author } => {

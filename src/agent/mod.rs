@@ -29,6 +29,7 @@ mod supervisor;
 mod takeover;
 mod tallies;
 mod translate;
+mod trials;
 mod writer;
 
 pub use configuration::Configuration;

@@ -63,16 +63,21 @@ impl Agent {
         if self.enforcer.is_inquiring() {
             // The answers of an inquest come so fast that nobody else gets a hearing.
             self.drift.listen_now();
-            if !self.drift.is_touched() {
+            if !self.drift.is_tampered() {
                 return Due::Nothing;
             }
         }
         let refresh = self.configuration.config().kernel.refresh_interval;
         let due = self.drift.next(TokioInstant::now(), refresh);
-        if let Due::Repair { distrust, changes } = &due {
+        if let Due::Repair {
+            distrust,
+            changes,
+            tampered,
+        } = &due
+        {
             self.observer.drifted(*changes);
             self.enforcer.distrust(distrust.clone());
-            if *changes > 0 {
+            if *tampered {
                 self.enforcer.tampered();
             }
             // What has failed may have failed for this.
@@ -116,7 +121,8 @@ impl Agent {
                 self.note_in_force();
                 let cause = std::mem::take(&mut self.cause);
                 self.report("no change", &cause, Work::default());
-                Ok(())
+                self.go_on();
+                return self.advance_policy();
             }
             Ok(Step::Observe) => self.writer.observe(),
             Ok(Step::Check(plan)) => self.writer.check(plan),
@@ -192,9 +198,7 @@ impl Agent {
                     kernel: elapsed,
                 };
                 self.report("applied", &cause, work);
-                if self.enforcer.is_to_inquire() {
-                    self.cause.add("retry");
-                }
+                self.go_on();
                 None
             }
             Reply::Committed {
@@ -343,6 +347,13 @@ impl Agent {
             self.denied_retry = Retry::of_denied();
         } else if self.denied_retry.at().is_none() {
             self.denied_retry.failed(TokioInstant::now());
+        }
+    }
+
+    /// Has the next step follow where those at fault are still to be found.
+    fn go_on(&mut self) {
+        if self.enforcer.is_to_inquire() {
+            self.cause.add("retry");
         }
     }
 

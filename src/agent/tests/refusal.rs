@@ -479,3 +479,100 @@ fn a_table_that_was_changed_is_right_before_those_at_fault_are_found() {
         }
     }
 }
+
+/// Has a policy refused, and then what the inquest comes to as well, as where memory is given back late.
+fn refuse_a_policy_and_the_verdict(stage: &Stage, operation: Operation) -> (Enforcer, Fake) {
+    let (mut enforcer, mut kernel) = stage.begin();
+    kernel.refuse(Lasting::Operation(operation), Errno::ENOMEM);
+    let refusal = Fault::Refuse {
+        operation: 0,
+        errno: Errno::ENOMEM,
+    };
+    kernel.fail_commit(kernel.plans().len() + 1, refusal);
+    assert_eq!(work(&mut enforcer, &mut kernel), End::Paused);
+    assert_eq!(enforcer.denied(), 0);
+    (enforcer, kernel)
+}
+
+#[test]
+fn what_was_judged_is_tried_first_after_a_pause() {
+    let stage = Stage::new(updates().len() / 2);
+    let (operation, units) = rule_of_a_policy(&stage);
+    let (mut enforcer, mut kernel) = refuse_a_policy_and_the_verdict(&stage, operation.clone());
+    let checks = kernel.checks();
+    assert_eq!(work(&mut enforcer, &mut kernel), End::Settled);
+    assert_eq!(kernel.checks(), checks, "nothing is asked again");
+    assert!(enforcer.take_denial_news().begun.keys().eq(&units));
+    let held = kernel.observe().unwrap().catalog;
+    stage.check_held(&held, &units, &enforcer);
+
+    // What has changed meanwhile has not been judged.
+    let (mut enforcer, mut kernel) = refuse_a_policy_and_the_verdict(&stage, operation);
+    kernel.relent();
+    let [Unit::Policy(id)] = units.iter().collect::<Vec<_>>()[..] else {
+        panic!("{units:?}");
+    };
+    enforcer.update(Update {
+        key: id.key.clone(),
+        value: None,
+    });
+    assert_eq!(work(&mut enforcer, &mut kernel), End::Settled);
+    assert_eq!(enforcer.take_denial_news(), DenialNews::default());
+    tell(&mut enforcer, &stage.updates);
+    assert_eq!(work(&mut enforcer, &mut kernel), End::Settled);
+    assert!(kernel.observe().unwrap().catalog == stage.wanted);
+}
+
+/// Works through so many pauses at most, and returns after how many nothing differed.
+fn pauses(enforcer: &mut Enforcer, kernel: &mut Fake, most: usize) -> usize {
+    (0..=most)
+        .find(|_| work(enforcer, kernel) == End::Settled)
+        .expect("it settles")
+}
+
+#[test]
+fn where_the_kernel_does_not_keep_its_word_transactions_find_who_is_at_fault() {
+    for before in [1, updates().len() / 2] {
+        let stage = Stage::new(before);
+        let (mut clean, mut kernel) = stage.begin();
+        assert_eq!(work(&mut clean, &mut kernel), End::Settled);
+        let mut denials = 0;
+        for operation in stage.operations() {
+            let units = units_of(&operation, &clean);
+            // What is denied has chains as well.
+            let is_chain = matches!(operation, Operation::AddChain { .. });
+            if is_chain || !units.iter().any(|unit| matches!(unit, Unit::Policy(_))) {
+                continue;
+            }
+            let (mut enforcer, mut kernel) = stage.begin();
+            kernel.refuse(Lasting::Unasked(operation.clone()), Errno::ENOMEM);
+            pauses(&mut enforcer, &mut kernel, 12);
+            let news = enforcer.take_denial_news();
+            let denied: BTreeSet<Unit> = news.begun.keys().cloned().collect();
+            assert!(
+                !denied.is_empty() && denied.is_subset(&units),
+                "{operation}: {denied:?}"
+            );
+            let held = kernel.observe().unwrap().catalog;
+            stage.check_held(&held, &denied, &enforcer);
+            denials += 1;
+
+            // Another attempt comes to the same, and holds up nothing.
+            enforcer.reconsider();
+            enforcer.update(workload(false));
+            pauses(&mut enforcer, &mut kernel, 12);
+            assert_eq!(enforcer.denied(), denied.len(), "{operation}");
+            let is_of_workload = |name: &ChainName| name.as_str().contains("k8s-pod-eth0");
+            let held = kernel.observe().unwrap().catalog;
+            assert!(!held.chains.keys().any(is_of_workload), "{operation}");
+
+            kernel.relent();
+            enforcer.update(workload(true));
+            enforcer.reconsider();
+            pauses(&mut enforcer, &mut kernel, 2);
+            let held = kernel.observe().unwrap().catalog;
+            assert!(held == stage.wanted, "{operation}");
+        }
+        assert!(denials > 0);
+    }
+}
