@@ -46,14 +46,15 @@ impl Enforcer {
         let Some(unproven) = &mut self.unproven else {
             return;
         };
-        for (id, new) in &changes.policies {
-            if new.is_some() {
-                unproven.insert(Unit::Policy(id.clone()));
-            }
-        }
-        for (id, new) in &changes.profiles {
-            if new.is_some() {
-                unproven.insert(Unit::Profile(id.clone()));
+        let policies = changes.policies.iter();
+        let policies = policies.map(|(id, new)| (Unit::Policy(id.clone()), new.is_some()));
+        let profiles = changes.profiles.iter();
+        let profiles = profiles.map(|(id, new)| (Unit::Profile(id.clone()), new.is_some()));
+        for (unit, is_there) in policies.chain(profiles) {
+            if is_there {
+                unproven.insert(unit);
+            } else {
+                unproven.remove(&unit);
             }
         }
     }
@@ -65,11 +66,10 @@ impl Enforcer {
         catalog: Catalog,
         changes: Changes,
     ) -> Result<Step, Stuck> {
-        // Once: if that is refused as well, there is no quicker way.
-        if !std::mem::take(&mut self.tampered) {
-            return self.open_inquest(occasion, catalog, changes);
-        }
-        match self.hold(&occasion, &catalog, &changes) {
+        let held = self
+            .tampered
+            .then(|| self.hold(&occasion, &catalog, &changes));
+        match held.flatten() {
             Some((draft, denied)) => {
                 Ok(self.send_draft(catalog, changes, draft, denied, Purpose::Hold))
             }
@@ -134,7 +134,7 @@ impl Enforcer {
             }
             Turn::Verdict(denied, draft) => {
                 let (catalog, changes) = inquest.into_parts();
-                Ok(self.send_draft(catalog, changes, *draft, denied, Purpose::None))
+                Ok(self.send_draft(catalog, changes, *draft, denied, Purpose::Enforce))
             }
             Turn::Nobody(reason) => {
                 self.judged = false;
@@ -146,52 +146,30 @@ impl Enforcer {
     /// Takes in that a transaction in flight was not committed, as far as is known.
     pub fn refused(&mut self, cause: &CommitError) -> Aftermath {
         let in_flight = self.in_flight.take();
+        let judged = self.judged;
         self.doubt();
-        let judged = std::mem::take(&mut self.judged);
         if !cause.is_refusal() {
             return Aftermath::Pause;
         }
-        let reason = ErrorChain(cause).to_string();
-        let purpose = in_flight.as_ref().map_or(Purpose::None, |it| it.purpose);
-        match purpose {
-            Purpose::Trial => {
-                if let Some(trials) = &mut self.trials {
-                    trials.refused(reason);
+        if let Some(in_flight) = in_flight {
+            match in_flight.purpose {
+                Purpose::Hold => self.tampered = false,
+                Purpose::Enforce if judged => {
+                    let adds = |unit: &Unit| !self.denied.contains_key(unit);
+                    let verdict = Some(in_flight.denied);
+                    self.verdict = verdict.filter(|denied| denied.keys().any(adds));
                 }
-                return Aftermath::Pause;
+                Purpose::Enforce => {}
             }
-            Purpose::Brace => {
-                self.broken_word = None;
-                return Aftermath::Pause;
-            }
-            Purpose::Verdict => {
-                self.broken_word = Some(reason);
-                return Aftermath::Pause;
-            }
-            Purpose::None | Purpose::Hold => {}
         }
         // What was judged is not judged again before a pause.
         if judged {
-            let verdict = in_flight.map(|in_flight| in_flight.denied);
-            let adds = |denied: &Denied| denied.keys().any(|unit| !self.denied.contains_key(unit));
-            self.verdict = verdict.filter(adds);
-            if self.verdict.is_none() {
-                self.broken_word = Some(reason);
-            }
             return Aftermath::Pause;
         }
+        let reason = ErrorChain(cause).to_string();
         let named = cause.objects();
         self.occasion = Some(Occasion::Refused { reason, named });
         Aftermath::Inquest
-    }
-
-    /// Gives up what was found of those who have changed since.
-    pub(super) fn drop_judged(&mut self, changes: &Changes) {
-        let verdict = self.verdict.take();
-        self.verdict = verdict.filter(|denied| !touches(changes, denied));
-        if touches(changes, &self.denied) {
-            self.trials = None;
-        }
     }
 
     /// Takes in what the kernel said to the transaction that it was asked about.

@@ -34,8 +34,8 @@ pub(super) enum Due {
         distrust: Distrust,
         /// How many foreign changes of it were heard of.
         changes: u64,
-        /// Whether it is likely to differ; no more than time has passed otherwise.
-        tampered: bool,
+        /// Whether it comes before those at fault for a refusal are looked for.
+        urgent: bool,
     },
 }
 
@@ -144,9 +144,11 @@ impl Drift {
         held.into_iter().chain(self.refresh_at).min()
     }
 
-    /// Tells whether another program has changed the table, or may have, which is not dealt with yet.
-    pub(super) fn is_tampered(&self) -> bool {
-        self.pending.as_ref().is_some_and(Pending::is_tampered)
+    /// Tells whether another program has changed the table, or may have, so that an inquest has to wait. In a fight it
+    /// does not: it would never come to its end.
+    pub(super) fn interrupts(&self, now: Instant) -> bool {
+        let tampered = self.pending.as_ref().is_some_and(Pending::is_tampered);
+        tampered && !self.pace.is_contested(now)
     }
 
     /// Returns what is to be done now; `refresh` is the time between two comparisons of everything.
@@ -169,7 +171,7 @@ impl Drift {
         self.repairing = true;
         self.doubted = false;
         Due::Repair {
-            tampered: pending.is_tampered(),
+            urgent: pending.is_tampered() && !self.pace.is_contested(now),
             distrust: pending.touched.into_distrust(),
             changes: pending.changes,
         }

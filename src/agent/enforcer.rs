@@ -6,7 +6,6 @@ use std::sync::Arc;
 use super::denials::touches;
 use super::draft::{Draft, Unplanned, draft};
 use super::inquest::{Denied, Inquest, Occasion};
-use super::search::Search;
 use crate::calc::{
     Calc, Changes, EndpointId, LinkUpdate, LocalChanges, Settings as CalcSettings,
     WorkloadInterface,
@@ -95,15 +94,11 @@ pub struct Enforcer {
     /// What the last inquest would have denied, where the kernel refused that as well: it is tried before anything else
     /// after the pause. What was refused may have been in the way, since the kernel gives its memory back later.
     pub(super) verdict: Option<Denied>,
-    /// What the kernel said to what it had said that it would take.
-    pub(super) broken_word: Option<String>,
-    /// The search for those at fault by transactions, since the kernel does not keep its word.
-    pub(super) trials: Option<Search<Unit>>,
     /// The policies and profiles that differ from those that the kernel took last; nothing is known of them before it
     /// has taken any.
     pub(super) unproven: Option<BTreeSet<Unit>>,
-    /// Whether another program has changed the table since it was last right, and nothing has been tried yet to have
-    /// it right before those at fault are found.
+    /// Whether another program has changed the table since it was last right, and it may be put right before those at
+    /// fault are found.
     pub(super) tampered: bool,
 }
 
@@ -132,19 +127,13 @@ pub(super) struct InFlight {
     pub(super) purpose: Purpose,
 }
 
-/// What transactions are for, beside what is wanted.
+/// What transactions are for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Purpose {
-    /// Nothing.
-    None,
-    /// To deny what an inquest found, after a pause.
-    Verdict,
+    /// To have in force what is wanted.
+    Enforce,
     /// To have the table right, with all denied that may be at fault until an inquest finds who is.
     Hold,
-    /// The same, until transactions find who is.
-    Brace,
-    /// To find that.
-    Trial,
 }
 
 impl Enforcer {
@@ -167,8 +156,6 @@ impl Enforcer {
             inquest: None,
             judged: false,
             verdict: None,
-            broken_word: None,
-            trials: None,
             unproven: None,
             tampered: false,
         }
@@ -210,8 +197,6 @@ impl Enforcer {
         self.inquest = None;
         self.judged = false;
         self.verdict = None;
-        self.broken_word = None;
-        self.trials = None;
         self.reconsider();
     }
 
@@ -238,15 +223,13 @@ impl Enforcer {
             Knowledge::Observed(catalog) => {
                 let mut changes = self.calc.take_changes();
                 self.note_unproven(&changes);
-                self.drop_judged(&changes);
+                let verdict = self.verdict.take();
+                self.verdict = verdict.filter(|denied| !touches(&changes, denied));
                 self.calc.add_whole(&mut changes);
                 self.weighed.add(&mut changes);
                 // While the table is not ours, it is the table that is refused.
                 let ours = !(self.adopt && catalog.table);
                 let occasion = self.occasion.take().filter(|_| ours);
-                if ours && !self.tampered && self.broken_word.is_some() {
-                    return self.take_trial(catalog, changes);
-                }
                 match occasion {
                     Some(occasion) => self.look_into(occasion, catalog, changes),
                     None => self.whole(catalog, changes),
@@ -272,7 +255,7 @@ impl Enforcer {
                             catalog: delta,
                             workloads,
                             denied: self.denied.clone(),
-                            purpose: Purpose::None,
+                            purpose: Purpose::Enforce,
                         };
                         Ok(self.send(catalog, plans, in_flight))
                     }
@@ -289,13 +272,10 @@ impl Enforcer {
     }
 
     /// Plans the whole desired state.
-    pub(super) fn whole(&mut self, catalog: Catalog, changes: Changes) -> Result<Step, Stuck> {
-        let (denied, purpose) = match self.verdict.take() {
-            Some(denied) => (denied, Purpose::Verdict),
-            None => (self.denied.clone(), Purpose::None),
-        };
+    fn whole(&mut self, catalog: Catalog, changes: Changes) -> Result<Step, Stuck> {
+        let denied = self.verdict.take().unwrap_or_else(|| self.denied.clone());
         match self.draft(&catalog, &changes, &denied) {
-            Ok(draft) => Ok(self.send_draft(catalog, changes, draft, denied, purpose)),
+            Ok(draft) => Ok(self.send_draft(catalog, changes, draft, denied, Purpose::Enforce)),
             Err(unplanned) if self.judged || (self.adopt && catalog.table) => {
                 self.judged = false;
                 Err(Stuck::Unplanned(unplanned.error))
@@ -375,30 +355,38 @@ impl Enforcer {
     pub fn doubt(&mut self) {
         self.in_flight = None;
         self.inquest = None;
+        self.judged = false;
         self.knowledge = Knowledge::None;
     }
 
-    /// Takes in that another program had a hand in the table: it is read and compared before anything else.
+    /// Takes in that another program had a hand in the table: it is read and compared before anything else. An inquest
+    /// under way begins anew after that.
     ///
     /// Not to be called while a transaction is in flight.
     pub fn distrust(&mut self, distrust: Distrust) {
+        let known = match std::mem::replace(&mut self.knowledge, Knowledge::None) {
+            Knowledge::Followed(catalog) => Some(catalog),
+            Knowledge::None | Knowledge::Observed(_) => self.inquest.take().map(|inquest| {
+                self.judged = false;
+                let (occasion, catalog) = inquest.give_up();
+                self.occasion = Some(occasion);
+                catalog
+            }),
+        };
+        if known.is_none() && !distrust.is_empty() {
+            // Nobody knows which chains were there before, and have another one's name now.
+            self.distrust.everything();
+        }
         self.distrust.merge(distrust);
-        if let Knowledge::Followed(catalog) =
-            std::mem::replace(&mut self.knowledge, Knowledge::None)
-        {
+        if let Some(catalog) = known {
             self.distrust.compare_with(&catalog);
             self.untouched = Arc::new(catalog.committed);
         }
     }
 
-    /// Takes in that the table is not what this process has made of it: it is to be right before anybody is looked for
-    /// who is at fault.
-    pub fn tampered(&mut self) {
+    /// Has the table put right before anybody is looked for who is at fault.
+    pub fn repair_first(&mut self) {
         self.tampered = true;
-        if let Some(inquest) = self.inquest.take() {
-            self.occasion = Some(inquest.into_occasion());
-            self.judged = false;
-        }
     }
 
     /// Tells whether an inquest is under way.
@@ -408,7 +396,7 @@ impl Enforcer {
 
     /// Tells whether those at fault are still to be looked for, or what is denied to be tried again.
     pub fn is_to_inquire(&self) -> bool {
-        self.occasion.is_some() || self.trials.is_some()
+        self.occasion.is_some()
     }
 
     /// Tells whether the kernel was read and is to be compared next.
@@ -475,7 +463,10 @@ impl Enforcer {
             };
             self.newly_guarded.insert(name, now);
         }
-        self.follow_up(done.purpose);
+        match done.purpose {
+            Purpose::Enforce => {}
+            Purpose::Hold => self.reconsider(),
+        }
     }
 }
 

@@ -115,15 +115,16 @@ impl Inquest {
         (self.catalog, self.changes)
     }
 
-    /// Gives it up, and returns why another is to be held.
-    pub(super) fn into_occasion(self) -> Occasion {
-        match self.reason {
+    /// Gives it up, and returns why another is to be held, and what the kernel was seen to hold.
+    pub(super) fn give_up(self) -> (Occasion, Catalog) {
+        let occasion = match self.reason {
             None => Occasion::Again,
             Some(reason) => Occasion::Refused {
                 reason,
                 named: Vec::new(),
             },
-        }
+        };
+        (occasion, self.catalog)
     }
 
     /// Takes the next turn.

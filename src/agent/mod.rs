@@ -29,7 +29,6 @@ mod supervisor;
 mod takeover;
 mod tallies;
 mod translate;
-mod trials;
 mod writer;
 
 pub use configuration::Configuration;

@@ -60,25 +60,26 @@ impl Agent {
         if self.enforcer.is_comparing() {
             return Due::Nothing;
         }
+        let now = TokioInstant::now();
         if self.enforcer.is_inquiring() {
             // The answers of an inquest come so fast that nobody else gets a hearing.
             self.drift.listen_now();
-            if !self.drift.is_tampered() {
+            if !self.drift.interrupts(now) {
                 return Due::Nothing;
             }
         }
         let refresh = self.configuration.config().kernel.refresh_interval;
-        let due = self.drift.next(TokioInstant::now(), refresh);
+        let due = self.drift.next(now, refresh);
         if let Due::Repair {
             distrust,
             changes,
-            tampered,
+            urgent,
         } = &due
         {
             self.observer.drifted(*changes);
             self.enforcer.distrust(distrust.clone());
-            if *tampered {
-                self.enforcer.tampered();
+            if *urgent {
+                self.enforcer.repair_first();
             }
             // What has failed may have failed for this.
             self.retry.over();
@@ -121,8 +122,7 @@ impl Agent {
                 self.note_in_force();
                 let cause = std::mem::take(&mut self.cause);
                 self.report("no change", &cause, Work::default());
-                self.go_on();
-                return self.advance_policy();
+                Ok(())
             }
             Ok(Step::Observe) => self.writer.observe(),
             Ok(Step::Check(plan)) => self.writer.check(plan),
@@ -198,7 +198,9 @@ impl Agent {
                     kernel: elapsed,
                 };
                 self.report("applied", &cause, work);
-                self.go_on();
+                if self.enforcer.is_to_inquire() {
+                    self.cause.add("retry");
+                }
                 None
             }
             Reply::Committed {
@@ -347,13 +349,6 @@ impl Agent {
             self.denied_retry = Retry::of_denied();
         } else if self.denied_retry.at().is_none() {
             self.denied_retry.failed(TokioInstant::now());
-        }
-    }
-
-    /// Has the next step follow where those at fault are still to be found.
-    fn go_on(&mut self) {
-        if self.enforcer.is_to_inquire() {
-            self.cause.add("retry");
         }
     }
 

@@ -36,17 +36,8 @@ pub enum Lasting {
     Operation(Operation),
     /// The same, without saying which operation is at fault.
     Unnamed(Operation),
-    /// The same, but a question about it is answered as if nothing were wrong.
-    Unasked(Operation),
     /// Every transaction after which there would be more rules and elements than these.
     Fuller(usize),
-}
-
-/// What is done with a transaction.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Asked {
-    Commit,
-    Check,
 }
 
 /// A kernel in memory. Clones share one state, so that a test can look at what it gave away.
@@ -168,7 +159,6 @@ impl Fake {
         state: &State,
         plan: &Plan,
         fault: Option<&Fault>,
-        asked: Asked,
     ) -> Result<Applied, CommitError> {
         if let Some(port) = state.foreign_owner {
             return Err(CommitError::ForeignOwner {
@@ -201,9 +191,6 @@ impl Fake {
                     plan.operations.iter().position(|other| other == operation)
                 }
                 Lasting::Unnamed(operation) => holds(operation).then_some(plan.operations.len()),
-                Lasting::Unasked(operation) => {
-                    (asked == Asked::Commit && holds(operation)).then_some(plan.operations.len())
-                }
                 Lasting::Fuller(most) => {
                     (applied.content() > *most).then(|| plan.operations.len() - 1)
                 }
@@ -274,7 +261,7 @@ impl Kernel for Fake {
         let number = state.plans.len();
         state.plans.push(plan.clone());
         let fault = state.faults.remove(&number);
-        state.applied = self.outcome(&state, plan, fault.as_ref(), Asked::Commit)?;
+        state.applied = self.outcome(&state, plan, fault.as_ref())?;
         state.generation += 1;
         let adopts = |operation: &Operation| matches!(operation, Operation::AddTable);
         state.adopted |= plan.operations.iter().any(adopts);
@@ -292,7 +279,7 @@ impl Kernel for Fake {
         let number = state.checks;
         state.checks += 1;
         let fault = state.check_faults.remove(&number);
-        self.outcome(&state, plan, fault.as_ref(), Asked::Check)?;
+        self.outcome(&state, plan, fault.as_ref())?;
         match fault {
             Some(_) => Err(unknown()),
             None => Ok(()),

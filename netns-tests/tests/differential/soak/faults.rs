@@ -132,7 +132,17 @@ impl Fault {
         .collect();
         if faults.contains(&Self::TooLong) {
             // What waits for a start would wait long, since each tries the policy that the kernel refuses.
-            faults.retain(|fault| matches!(fault, Self::TooLong | Self::End(..) | Self::Flap(_)));
+            let starts = faults.iter().any(|fault| matches!(fault, Self::End(..)));
+            faults.retain(|fault| match fault {
+                Self::TooLong | Self::End(..) | Self::Flap(_) => true,
+                Self::Foreign(_) => !starts,
+                Self::Away(_)
+                | Self::Cut
+                | Self::Killed
+                | Self::Paused
+                | Self::Unheard
+                | Self::Second => false,
+            });
         }
         faults
     }
