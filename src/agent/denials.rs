@@ -38,6 +38,15 @@ pub(super) fn touches(changes: &Changes, denied: &Denied) -> bool {
     })
 }
 
+/// Tells whether a unit is among what holds.
+fn is_there(whole: &Changes, unit: &Unit) -> bool {
+    match unit {
+        Unit::Policy(id) => matches!(whole.policies.get(id), Some(Some(_))),
+        Unit::Profile(id) => matches!(whole.profiles.get(id), Some(Some(_))),
+        Unit::Endpoint(id) => matches!(whole.endpoints.get(id), Some(Some(_))),
+    }
+}
+
 impl Enforcer {
     /// Takes note of what the kernel has not taken yet.
     ///
@@ -90,16 +99,16 @@ impl Enforcer {
             Occasion::Again => {}
             Occasion::Refused { reason, named } => {
                 let units = self.renderer.units();
+                // What is named may be innocent: what ran out was used up by others.
                 let named = named.iter().filter_map(|key| units.get(key)).flatten();
-                let mut suspects: BTreeSet<&Unit> = named.collect();
-                if suspects.is_empty() {
-                    suspects.extend(self.unproven.iter().flatten());
-                }
-                if suspects.is_empty() {
-                    return None;
-                }
+                let suspects = named.chain(self.unproven.iter().flatten());
+                let suspects = suspects.filter(|unit| is_there(changes, unit));
+                let before = denied.len();
                 for unit in suspects {
                     denied.entry(unit.clone()).or_insert(reason.clone());
+                }
+                if denied.len() == before {
+                    return None;
                 }
             }
         }
@@ -136,10 +145,7 @@ impl Enforcer {
                 let (catalog, changes) = inquest.into_parts();
                 Ok(self.send_draft(catalog, changes, *draft, denied, Purpose::Enforce))
             }
-            Turn::Nobody(reason) => {
-                self.judged = false;
-                Err(Stuck::Refused(reason))
-            }
+            Turn::Nobody(reason) => Err(Stuck::Refused(reason)),
         }
     }
 
@@ -178,7 +184,6 @@ impl Enforcer {
             && !cause.is_refusal()
         {
             self.doubt();
-            self.judged = false;
             return Aftermath::Pause;
         }
         // There is none where the settings have changed since.

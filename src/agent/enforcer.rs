@@ -17,6 +17,9 @@ use crate::nft::{
 };
 use crate::render::{CounterNews, Keep, Renderer, Settings as RenderSettings, Unit};
 
+/// How many inquests in a row are given up for a repair.
+const INTERRUPTIONS: usize = 2;
+
 /// What the loop is to do next.
 #[derive(Debug)]
 pub enum Step {
@@ -92,7 +95,7 @@ pub struct Enforcer {
     /// Whether the last inquest's outcome has not been taken yet: a refusal of it opens no other one.
     pub(super) judged: bool,
     /// What the last inquest would have denied, where the kernel refused that as well: it is tried before anything else
-    /// after the pause. What was refused may have been in the way, since the kernel gives its memory back later.
+    /// after the pause. The kernel may have had no memory only because it gives back that of a refused transaction later.
     pub(super) verdict: Option<Denied>,
     /// The policies and profiles that differ from those that the kernel took last; nothing is known of them before it
     /// has taken any.
@@ -100,6 +103,8 @@ pub struct Enforcer {
     /// Whether another program has changed the table since it was last right, and it may be put right before those at
     /// fault are found.
     pub(super) tampered: bool,
+    /// How many inquests were given up for a repair since all was last in force.
+    given_up: usize,
 }
 
 /// What was weighed of the endpoints of this host since it was last asked.
@@ -158,6 +163,7 @@ impl Enforcer {
             verdict: None,
             unproven: None,
             tampered: false,
+            given_up: 0,
         }
     }
 
@@ -276,10 +282,7 @@ impl Enforcer {
         let denied = self.verdict.take().unwrap_or_else(|| self.denied.clone());
         match self.draft(&catalog, &changes, &denied) {
             Ok(draft) => Ok(self.send_draft(catalog, changes, draft, denied, Purpose::Enforce)),
-            Err(unplanned) if self.judged || (self.adopt && catalog.table) => {
-                self.judged = false;
-                Err(Stuck::Unplanned(unplanned.error))
-            }
+            Err(unplanned) if self.adopt && catalog.table => Err(Stuck::Unplanned(unplanned.error)),
             Err(unplanned) => {
                 let occasion = Occasion::Refused {
                     reason: unplanned.error.to_string(),
@@ -364,24 +367,32 @@ impl Enforcer {
     ///
     /// Not to be called while a transaction is in flight.
     pub fn distrust(&mut self, distrust: Distrust) {
-        let known = match std::mem::replace(&mut self.knowledge, Knowledge::None) {
-            Knowledge::Followed(catalog) => Some(catalog),
-            Knowledge::None | Knowledge::Observed(_) => self.inquest.take().map(|inquest| {
-                self.judged = false;
-                let (occasion, catalog) = inquest.give_up();
-                self.occasion = Some(occasion);
-                catalog
-            }),
+        let (followed, seen) = match std::mem::replace(&mut self.knowledge, Knowledge::None) {
+            Knowledge::Followed(catalog) => (Some(catalog), None),
+            Knowledge::None | Knowledge::Observed(_) => (None, self.give_up_inquest()),
         };
-        if known.is_none() && !distrust.is_empty() {
+        if followed.is_none() && seen.is_none() && !distrust.is_empty() {
             // Nobody knows which chains were there before, and have another one's name now.
             self.distrust.everything();
         }
         self.distrust.merge(distrust);
-        if let Some(catalog) = known {
+        if let Some(catalog) = seen {
+            self.distrust.compare_with(&catalog);
+        }
+        if let Some(catalog) = followed {
             self.distrust.compare_with(&catalog);
             self.untouched = Arc::new(catalog.committed);
         }
+    }
+
+    /// Gives up the inquest under way, if there is one, until the table has been read anew; returns what it was seen to
+    /// hold.
+    fn give_up_inquest(&mut self) -> Option<Catalog> {
+        let (occasion, catalog) = self.inquest.take()?.give_up();
+        self.judged = false;
+        self.given_up += 1;
+        self.occasion = Some(occasion);
+        Some(catalog)
     }
 
     /// Has the table put right before anybody is looked for who is at fault.
@@ -392,6 +403,11 @@ impl Enforcer {
     /// Tells whether an inquest is under way.
     pub fn is_inquiring(&self) -> bool {
         self.inquest.is_some()
+    }
+
+    /// Tells whether an inquest may be given up for a repair: it has to come to its end some time.
+    pub fn may_be_interrupted(&self) -> bool {
+        self.given_up < INTERRUPTIONS
     }
 
     /// Tells whether those at fault are still to be looked for, or what is denied to be tried again.
@@ -464,7 +480,7 @@ impl Enforcer {
             self.newly_guarded.insert(name, now);
         }
         match done.purpose {
-            Purpose::Enforce => {}
+            Purpose::Enforce => self.given_up = 0,
             Purpose::Hold => self.reconsider(),
         }
     }

@@ -64,7 +64,7 @@ impl Agent {
         if self.enforcer.is_inquiring() {
             // The answers of an inquest come so fast that nobody else gets a hearing.
             self.drift.listen_now();
-            if !self.drift.interrupts(now) {
+            if !self.drift.interrupts(now) || !self.enforcer.may_be_interrupted() {
                 return Due::Nothing;
             }
         }
@@ -281,6 +281,9 @@ impl Agent {
                     ErrorChain(cause)
                 );
                 self.enforcer.doubt();
+                if !distrust.is_empty() {
+                    self.enforcer.repair_first();
+                }
                 self.enforcer.distrust(distrust);
                 self.cause.add("drift");
                 return;
@@ -345,9 +348,11 @@ impl Agent {
         let count = self.enforcer.denied();
         self.observer.denied(count);
         self.statuses.denied(self.enforcer.concerned());
-        if count == 0 {
+        // What is newly denied is not to wait as long as what has been for an hour.
+        if count == 0 || !news.begun.is_empty() {
             self.denied_retry = Retry::of_denied();
-        } else if self.denied_retry.at().is_none() {
+        }
+        if count > 0 && self.denied_retry.at().is_none() {
             self.denied_retry.failed(TokioInstant::now());
         }
     }

@@ -51,7 +51,7 @@ both_ways! {
     }
 }
 
-/// Starts the program that is its last argument but for those of the daemon, in the place of the one under test.
+/// Has `sh -c` become its `$0` with the daemon's arguments, without the program that they came with.
 const INSTEAD: &str = "shift && exec \"$0\" \"$@\"";
 /// How often each build takes over from the other.
 const TURNS: usize = 6;
