@@ -579,3 +579,26 @@ fn what_has_gone_is_not_denied() {
     let denied = enforcer.take_denial_news().begun;
     assert!(!denied.is_empty() && !denied.contains_key(&Unit::Policy(other)));
 }
+
+#[test]
+fn two_inquests_in_a_row_are_given_up_for_a_repair_and_the_third_is_not() {
+    let stage = Stage::new(updates().len() / 2);
+    let (operation, units) = rule_of_a_policy(&stage);
+    let (mut enforcer, mut kernel) = stage.begin();
+    kernel.refuse(Lasting::Unnamed(operation), Errno::ENOMEM);
+    let until_inquest = |enforcer: &mut Enforcer, kernel: &mut Fake| {
+        while !enforcer.is_inquiring() {
+            step(enforcer, kernel);
+        }
+    };
+    for _ in 0..2 {
+        until_inquest(&mut enforcer, &mut kernel);
+        assert!(enforcer.may_be_interrupted());
+        tamper(&mut enforcer, &kernel);
+    }
+    until_inquest(&mut enforcer, &mut kernel);
+    assert!(!enforcer.may_be_interrupted());
+    assert_eq!(work(&mut enforcer, &mut kernel), End::Settled);
+    assert!(enforcer.take_denial_news().begun.keys().eq(&units));
+    assert!(enforcer.may_be_interrupted());
+}
