@@ -287,6 +287,17 @@ fn rule_of_a_policy(stage: &Stage) -> (Operation, BTreeSet<Unit>) {
     (operation, units)
 }
 
+/// Has the one policy that these are be deleted.
+fn remove(enforcer: &mut Enforcer, units: &BTreeSet<Unit>) {
+    let [Unit::Policy(id)] = units.iter().collect::<Vec<_>>()[..] else {
+        panic!("{units:?}");
+    };
+    enforcer.update(Update {
+        key: id.key.clone(),
+        value: None,
+    });
+}
+
 #[test]
 fn an_object_is_denied_whatever_the_error_is() {
     let stage = Stage::new(0);
@@ -397,13 +408,7 @@ fn what_is_denied_holds_nothing_else_up_and_is_tried_again_when_it_changes() {
     assert!(kernel.applied() == before);
 
     // It goes, and with it the reason.
-    let [Unit::Policy(id)] = units.iter().collect::<Vec<_>>()[..] else {
-        panic!("{units:?}");
-    };
-    enforcer.update(Update {
-        key: id.key.clone(),
-        value: None,
-    });
+    remove(&mut enforcer, &units);
     assert_eq!(work(&mut enforcer, &mut kernel), End::Settled);
     assert_eq!(enforcer.take_denial_news().over, units);
     assert!(enforcer.concerned().is_empty());
@@ -509,13 +514,7 @@ fn what_was_judged_is_tried_first_after_a_pause() {
     // What has changed meanwhile has not been judged.
     let (mut enforcer, mut kernel) = refuse_a_policy_and_the_verdict(&stage, operation);
     kernel.relent();
-    let [Unit::Policy(id)] = units.iter().collect::<Vec<_>>()[..] else {
-        panic!("{units:?}");
-    };
-    enforcer.update(Update {
-        key: id.key.clone(),
-        value: None,
-    });
+    remove(&mut enforcer, &units);
     assert_eq!(work(&mut enforcer, &mut kernel), End::Settled);
     assert_eq!(enforcer.take_denial_news(), DenialNews::default());
     tell(&mut enforcer, &stage.updates);
