@@ -237,13 +237,13 @@ impl World {
         world.host.ip("link set eth0 up\nlink set eth1 up\n");
         world.ext.ip("link set eth0 up\n");
         world.ext2.ip("link set eth0 up\n");
-        // Where no neighbour answers, the host would say after three seconds that it cannot reach it, which a slow
-        // probe would take for a rejection: let it ask on for a minute.
-        for interface in ["eth0", "eth1"] {
-            for family in ["ipv4", "ipv6"] {
-                let setting = format!("net/{family}/neigh/{interface}/mcast_solicit");
-                world.host.sysctl(&setting, "60");
-            }
+        for (namespace, interface) in [
+            (&world.host, "eth0"),
+            (&world.host, "eth1"),
+            (&world.ext, "eth0"),
+            (&world.ext2, "eth0"),
+        ] {
+            workloads::ask_on(namespace, interface);
         }
         world.host.ip(&addresses(&[HOST0, HOST0B], "eth0"));
         world.host.ip(&addresses(&[HOST1], "eth1"));

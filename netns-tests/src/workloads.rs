@@ -92,6 +92,8 @@ impl World {
             address = hardware_address(place),
             peer = namespace.name(),
         ));
+        ask_on(&self.host, &interface(place));
+        ask_on(namespace, "eth0");
         namespace.ip(&format!(
             "link set eth0 up\n\
              address add {v4}/32 dev eth0\n\
@@ -208,4 +210,17 @@ pub(crate) fn prepare(namespace: &Namespace) {
     // A rejected probe must be answered each time, not once a second.
     namespace.sysctl("net/ipv4/icmp_ratelimit", "0");
     namespace.sysctl("net/ipv6/icmp/ratelimit", "0");
+}
+
+/// Lets an interface ask for a neighbour for a minute.
+///
+/// By default it would give up on a silent one after three seconds, and say that it cannot be reached; a probe that is
+/// slower than that would take it for a rejection.
+pub(crate) fn ask_on(namespace: &Namespace, interface: &str) {
+    for family in ["ipv4", "ipv6"] {
+        namespace.sysctl(
+            &format!("net/{family}/neigh/{interface}/mcast_solicit"),
+            "60",
+        );
+    }
 }

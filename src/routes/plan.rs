@@ -36,8 +36,8 @@ pub(super) struct View<'a> {
     pub(super) ours: &'a Ours,
     /// Addresses whose connections are being deleted.
     pub(super) flushing: &'a BTreeSet<IpAddr>,
-    /// Addresses that were wanted at the start: unless one is routed as it should be, somebody else may have had it
-    /// while nobody looked.
+    /// Addresses that were wanted at the start: unless one is where an agent has led it, somebody else may have had
+    /// it while nobody looked.
     pub(super) inherited: &'a BTreeSet<IpAddr>,
     /// Links so new that the routes they came with may be wanted by somebody who has not said so yet.
     pub(super) in_grace: &'a BTreeSet<u32>,
@@ -100,8 +100,8 @@ pub(super) struct Plan {
     /// The operations: routes that must go before others come, then neighbours and routes, then what is left
     /// over beside the routes that stay.
     pub(super) operations: Vec<Operation>,
-    /// Addresses that have left a link. Their connections are deleted after the removals, and until that is
-    /// done they are routed nowhere.
+    /// Addresses that have left a link, or whose former owner nobody knows. Their connections are deleted after the
+    /// removals, and until that is done no route of ours leads to them.
     pub(super) flush: BTreeSet<IpAddr>,
     /// Addresses whose former owner is known from now on, or forgotten.
     pub(super) known: BTreeSet<IpAddr>,
@@ -128,6 +128,7 @@ pub(super) fn plan(view: &View<'_>) -> Plan {
     };
     let mut leftovers = Vec::new();
     let mut replaced = BTreeMap::new();
+    let mut adopted = BTreeSet::new();
     for (key, path) in view.observed.routes() {
         if !view.ours.owns(key, *path, view.observed, view.settings) {
             continue;
@@ -136,8 +137,12 @@ pub(super) fn plan(view: &View<'_>) -> Plan {
         let host = host_net(address) == key.destination;
         let holder = holders.get(&address).copied().filter(|_| host);
         let (wanted_key, wanted_path) = route(view.settings, address, key.index);
+        if holder == Some(key.index) && view.was_wired(address, key.index, &macs) {
+            adopted.insert(address);
+        }
         if holder == Some(key.index) && *key == wanted_key {
             if *path == wanted_path {
+                adopted.insert(address);
                 plan.standing.push(Operation::AddRoute(*key, *path));
             } else {
                 replaced.insert(address, Operation::ReplaceRoute(wanted_key, wanted_path));
@@ -148,7 +153,7 @@ pub(super) fn plan(view: &View<'_>) -> Plan {
         if moves || view.ours.made(key) || view.may_sweep(key.index, &mut plan.spared) {
             let removal = Operation::RemoveRoute(*key, *path);
             if holder == Some(key.index) {
-                leftovers.push(removal);
+                leftovers.push((address, removal));
             } else {
                 plan.operations.push(removal);
             }
@@ -156,7 +161,6 @@ pub(super) fn plan(view: &View<'_>) -> Plan {
     }
     remove_neighbours(view, &macs, &mut plan);
     plan.flush = departed(view, &holders, &plan.operations);
-    let adopted: BTreeSet<IpAddr> = plan.standing.iter().filter_map(routed).collect();
     let unknown = holders.keys().filter(|address| {
         view.inherited.contains(*address)
             && !adopted.contains(*address)
@@ -164,6 +168,7 @@ pub(super) fn plan(view: &View<'_>) -> Plan {
     });
     plan.flush.extend(unknown);
     plan.known = adopted.union(&plan.flush).copied().collect();
+    let waits = |address: &IpAddr| plan.flush.contains(address) || view.flushing.contains(address);
     for ((index, address), mac) in &macs {
         let neighbour = Operation::SetNeighbour {
             index: *index,
@@ -172,12 +177,13 @@ pub(super) fn plan(view: &View<'_>) -> Plan {
         };
         if view.observed.neighbours().get(&(*index, *address)) == Some(mac) {
             plan.standing.push(neighbour);
-        } else {
+        } else if !waits(&IpAddr::V4(*address)) {
+            // It says that the connections of who had the address before are gone.
             plan.operations.push(neighbour);
         }
     }
     for (address, index) in &holders {
-        if plan.flush.contains(address) || view.flushing.contains(address) {
+        if waits(address) {
             plan.waiting.insert(*index);
         } else if let Some(replacement) = replaced.remove(address) {
             plan.operations.push(replacement);
@@ -188,20 +194,11 @@ pub(super) fn plan(view: &View<'_>) -> Plan {
             }
         }
     }
-    plan.operations.append(&mut leftovers);
+    // A route that leads to the right place stays until ours is beside it.
+    leftovers.retain(|(address, _)| !waits(address));
+    let leftovers = leftovers.into_iter().map(|(_, removal)| removal);
+    plan.operations.extend(leftovers);
     plan
-}
-
-/// Returns the address that a route is made for.
-fn routed(operation: &Operation) -> Option<IpAddr> {
-    match operation {
-        Operation::AddRoute(key, _) | Operation::ReplaceRoute(key, _) => {
-            Some(key.destination.addr())
-        }
-        Operation::RemoveRoute(..)
-        | Operation::RemoveNeighbour { .. }
-        | Operation::SetNeighbour { .. } => None,
-    }
 }
 
 /// Who gets what, once everything is as wanted.
@@ -365,6 +362,21 @@ impl<'a> View<'a> {
         }
         spared.insert(index);
         false
+    }
+
+    /// Tells whether an agent has led an address to a link before: it gives the workload's hardware address to the
+    /// link as a permanent neighbour, which goes when the link does, and nobody else does so.
+    fn was_wired(
+        &self,
+        address: IpAddr,
+        index: u32,
+        macs: &BTreeMap<(u32, Ipv4Addr), [u8; 6]>,
+    ) -> bool {
+        let IpAddr::V4(address) = address else {
+            return false;
+        };
+        let mac = macs.get(&(index, address));
+        mac.is_some() && self.observed.neighbours().get(&(index, address)) == mac
     }
 
     /// Returns our routes of one address through a link.

@@ -3,6 +3,7 @@
 //! The rulesets below `data` are those of a Felix in iptables and in nftables mode, among rules of others.
 
 mod held;
+mod wired;
 
 use std::path::PathBuf;
 use std::process::{Child, Command, Output};

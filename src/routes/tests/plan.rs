@@ -212,13 +212,15 @@ fn a_moved_address_has_no_route_until_its_connections_are_forgotten() {
         [
             "remove 10.0.0.1 via 5 at 1024",
             "leave 10.0.0.1 at 5",
-            "meet 10.0.0.1 at 6",
             "flush 10.0.0.1"
         ]
     );
     assert_eq!(world.step(), [""; 0], "it waits");
     world.flushed();
-    assert_eq!(world.step(), ["add 10.0.0.1 via 6 at 1024"]);
+    assert_eq!(
+        world.step(),
+        ["meet 10.0.0.1 at 6", "add 10.0.0.1 via 6 at 1024"]
+    );
     world.settle();
 }
 
@@ -272,16 +274,18 @@ fn the_newest_of_several_links_has_an_address_while_it_is_up() {
             .contains(&"add 10.0.0.1 via 7 at 1024".to_owned())
     );
     world.link(7, "cali5", LinkState::Down);
-    assert_eq!(world.step(), ["meet 10.0.0.1 at 6", "flush 10.0.0.1"]);
+    assert_eq!(world.step(), ["flush 10.0.0.1"]);
     world.flushed();
-    assert_eq!(world.step(), ["add 10.0.0.1 via 6 at 1024"]);
+    assert_eq!(
+        world.step(),
+        ["meet 10.0.0.1 at 6", "add 10.0.0.1 via 6 at 1024"]
+    );
     world.link(7, "cali5", LinkState::Up);
     assert_eq!(
         world.step(),
         [
             "remove 10.0.0.1 via 6 at 1024",
             "leave 10.0.0.1 at 6",
-            "meet 10.0.0.1 at 7",
             "flush 10.0.0.1"
         ]
     );
@@ -387,11 +391,7 @@ fn an_address_moves_even_before_all_is_told() {
     world.want("cali1", &["10.0.0.1"]);
     assert_eq!(
         world.step(),
-        [
-            "remove 10.0.0.1 via 5 at 1024",
-            "meet 10.0.0.1 at 6",
-            "flush 10.0.0.1"
-        ]
+        ["remove 10.0.0.1 via 5 at 1024", "flush 10.0.0.1"]
     );
 }
 
@@ -646,4 +646,41 @@ fn what_was_wanted_at_the_start_inherits_no_connection() {
     world.step();
     world.flushed();
     world.settle();
+}
+
+#[test]
+fn a_route_of_others_leads_to_an_unknown_address_until_ours_does() {
+    let mut world = World::new(&[(5, "cali0")]);
+    world.route("10.0.0.1", 5, 0, BOOT);
+    world.want("cali0", &["10.0.0.1"]);
+    world.inherited = BTreeSet::from([ip("10.0.0.1")]);
+    assert_eq!(world.step(), ["flush 10.0.0.1"]);
+    assert_eq!(world.step(), [""; 0]);
+    world.inherited.clear();
+    world.flushed();
+    assert_eq!(
+        world.step(),
+        [
+            "meet 10.0.0.1 at 5",
+            "add 10.0.0.1 via 5 at 1024",
+            "remove 10.0.0.1 via 5 at 0"
+        ]
+    );
+    world.settle();
+}
+
+#[test]
+fn what_an_agent_with_other_settings_has_wired_keeps_its_connections() {
+    let mut world = World::new(&[(5, "cali0")]);
+    world.want("cali0", &["10.0.0.1"]);
+    world.settle();
+    world.ours = Ours::default();
+    world.inherited = BTreeSet::from([ip("10.0.0.1")]);
+    world.settings.priority = 512;
+    assert_eq!(
+        world.step(),
+        ["add 10.0.0.1 via 5 at 512", "remove 10.0.0.1 via 5 at 1024"]
+    );
+    world.settings.protocol = 80;
+    assert_eq!(world.step(), ["replace 10.0.0.1 via 5 at 512"]);
 }
