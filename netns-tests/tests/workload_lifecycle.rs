@@ -387,17 +387,30 @@ both_ways! {
 
     fn scenario_95_connections_are_not_inherited_across_a_restart(owner) {
         let (world, mut agent) = start(owner);
-        let _flow = Flow::open(&world, EXT, WL0, Family::V4, 8055);
-        let mut other = Flow::open(&world, EXT, WL1, Family::V4, 8055);
+        let families = [Family::V4, Family::V6];
+        let _flows = families.map(|family| Flow::open(&world, EXT, WL0, family, 8055));
+        let mut others = families.map(|family| Flow::open(&world, EXT, WL1, family, 8055));
         agent.terminate();
-        // As where another workload has taken its place meanwhile: its routes went with its interface.
-        world.host.ip("link set cali0 down\nlink set cali0 up\n");
+        // As where another workload has taken its place meanwhile: its routes went with its interface, and a plugin has
+        // made routes through the new one, of which that of IPv6 is like the daemon's.
+        world.host.ip(&format!(
+            "link set cali0 down\n\
+             link set cali0 up\n\
+             route add {}/32 dev cali0 scope link proto boot\n\
+             route add {}/128 dev cali0 metric 1024 proto boot\n",
+            WL0.v4, WL0.v6
+        ));
         assert!(tracks(&world, WL0));
         let _agent = Agent::on(&world.host, owner, &[], agent.directory());
-        world.routed(&[WL0], Routed::Yes);
+        let own = format!("{} dev cali0 proto boot scope link metric 1024", WL0.v4);
+        until("the daemon's route is the only one", || {
+            leads_by(&world, WL0, "cali0") && world.routes().contains(&own)
+        });
         assert!(!tracks(&world, WL0), "its connections are forgotten before it is routed");
         assert!(tracks(&world, WL1), "who was not away keeps them");
-        other.echo();
+        for other in &mut others {
+            other.echo();
+        }
     }
 
     fn a_restart_leaves_the_routes_alone(owner) {

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use super::observed::{Hop, LinkState, Observed, Path, RouteKey};
 use super::ours::{Ours, is_workload};
-use super::settings::{ExternalRoutes, Settings, Wiring};
+use super::settings::{BOOT, ExternalRoutes, Settings, Wiring};
 use crate::net::{Family, InterfaceName, host_net};
 
 /// `RT_SCOPE_LINK` of `linux/rtnetlink.h`: the destination is on the link.
@@ -36,8 +36,8 @@ pub(super) struct View<'a> {
     pub(super) ours: &'a Ours,
     /// Addresses whose connections are being deleted.
     pub(super) flushing: &'a BTreeSet<IpAddr>,
-    /// Addresses that were wanted at the start: unless one is where an agent has led it, somebody else may have had
-    /// it while nobody looked.
+    /// Addresses that were wanted at the start: unless an agent has led one to where it belongs, somebody else may
+    /// have had it while nobody looked.
     pub(super) inherited: &'a BTreeSet<IpAddr>,
     /// Links so new that the routes they came with may be wanted by somebody who has not said so yet.
     pub(super) in_grace: &'a BTreeSet<u32>,
@@ -103,6 +103,8 @@ pub(super) struct Plan {
     /// Addresses that have left a link, or whose former owner nobody knows. Their connections are deleted after the
     /// removals, and until that is done no route of ours leads to them.
     pub(super) flush: BTreeSet<IpAddr>,
+    /// The second kind of these: they belong to the link that a route leads them to meanwhile.
+    pub(super) doubted: BTreeSet<IpAddr>,
     /// Addresses whose former owner is known from now on, or forgotten.
     pub(super) known: BTreeSet<IpAddr>,
     /// Links of which a route waits for that.
@@ -117,59 +119,22 @@ pub(super) struct Plan {
 
 /// Makes the plan.
 pub(super) fn plan(view: &View<'_>) -> Plan {
-    let Desired {
-        holders,
-        macs,
-        contested,
-    } = desired(view);
-    let mut plan = Plan {
-        contested,
-        ..Plan::default()
-    };
-    let mut leftovers = Vec::new();
-    let mut replaced = BTreeMap::new();
-    let mut adopted = BTreeSet::new();
-    for (key, path) in view.observed.routes() {
-        if !view.ours.owns(key, *path, view.observed, view.settings) {
-            continue;
-        }
-        let address = key.destination.addr();
-        let host = host_net(address) == key.destination;
-        let holder = holders.get(&address).copied().filter(|_| host);
-        let (wanted_key, wanted_path) = route(view.settings, address, key.index);
-        if holder == Some(key.index) && view.was_wired(address, key.index, &macs) {
-            adopted.insert(address);
-        }
-        if holder == Some(key.index) && *key == wanted_key {
-            if *path == wanted_path {
-                adopted.insert(address);
-                plan.standing.push(Operation::AddRoute(*key, *path));
-            } else {
-                replaced.insert(address, Operation::ReplaceRoute(wanted_key, wanted_path));
-            }
-            continue;
-        }
-        let moves = holder.is_some_and(|holder| holder != key.index);
-        if moves || view.ours.made(key) || view.may_sweep(key.index, &mut plan.spared) {
-            let removal = Operation::RemoveRoute(*key, *path);
-            if holder == Some(key.index) {
-                leftovers.push((address, removal));
-            } else {
-                plan.operations.push(removal);
-            }
-        }
-    }
-    remove_neighbours(view, &macs, &mut plan);
-    plan.flush = departed(view, &holders, &plan.operations);
-    let unknown = holders.keys().filter(|address| {
+    let desired = desired(view);
+    let mut plan = Plan::default();
+    let mut present = present(view, &desired, &mut plan);
+    remove_neighbours(view, &desired.macs, &mut plan);
+    plan.flush = departed(view, &desired.holders, &plan.operations);
+    let unknown = desired.holders.keys().filter(|address| {
         view.inherited.contains(*address)
-            && !adopted.contains(*address)
+            && !present.adopted.contains(*address)
             && !view.flushing.contains(*address)
     });
-    plan.flush.extend(unknown);
-    plan.known = adopted.union(&plan.flush).copied().collect();
+    plan.doubted = unknown.copied().collect();
+    plan.doubted.retain(|address| !plan.flush.contains(address));
+    plan.flush.extend(&plan.doubted);
+    plan.known = present.adopted.union(&plan.flush).copied().collect();
     let waits = |address: &IpAddr| plan.flush.contains(address) || view.flushing.contains(address);
-    for ((index, address), mac) in &macs {
+    for ((index, address), mac) in &desired.macs {
         let neighbour = Operation::SetNeighbour {
             index: *index,
             address: *address,
@@ -182,10 +147,10 @@ pub(super) fn plan(view: &View<'_>) -> Plan {
             plan.operations.push(neighbour);
         }
     }
-    for (address, index) in &holders {
+    for (address, index) in &desired.holders {
         if waits(address) {
             plan.waiting.insert(*index);
-        } else if let Some(replacement) = replaced.remove(address) {
+        } else if let Some(replacement) = present.replaced.remove(address) {
             plan.operations.push(replacement);
         } else {
             let (key, path) = route(view.settings, *address, *index);
@@ -195,10 +160,62 @@ pub(super) fn plan(view: &View<'_>) -> Plan {
         }
     }
     // A route that leads to the right place stays until ours is beside it.
-    leftovers.retain(|(address, _)| !waits(address));
-    let leftovers = leftovers.into_iter().map(|(_, removal)| removal);
-    plan.operations.extend(leftovers);
+    let removals = present.leftovers.into_iter();
+    let removals = removals.filter(|(address, _)| !waits(address));
+    plan.operations.extend(removals.map(|(_, removal)| removal));
+    plan.contested = desired.contested;
     plan
+}
+
+/// What is there already of what is wanted.
+#[derive(Default)]
+struct Present {
+    /// Addresses of which the kernel shows that an agent before us has led them to where they belong.
+    adopted: BTreeSet<IpAddr>,
+    /// What makes a route of ours out of one in its place.
+    replaced: BTreeMap<IpAddr, Operation>,
+    /// Removals of what leads to the right place beside ours.
+    leftovers: Vec<(IpAddr, Operation)>,
+}
+
+/// Looks at the routes there are, and plans the removal of those that lead to the wrong place.
+fn present(view: &View<'_>, desired: &Desired, plan: &mut Plan) -> Present {
+    let mut present = Present::default();
+    for (key, path) in view.observed.routes() {
+        if !view.ours.owns(key, *path, view.observed, view.settings) {
+            continue;
+        }
+        let address = key.destination.addr();
+        let host = host_net(address) == key.destination;
+        let holder = desired.holders.get(&address).filter(|_| host);
+        let is_right = holder == Some(&key.index);
+        let ours = route(view.settings, address, key.index);
+        let stands = is_right && (*key, *path) == ours;
+        if is_right && view.shows_an_agent(desired, key, *path, stands) {
+            present.adopted.insert(address);
+        }
+        if stands {
+            plan.standing.push(Operation::AddRoute(*key, *path));
+            continue;
+        }
+        if is_right && *key == ours.0 {
+            let replacement = Operation::ReplaceRoute(ours.0, ours.1);
+            present.replaced.insert(address, replacement);
+            continue;
+        }
+        let moves = holder.is_some_and(|holder| *holder != key.index);
+        if moves || view.ours.made(key) || view.may_sweep(key.index, &mut plan.spared) {
+            let removal = Operation::RemoveRoute(*key, *path);
+            // Of an address that comes from another link, the connections go first.
+            let from = view.ours.holders().get(&address);
+            if is_right && from.is_none_or(|from| *from == key.index) {
+                present.leftovers.push((address, removal));
+            } else {
+                plan.operations.push(removal);
+            }
+        }
+    }
+    present
 }
 
 /// Who gets what, once everything is as wanted.
@@ -272,6 +289,16 @@ fn route(settings: &Settings, address: IpAddr, index: u32) -> (RouteKey, Path) {
         hop: Hop::Direct,
     };
     (key, path)
+}
+
+/// Returns the priority that the kernel gives a route whose maker names none, such as a network plugin.
+fn plain_priority(key: &RouteKey) -> u32 {
+    /// `IP6_RT_PRIO_USER` of `linux/ipv6_route.h`.
+    const USER: u32 = 1024;
+    match Family::of_net(&key.destination) {
+        Family::V4 => 0,
+        Family::V6 => USER,
+    }
 }
 
 /// Removes permanent neighbours that are not wanted: those that we made, and on a workload's link all of them
@@ -364,19 +391,24 @@ impl<'a> View<'a> {
         false
     }
 
-    /// Tells whether an agent has led an address to a link before: it gives the workload's hardware address to the
-    /// link as a permanent neighbour, which goes when the link does, and nobody else does so.
-    fn was_wired(
-        &self,
-        address: IpAddr,
-        index: u32,
-        macs: &BTreeMap<(u32, Ipv4Addr), [u8; 6]>,
-    ) -> bool {
-        let IpAddr::V4(address) = address else {
-            return false;
+    /// Tells whether a route to the right link shows that an agent has led the address there before: then its
+    /// connections are those of that link's workload.
+    ///
+    /// An agent gives the link its workload's hardware address as a permanent neighbour of each IPv4 address, which goes
+    /// when the link does. Where the workload has none, or the route is as only an agent makes it, a route that `stands`
+    /// as it should be is enough.
+    fn shows_an_agent(&self, desired: &Desired, key: &RouteKey, path: Path, stands: bool) -> bool {
+        let (first, last) = match key.destination.addr() {
+            IpAddr::V4(address) => (address, address),
+            IpAddr::V6(_) => (Ipv4Addr::UNSPECIFIED, Ipv4Addr::BROADCAST),
         };
-        let mac = macs.get(&(index, address));
-        mac.is_some() && self.observed.neighbours().get(&(index, address)) == mac
+        let mut macs = desired
+            .macs
+            .range((key.index, first)..=(key.index, last))
+            .peekable();
+        let plain = path.protocol == BOOT && key.priority == plain_priority(key);
+        let enough = stands && (macs.peek().is_none() || !plain);
+        enough || macs.any(|(of, mac)| self.observed.neighbours().get(of) == Some(mac))
     }
 
     /// Returns our routes of one address through a link.

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use tokio::time::{Instant, sleep_until};
 use tracing::{debug, error, info, warn};
 
@@ -38,6 +39,8 @@ pub(super) struct Worker {
     ours: Ours,
     /// Addresses whose connections are being deleted.
     flushing: BTreeSet<IpAddr>,
+    /// Those of them that keep the link that a route leads them to.
+    doubted: BTreeSet<IpAddr>,
     /// Addresses that were wanted at the start and have not been routed or flushed since.
     inherited: BTreeSet<IpAddr>,
     /// Links of which a route waits for that.
@@ -92,6 +95,8 @@ struct Round {
     failed: BTreeMap<u32, String>,
     /// Addresses that a route still leads to which should have gone.
     stuck: BTreeSet<IpAddr>,
+    /// Destinations that no route of ours leads to through a link which should.
+    unmade: BTreeSet<(IpNet, u32)>,
 }
 
 impl Worker {
@@ -112,6 +117,7 @@ impl Worker {
             knowledge: Knowledge::Partial,
             ours: Ours::default(),
             flushing: BTreeSet::new(),
+            doubted: BTreeSet::new(),
             inherited: BTreeSet::new(),
             waiting: BTreeSet::new(),
             cares: BTreeMap::new(),
@@ -227,7 +233,9 @@ impl Worker {
     fn forgotten(&mut self, addresses: &BTreeSet<IpAddr>) {
         for address in addresses {
             self.flushing.remove(address);
-            self.ours.released(*address);
+            if !self.doubted.remove(address) {
+                self.ours.released(*address);
+            }
         }
         for index in &self.waiting {
             if let Some(care) = self.cares.get_mut(index) {
@@ -270,9 +278,12 @@ impl Worker {
         // After the routes: with proxy ARP and no route yet, the host would claim a workload's own address, and the
         // workload would take it for a duplicate.
         self.write_settings(now, &mut round);
-        let departed: BTreeSet<IpAddr> = plan.flush.difference(&round.stuck).copied().collect();
-        self.flushing.extend(&departed);
-        self.forgetter.forget(departed);
+        let flush: BTreeSet<IpAddr> = plan.flush.difference(&round.stuck).copied().collect();
+        self.doubted.extend(plan.doubted.intersection(&flush));
+        self.inherited
+            .extend(plan.doubted.intersection(&round.stuck));
+        self.flushing.extend(&flush);
+        self.forgetter.forget(flush);
         if self.judge(now, &round) == Judgement::Doubtful {
             self.follow.read_again();
             read = now;
@@ -376,6 +387,12 @@ impl Worker {
     fn carry_out(&mut self, plan: &Plan, now: Instant, round: &mut Round) {
         for operation in &plan.operations {
             let index = operation.index();
+            // Another's route to the right place is better than none.
+            if let Operation::RemoveRoute(key, _) = operation
+                && round.unmade.contains(&(key.destination, key.index))
+            {
+                continue;
+            }
             let care = self.cares.get(&index);
             let held = care.is_some_and(|care| !care.fresh && care.pace.held_until(now).is_some());
             let outcome = if held {
@@ -402,7 +419,15 @@ impl Worker {
                         .observed_mut()
                         .apply(fact(operation), &self.settings);
                 }
-                Err(()) => round.stuck.extend(removed(operation)),
+                Err(()) => match operation {
+                    Operation::AddRoute(key, _) | Operation::ReplaceRoute(key, _) => {
+                        round.unmade.insert((key.destination, key.index));
+                    }
+                    Operation::RemoveRoute(key, _) => {
+                        round.stuck.insert(key.destination.addr());
+                    }
+                    Operation::SetNeighbour { .. } | Operation::RemoveNeighbour { .. } => {}
+                },
             }
         }
     }
@@ -529,16 +554,5 @@ fn fact(operation: &Operation) -> Fact {
             mac,
         } => Fact::Neighbour(*index, *address, *mac),
         Operation::RemoveNeighbour { index, address } => Fact::NeighbourGone(*index, *address),
-    }
-}
-
-/// Returns the address that a removal was to take from a link.
-fn removed(operation: &Operation) -> Option<IpAddr> {
-    match operation {
-        Operation::RemoveRoute(key, _) => Some(key.destination.addr()),
-        Operation::RemoveNeighbour { .. }
-        | Operation::SetNeighbour { .. }
-        | Operation::AddRoute(..)
-        | Operation::ReplaceRoute(..) => None,
     }
 }

@@ -500,6 +500,37 @@ fn a_preferred_source_is_kept_while_the_address_is() {
 }
 
 #[test]
+fn a_route_of_others_stays_where_ours_cannot_be_made() {
+    if !privileged() {
+        return;
+    }
+    let settings = Settings {
+        source_v4: Some("192.0.2.1".parse().expect("an address")),
+        ..Settings::default()
+    };
+    let prepared = veth_up("cali0") + &veth_up("eth0") + "route add 10.65.0.2 dev cali0\n";
+    let mut host = Host::prepared(settings, &prepared);
+    host.in_sync();
+    host.want("cali0", first());
+    host.hear_that("cali0", "failed", |outcome| match outcome {
+        Outcome::Failed { reason } => reason.contains(V4),
+        Outcome::Wired | Outcome::Down | Outcome::Absent => false,
+    });
+    let routes = host.routes_to(V4, "cali0");
+    assert!(
+        routes.len() == 1 && !routes[0].contains("metric"),
+        "{routes:?}"
+    );
+    host.ns.ip("addr add 192.0.2.1/24 dev eth0\n");
+    host.hear("cali0", &Outcome::Wired);
+    let routes = host.routes_to(V4, "cali0");
+    assert!(
+        routes.len() == 1 && routes[0].contains("src 192.0.2.1"),
+        "{routes:?}"
+    );
+}
+
+#[test]
 fn a_restart_leaves_what_is_right_and_removes_what_has_gone() {
     if !privileged() {
         return;

@@ -10,6 +10,8 @@ use netns_tests::{Agent, EXT, Family, Flow, Place, WL0, WL1, World, both_ways, t
 
 use super::{Mode, REMOVED, demand, host_policy, leave, line};
 
+const TCP: u8 = 6;
+
 /// The host's routes to a workload.
 fn routes_to(world: &World, place: Place) -> Vec<String> {
     let routes = world.routes();
@@ -22,23 +24,31 @@ fn routes_to(world: &World, place: Place) -> Vec<String> {
         .collect()
 }
 
+/// The TCP connections to a workload that the host tracks.
+fn connections_to(world: &World, place: Place) -> Vec<track::Connection> {
+    let mut connections = track::connections(&world.host);
+    let addresses = [Family::V4, Family::V6].map(|family| place.address(family));
+    connections.retain(|it| it.protocol == TCP && addresses.contains(&it.original.to));
+    connections.sort_unstable();
+    connections
+}
+
 both_ways! {
     fn a_workload_that_felix_has_wired_keeps_its_route_and_its_connections(owner) {
         let services = Services { tcp: &[8055], udp: &[], protocols: &[] };
         let world = World::serving(services).with_workloads(2);
         leave(&world.host, Mode::Iptables);
-        // Routes as of an older Felix, whose priority is not ours.
+        // Routes as of an older Felix, whose priority or protocol is not ours.
         world.wire_workloads();
         // The second workload's is by who made its interface: Felix gives the host the hardware address as well.
         world.host.ip(&format!(
             "neighbour replace {} lladdr {} dev {} nud permanent\n",
             WL0.v4, hardware_address(WL0), interface(WL0),
         ));
-        let mut flows = [WL0, WL1].map(|to| Flow::open(&world, EXT, to, Family::V4, 8055));
-        let before = [WL0, WL1].map(|to| {
-            let mut connections = track::connections(&world.host).into_iter();
-            connections.find(|it| it.original.to == to.address(Family::V4)).expect("it is tracked")
-        });
+        let mut flows = [(WL0, Family::V4), (WL0, Family::V6), (WL1, Family::V4), (WL1, Family::V6)]
+            .map(|(to, family)| Flow::open(&world, EXT, to, family, 8055));
+        let before = [WL0, WL1].map(|place| connections_to(&world, place));
+        assert_eq!(before.each_ref().map(Vec::len), [2, 2], "{before:?}");
         let kind = Kind { from: EXT, port: 7002, fate: Fate::Always };
         let floods = [WL0, WL1].map(|to| Flood::start(&world, to, &[kind], DEADLINE));
         let directory = Directory::new();
@@ -51,9 +61,8 @@ both_ways! {
                 routes.len() == 1 && routes[0].contains("metric 1024")
             })
         });
-        let left = track::connections(&world.host);
-        assert!(left.contains(&before[0]), "{before:?}, {left:?}");
-        assert!(!left.contains(&before[1]), "who had the address before is not known: {left:?}");
+        assert_eq!(connections_to(&world, WL0), before[0]);
+        assert_eq!(connections_to(&world, WL1), [], "who had the addresses before is not known");
         line(&agent, REMOVED);
         for flood in floods {
             demand(&flood.finish());

@@ -1,12 +1,14 @@
-use proptest::prelude::*;
-
 use super::super::observed::{Fact, Link, Placed};
 use super::super::settings::{BOOT, Ipv6, SpoofedSources};
 use super::*;
 
 const MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
+const OTHER_MAC: [u8; 6] = [2, 0, 0, 0, 0, 2];
 const KERNEL: u8 = 2;
 const STATIC: u8 = 4;
+
+#[path = "plan_properties.rs"]
+mod properties;
 
 /// A host in memory, which does what plans say.
 struct World {
@@ -16,6 +18,7 @@ struct World {
     observed: Observed,
     ours: Ours,
     flushing: BTreeSet<IpAddr>,
+    doubted: BTreeSet<IpAddr>,
     inherited: BTreeSet<IpAddr>,
     in_grace: BTreeSet<u32>,
 }
@@ -30,6 +33,7 @@ impl World {
             observed: Observed::default(),
             ours: Ours::default(),
             flushing: BTreeSet::new(),
+            doubted: BTreeSet::new(),
             inherited: BTreeSet::new(),
             in_grace: BTreeSet::new(),
         };
@@ -106,14 +110,25 @@ impl World {
             self.apply(fact);
         }
         self.flushing.extend(&plan.flush);
+        self.doubted.extend(&plan.doubted);
+        self.inherited
+            .retain(|address| !plan.known.contains(address));
         let flush = plan.flush.iter().map(|address| format!("flush {address}"));
         plan.operations.iter().map(shown).chain(flush).collect()
+    }
+
+    /// Lets another process begin with what the kernel holds, and want these addresses from the start.
+    fn restart(&mut self, inherited: &[&str]) {
+        self.ours = Ours::default();
+        self.inherited = inherited.iter().map(|text| ip(text)).collect();
     }
 
     /// Lets the deletion of connections end.
     fn flushed(&mut self) {
         for address in std::mem::take(&mut self.flushing) {
-            self.ours.released(address);
+            if !self.doubted.remove(&address) {
+                self.ours.released(address);
+            }
         }
     }
 
@@ -499,135 +514,6 @@ fn a_source_that_goes_takes_its_routes_along() {
     assert_eq!(world.step(), ["add 10.0.0.1 via 5 at 1024"]);
 }
 
-/// One thing that happens to a host.
-#[derive(Debug, Clone)]
-enum Happening {
-    Link(u32, usize, LinkState),
-    Gone(u32),
-    Want(usize, Vec<usize>),
-    Unwant(usize),
-    Foreign(usize, u32, u32),
-    Lost(usize, u32),
-    Step,
-    Flushed,
-}
-
-const NAMES: [&str; 3] = ["cali0", "cali1", "eth0"];
-const ADDRESSES: [&str; 3] = ["10.0.0.1", "10.0.0.2", "fd00::1"];
-
-fn happening() -> impl Strategy<Value = Happening> {
-    let state = prop_oneof![
-        3 => Just(LinkState::Up),
-        1 => Just(LinkState::Dormant),
-        1 => Just(LinkState::Down)
-    ];
-    let (index, name, address) = (1..5_u32, 0..NAMES.len(), 0..ADDRESSES.len());
-    // Only an interface of a workload is ever wanted.
-    let workload = 0..NAMES.len() - 1;
-    prop_oneof![
-        (index.clone(), name.clone(), state).prop_map(|(i, n, s)| Happening::Link(i, n, s)),
-        index.clone().prop_map(Happening::Gone),
-        (
-            workload.clone(),
-            prop::collection::vec(address.clone(), 0..3)
-        )
-            .prop_map(|(n, a)| Happening::Want(n, a)),
-        workload.prop_map(Happening::Unwant),
-        (
-            address.clone(),
-            index.clone(),
-            prop_oneof![Just(0), Just(1024)]
-        )
-            .prop_map(|(a, i, p)| Happening::Foreign(a, i, p)),
-        (address, index).prop_map(|(a, i)| Happening::Lost(a, i)),
-        Just(Happening::Step),
-        Just(Happening::Flushed),
-    ]
-}
-
-impl World {
-    fn happen(&mut self, happening: &Happening) {
-        match happening {
-            Happening::Link(index, name, state) => {
-                let taken = self.observed.named(&interface(NAMES[*name]));
-                if taken.is_none_or(|(owner, _)| owner == *index) {
-                    self.link(*index, NAMES[*name], *state);
-                }
-            }
-            Happening::Gone(index) => self.apply(Fact::LinkGone(*index)),
-            Happening::Want(name, addresses) => {
-                let addresses: Vec<&str> = addresses.iter().map(|a| ADDRESSES[*a]).collect();
-                self.want(NAMES[*name], &addresses);
-            }
-            Happening::Unwant(name) => self.unwant(NAMES[*name]),
-            Happening::Foreign(address, index, priority) => {
-                if self.observed.link(*index).is_some() {
-                    self.route(ADDRESSES[*address], *index, *priority, STATIC);
-                }
-            }
-            Happening::Lost(address, index) => {
-                let (key, _) = foreign(ADDRESSES[*address], *index, 1024, BOOT);
-                self.apply(Fact::RouteGone(key));
-            }
-            Happening::Step => {
-                self.check_order();
-                self.step();
-            }
-            Happening::Flushed => self.flushed(),
-        }
-    }
-
-    /// Checks that no address is routed to one link while its connections are those of another.
-    fn check_order(&mut self) {
-        for operation in self.plan().operations {
-            if let Operation::AddRoute(key, _) | Operation::ReplaceRoute(key, _) = operation {
-                let address = key.destination.addr();
-                let holder = self.ours.holders().get(&address);
-                assert!(holder.is_none_or(|holder| *holder == key.index));
-                assert!(!self.flushing.contains(&address));
-            }
-        }
-    }
-}
-
-proptest! {
-    #[test]
-    fn whatever_happens_connections_go_first_and_each_address_has_one_route(
-        happenings in prop::collection::vec(happening(), 0..60)
-    ) {
-        let mut world = World::new(&[]);
-        for happening in &happenings {
-            world.happen(happening);
-        }
-        for _ in 0..4 {
-            world.check_order();
-            world.step();
-            world.flushed();
-        }
-        prop_assert_eq!(world.step(), [""; 0], "it does not settle");
-        for text in ADDRESSES {
-            let address = ip(text);
-            let wants = |(name, wiring): (&InterfaceName, &Wiring)| {
-                let (index, link) = world.observed.named(name)?;
-                let wanted = wiring.addresses.contains(&address);
-                (wanted && link.state == LinkState::Up).then_some(index)
-            };
-            let newest = world.wanted.iter().filter_map(wants).max();
-            let ours: Vec<u32> = world
-                .observed
-                .routes()
-                .iter()
-                .filter(|(key, _)| key.destination == host_net(address))
-                .filter(|(key, path)| {
-                    world.ours.owns(key, **path, &world.observed, &world.settings)
-                })
-                .map(|(key, _)| key.index)
-                .collect();
-            prop_assert_eq!(ours, Vec::from_iter(newest));
-        }
-    }
-}
-
 #[test]
 fn what_was_wanted_at_the_start_inherits_no_connection() {
     let mut world = World::new(&[(1, "cali1"), (2, "cali2")]);
@@ -642,7 +528,6 @@ fn what_was_wanted_at_the_start_inherits_no_connection() {
     assert_eq!(plan.flush, BTreeSet::from([ip("10.65.0.2")]));
     assert_eq!(plan.known, world.inherited);
     assert_eq!(plan.waiting, BTreeSet::from([2]));
-    world.inherited.clear();
     world.step();
     world.flushed();
     world.settle();
@@ -656,7 +541,6 @@ fn a_route_of_others_leads_to_an_unknown_address_until_ours_does() {
     world.inherited = BTreeSet::from([ip("10.0.0.1")]);
     assert_eq!(world.step(), ["flush 10.0.0.1"]);
     assert_eq!(world.step(), [""; 0]);
-    world.inherited.clear();
     world.flushed();
     assert_eq!(
         world.step(),
@@ -672,15 +556,97 @@ fn a_route_of_others_leads_to_an_unknown_address_until_ours_does() {
 #[test]
 fn what_an_agent_with_other_settings_has_wired_keeps_its_connections() {
     let mut world = World::new(&[(5, "cali0")]);
-    world.want("cali0", &["10.0.0.1"]);
+    world.want("cali0", &["10.0.0.1", "fd00::1"]);
     world.settle();
-    world.ours = Ours::default();
-    world.inherited = BTreeSet::from([ip("10.0.0.1")]);
+    world.restart(&["10.0.0.1", "fd00::1"]);
     world.settings.priority = 512;
     assert_eq!(
         world.step(),
-        ["add 10.0.0.1 via 5 at 512", "remove 10.0.0.1 via 5 at 1024"]
+        [
+            "add 10.0.0.1 via 5 at 512",
+            "add fd00::1 via 5 at 512",
+            "remove 10.0.0.1 via 5 at 1024",
+            "remove fd00::1 via 5 at 1024"
+        ]
     );
+    world.restart(&["10.0.0.1", "fd00::1"]);
     world.settings.protocol = 80;
-    assert_eq!(world.step(), ["replace 10.0.0.1 via 5 at 512"]);
+    assert_eq!(
+        world.step(),
+        [
+            "replace 10.0.0.1 via 5 at 512",
+            "replace fd00::1 via 5 at 512"
+        ]
+    );
+}
+
+#[test]
+fn a_neighbour_says_who_was_wired_only_by_its_hardware_address_and_beside_a_route() {
+    let neighbour = |mac| Fact::Neighbour(5, [10, 0, 0, 1].into(), mac);
+    let mut world = World::new(&[(5, "cali0")]);
+    world.want("cali0", &["10.0.0.1"]);
+    world.route("10.0.0.1", 5, 0, BOOT);
+    world.apply(neighbour(OTHER_MAC));
+    world.restart(&["10.0.0.1"]);
+    assert_eq!(world.step(), ["flush 10.0.0.1"]);
+
+    let mut world = World::new(&[(5, "cali0")]);
+    world.want("cali0", &["10.0.0.1"]);
+    world.apply(neighbour(MAC));
+    world.restart(&["10.0.0.1"]);
+    assert_eq!(world.step(), ["flush 10.0.0.1"]);
+}
+
+#[test]
+fn an_ipv6_route_as_any_program_makes_it_says_nothing_where_a_neighbour_could() {
+    let mut world = World::new(&[(5, "cali0"), (6, "cali1")]);
+    for (name, addresses) in [
+        ("cali0", &["10.0.0.1", "fd00::1"][..]),
+        ("cali1", &["fd00::2"]),
+    ] {
+        world.want(name, addresses);
+    }
+    world.settle();
+    world.restart(&["10.0.0.1", "fd00::1", "fd00::2"]);
+    assert_eq!(world.step(), [""; 0], "all are as this program left them");
+
+    world.apply(Fact::NeighbourGone(5, [10, 0, 0, 1].into()));
+    world.apply(Fact::RouteGone(foreign("10.0.0.1", 5, 1024, BOOT).0));
+    world.restart(&["10.0.0.1", "fd00::1", "fd00::2"]);
+    assert_eq!(world.step(), ["flush 10.0.0.1", "flush fd00::1"]);
+    world.flushed();
+    world.settle();
+}
+
+#[test]
+fn who_has_an_address_while_its_connections_are_deleted_is_not_forgotten() {
+    let mut world = World::new(&[(5, "cali0"), (6, "cali1")]);
+    world.route("10.0.0.1", 5, 0, BOOT);
+    world.want("cali0", &["10.0.0.1"]);
+    world.restart(&["10.0.0.1"]);
+    assert_eq!(world.step(), ["flush 10.0.0.1"]);
+    world.unwant("cali0");
+    world.apply(Fact::LinkGone(5));
+    world.want("cali1", &["10.0.0.1"]);
+    world.flushed();
+    assert_eq!(world.step(), ["flush 10.0.0.1"], "of who had it meanwhile");
+    world.flushed();
+    world.settle();
+}
+
+#[test]
+fn a_route_of_others_to_the_new_link_of_an_address_goes_with_the_old_link() {
+    let mut world = World::new(&[(5, "cali0"), (6, "cali1")]);
+    world.want("cali0", &["10.0.0.1"]);
+    world.settle();
+    world.unwant("cali0");
+    world.apply(Fact::LinkGone(5));
+    world.route("10.0.0.1", 6, 0, BOOT);
+    world.want("cali1", &["10.0.0.1"]);
+    assert_eq!(
+        world.step(),
+        ["remove 10.0.0.1 via 6 at 0", "flush 10.0.0.1"]
+    );
+    world.flushed();
+    world.settle();
 }
