@@ -16,7 +16,7 @@ use netns_tests::resources::{
 };
 use netns_tests::server::Services;
 use netns_tests::stage::until;
-use netns_tests::workloads::{Routed, hardware_address};
+use netns_tests::workloads::{Routed, hardware_address, interface};
 use netns_tests::{
     Agent, EXT, EXT2, Family, Flow, HOST0, Owner, Place, WL0, WL1, World, both_ways, stage, tcp,
     track, witness,
@@ -496,6 +496,35 @@ both_ways! {
         world.routed(&[WL1], Routed::No);
         let routes = world.routes();
         assert!(routes.contains("10.67.0.1") && routes.contains("fd67::1"), "{routes}");
+    }
+
+    fn connections_do_not_depend_on_whose_route_leads_to_a_workload(owner) {
+        let settings = [("FELIX_REMOVEEXTERNALROUTES", "false"), ("FELIX_DEVICEROUTEPROTOCOL", "80")];
+        let world = World::serving(SERVICES).with_workloads(2);
+        let mut agent = Agent::with(&world.host, owner, &settings);
+        let wire = |place: Place| {
+            // As a network plugin makes it, which stands in the place of the daemon's.
+            let (address, interface) = (place.v6, interface(place));
+            world.host.ip(&format!("route replace {address}/128 dev {interface} metric 1024 proto boot\n"));
+        };
+        wire(WL0);
+        wire(WL1);
+        agent.apply(&documents(&two()));
+        world.routed(&[WL0, WL1], Routed::Yes);
+        let mut flows = [WL0, WL1].map(|to| Flow::open(&world, EXT, to, Family::V6, 8055));
+        let known = |place: Place| neighbours(&world, &interface(place)).contains(&place.v4.to_string());
+        until("both are wired", || known(WL0) && known(WL1));
+        agent.kill();
+        // Nothing says any more who the second one is, whose connections show when those in doubt are gone.
+        world.host.ip(&format!("neigh del {} dev cali1\n", WL1.v4));
+        let agent = Agent::on(&world.host, owner, &settings, agent.directory());
+        until("those in doubt are gone", || !tracks(&world, WL1));
+        assert!(tracks(&world, WL0), "an agent has wired it");
+        flows[0].echo();
+        agent.apply(&documents(&[local(WL1, ALLOW_ALL)]));
+        until("whoever has the address next inherits nothing", || !tracks(&world, WL0));
+        let routes = world.routes();
+        assert!(routes.contains(&format!("{} dev cali0 proto boot", WL0.v6)), "{routes}");
     }
 
     fn a_route_that_somebody_takes_away_comes_back(owner) {

@@ -105,6 +105,11 @@ impl Ours {
         }
     }
 
+    /// Notes to which link an address is routed, also where the route is another's that is left alone.
+    pub(super) fn led(&mut self, address: IpAddr, index: u32) {
+        self.holders.insert(address, index);
+    }
+
     /// Notes that the connections of an address are forgotten: it belongs to no link.
     pub(super) fn released(&mut self, address: IpAddr) {
         self.holders.remove(&address);

@@ -111,6 +111,8 @@ pub(super) struct Plan {
     pub(super) waiting: BTreeSet<u32>,
     /// What is as wanted already, as the operation that would have made it.
     pub(super) standing: Vec<Operation>,
+    /// Addresses that a route in the place of ours leads to the link which they belong to, be it another's.
+    pub(super) led: BTreeMap<IpAddr, u32>,
     /// Addresses that several links want.
     pub(super) contested: BTreeSet<IpAddr>,
     /// Links on which something stays only because they are so new.
@@ -154,7 +156,9 @@ pub(super) fn plan(view: &View<'_>) -> Plan {
             plan.operations.push(replacement);
         } else {
             let (key, path) = route(view.settings, *address, *index);
-            if !view.observed.routes().contains_key(&key) {
+            if view.observed.routes().contains_key(&key) {
+                plan.led.insert(*address, *index);
+            } else {
                 plan.operations.push(Operation::AddRoute(key, path));
             }
         }
@@ -182,17 +186,19 @@ struct Present {
 fn present(view: &View<'_>, desired: &Desired, plan: &mut Plan) -> Present {
     let mut present = Present::default();
     for (key, path) in view.observed.routes() {
-        if !view.ours.owns(key, *path, view.observed, view.settings) {
-            continue;
-        }
+        let owned = view.ours.owns(key, *path, view.observed, view.settings);
         let address = key.destination.addr();
         let host = host_net(address) == key.destination;
         let holder = desired.holders.get(&address).filter(|_| host);
         let is_right = holder == Some(&key.index);
         let ours = route(view.settings, address, key.index);
-        let stands = is_right && (*key, *path) == ours;
+        let stands = owned && is_right && (*key, *path) == ours;
+        // One that is left to others shows it as well, beside the neighbour.
         if is_right && view.shows_an_agent(desired, key, *path, stands) {
             present.adopted.insert(address);
+        }
+        if !owned {
+            continue;
         }
         if stands {
             plan.standing.push(Operation::AddRoute(*key, *path));

@@ -14,7 +14,7 @@ use super::error::RouteError;
 use super::follow::Follow;
 use super::handle::{Inbox, Shared, Wish};
 use super::observed::{Fact, LinkState, Placed};
-use super::ours::Ours;
+use super::ours::{Ours, is_workload};
 use super::pace::Pace;
 use super::plan::{Knowledge, Operation, Plan, View, plan};
 use super::request::Requests;
@@ -65,7 +65,7 @@ struct Said {
 
 /// What is known of a link beside what the kernel says.
 struct Care {
-    /// When it was first seen.
+    /// When it was first seen, or became a workload's.
     seen: Instant,
     /// Whether something new is to be done for it, rather than the same again.
     fresh: bool,
@@ -182,6 +182,7 @@ impl Worker {
         }
         let all_differs = match inbox.settings {
             Some(settings) if settings != self.settings => {
+                self.renew_grace(&settings, Instant::now());
                 self.settings = settings;
                 self.follow.read_again();
                 true
@@ -200,6 +201,20 @@ impl Worker {
             for care in self.cares.values_mut() {
                 care.fresh = true;
                 care.unset |= all_differs;
+            }
+        }
+    }
+
+    /// Takes the links for new that are workloads' from now on, by what their names begin with.
+    ///
+    /// Whose they are may not be told yet.
+    fn renew_grace(&mut self, settings: &Settings, now: Instant) {
+        let observed = self.follow.observed();
+        for (index, care) in &mut self.cares {
+            if is_workload(*index, observed, settings)
+                && !is_workload(*index, observed, &self.settings)
+            {
+                care.seen = now;
             }
         }
     }
@@ -345,6 +360,9 @@ impl Worker {
             .retain(|address| !plan.known.contains(address));
         for operation in &plan.standing {
             self.ours.carried_out(operation);
+        }
+        for (address, index) in &plan.led {
+            self.ours.led(*address, *index);
         }
         for address in plan.contested.difference(&self.contested) {
             warn!(%address, "several interfaces want this address, the newest has it");

@@ -386,6 +386,34 @@ fn routes_on_a_new_interface_wait_for_somebody_to_want_it() {
 }
 
 #[test]
+fn routes_on_an_interface_that_becomes_a_workloads_wait_as_well() {
+    if !privileged() {
+        return;
+    }
+    let links = veth_up("cali0") + &veth_up("tap0");
+    let routes = format!(
+        "route add {V4} dev tap0 scope link\n\
+         route add {V6} dev tap0\n\
+         route add 10.65.0.9 dev cali0 scope link\n"
+    );
+    let mut host = Host::prepared(Settings::default(), &(links + &routes));
+    host.in_sync();
+    // Of two interfaces of one age, one is new no more.
+    host.eventually("what nobody wants is gone", |host| {
+        host.routes_to("10.65.0.9", "cali0").is_empty()
+    });
+    host.configure(Settings {
+        workload_prefixes: vec!["cali".to_owned(), "tap".to_owned()],
+        ..Settings::default()
+    });
+    host.wire("cali0", wiring(&["10.65.0.3"]));
+    assert_eq!(host.routes_to(V4, "tap0").len(), 1);
+    assert_eq!(host.routes_to(V6, "tap0").len(), 1);
+    host.wire("tap0", first());
+    host.assert_wired("tap0");
+}
+
+#[test]
 fn of_two_interfaces_the_newest_has_the_address_until_it_goes() {
     if !privileged() {
         return;

@@ -92,6 +92,9 @@ impl World {
         for operation in plan.operations.iter().chain(&plan.standing) {
             self.ours.carried_out(operation);
         }
+        for (address, index) in &plan.led {
+            self.ours.led(*address, *index);
+        }
         for operation in &plan.operations {
             let fact = match operation {
                 Operation::AddRoute(key, path) | Operation::ReplaceRoute(key, path) => {
@@ -616,6 +619,31 @@ fn an_ipv6_route_as_any_program_makes_it_says_nothing_where_a_neighbour_could() 
     assert_eq!(world.step(), ["flush 10.0.0.1", "flush fd00::1"]);
     world.flushed();
     world.settle();
+}
+
+#[test]
+fn a_route_that_is_left_to_others_keeps_connections_and_gives_them_up_with_the_address() {
+    let mut world = World::new(&[(5, "cali0")]);
+    world.settings.external = ExternalRoutes::Kept;
+    world.settings.protocol = 80;
+    world.route("fd00::1", 5, 1024, BOOT);
+    world.want("cali0", &["10.0.0.1", "fd00::1"]);
+    assert_eq!(
+        world.step(),
+        ["meet 10.0.0.1 at 5", "add 10.0.0.1 via 5 at 1024"]
+    );
+    world.restart(&["10.0.0.1", "fd00::1"]);
+    assert_eq!(world.step(), [""; 0]);
+    world.unwant("cali0");
+    let last = world.step();
+    assert!(last.contains(&"flush fd00::1".to_owned()), "{last:?}");
+    assert_eq!(last.iter().filter(|it| it.contains("fd00::1")).count(), 1);
+
+    // Without the neighbour it says nothing.
+    world.flushed();
+    world.want("cali0", &["fd00::1", "10.0.0.1"]);
+    world.restart(&["fd00::1"]);
+    assert_eq!(world.plan().flush, BTreeSet::from([ip("fd00::1")]));
 }
 
 #[test]
