@@ -132,12 +132,13 @@ fn address(message: &Message<'_>) -> Result<Option<Fact>, Malformed> {
         .payload
         .split_first_chunk::<IFADDRMSG>()
         .ok_or(Malformed)?;
-    let [family, ..] = *header;
+    let [family, _, _, _, i0, i1, i2, i3] = *header;
     if family != AF_INET {
         return Ok(None);
     }
+    let index = u32::from_ne_bytes([i0, i1, i2, i3]);
     let local = attribute(attributes, IFA_LOCAL).and_then(v4);
-    Ok(local.map(Fact::AddressGone))
+    Ok(local.map(|local| Fact::AddressGone(index, local)))
 }
 
 fn route(message: &Message<'_>) -> Result<Option<Fact>, Malformed> {

@@ -52,7 +52,7 @@ fn thing(fact: &Fact) -> Option<Thing> {
         Fact::Neighbour(index, address, _) | Fact::NeighbourGone(index, address) => {
             Some(Thing::Neighbour(*index, *address))
         }
-        Fact::AddressGone(_) | Fact::Settings(_) | Fact::HostSettings => None,
+        Fact::AddressGone(..) | Fact::Settings(_) | Fact::HostSettings => None,
     }
 }
 

@@ -178,6 +178,9 @@ impl Follow {
         if self.observed.take_entered() {
             debug!("a link has been given the name of a workload's, reading its routes");
             self.attempt();
+        } else if self.observed.take_emptied() {
+            debug!("a link has lost an address, and perhaps its routes, reading them");
+            self.attempt();
         }
     }
 

@@ -87,8 +87,9 @@ pub(super) enum Fact {
     Neighbour(u32, Ipv4Addr, [u8; 6]),
     /// There is no such permanent neighbour.
     NeighbourGone(u32, Ipv4Addr),
-    /// An address of the host is gone, and with it the IPv4 routes that prefer it as their source.
-    AddressGone(Ipv4Addr),
+    /// An address of the host is gone from a link, and with it the IPv4 routes that prefer it as their source; with the
+    /// last one of a link all IPv4 routes through that.
+    AddressGone(u32, Ipv4Addr),
     /// Settings of a link below `/proc/sys` were changed, perhaps by us.
     Settings(u32),
     /// Settings of the whole host were.
@@ -107,6 +108,8 @@ pub(super) struct Observed {
     set: BTreeSet<u32>,
     host_set: bool,
     entered: bool,
+    /// Whether routes may have gone with the last address of their link, of which the kernel says nothing.
+    emptied: bool,
     differs: bool,
 }
 
@@ -155,9 +158,10 @@ impl Observed {
             Fact::NeighbourGone(index, address) => {
                 self.differs |= self.neighbours.remove(&(index, address)).is_some();
             }
-            Fact::AddressGone(address) => {
+            Fact::AddressGone(index, address) => {
                 let gone = Some(IpAddr::V4(address));
                 self.routes.retain(|_, path| path.source != gone);
+                self.emptied |= self.routes.keys().any(|key| key.index == index);
                 self.differs = true;
             }
             Fact::Settings(index) => {
@@ -209,6 +213,11 @@ impl Observed {
     /// Returns the links whose settings were changed since the call before.
     pub(super) fn take_set(&mut self) -> BTreeSet<u32> {
         std::mem::take(&mut self.set)
+    }
+
+    /// Tells whether routes may have gone unannounced since the call before.
+    pub(super) fn take_emptied(&mut self) -> bool {
+        std::mem::take(&mut self.emptied)
     }
 
     /// Tells whether settings of the whole host were changed since the call before.

@@ -172,6 +172,20 @@ fn what_others_take_away_or_change_comes_back_at_once() {
 }
 
 #[test]
+fn routes_that_go_with_the_last_address_of_their_interface_come_back_at_once() {
+    if !privileged() {
+        return;
+    }
+    let mut host = Host::new();
+    host.ns.ip(&veth_up("cali0"));
+    host.wire("cali0", first());
+    // The kernel says that the address is gone, and nothing of the routes.
+    host.ns.ip("addr add 10.9.9.9/32 dev cali0\n");
+    host.ns.ip("addr delete 10.9.9.9/32 dev cali0\n");
+    host.eventually("all is there again", |host| host.is_wired("cali0"));
+}
+
+#[test]
 fn a_program_that_insists_is_answered_each_time() {
     if !privileged() {
         return;

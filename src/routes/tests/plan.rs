@@ -513,7 +513,7 @@ fn a_source_that_goes_takes_its_routes_along() {
     world.settings.source_v4 = Some([192, 0, 2, 1].into());
     world.want("cali0", &["10.0.0.1"]);
     world.settle();
-    world.apply(Fact::AddressGone([192, 0, 2, 1].into()));
+    world.apply(Fact::AddressGone(9, [192, 0, 2, 1].into()));
     assert_eq!(world.step(), ["add 10.0.0.1 via 5 at 1024"]);
 }
 
