@@ -25,8 +25,10 @@ pub const ELSEWHERE: [&str; 5] = [
     "mount -t tmpfs none /run && exec \"$0\" \"$@\"",
 ];
 
-/// How long any condition may take before the test fails.
+/// How long an answer or a packet may take before the test fails.
 pub const DEADLINE: Duration = Duration::from_secs(10);
+/// How long a condition may take that somebody has to work for.
+pub const WORK_DEADLINE: Duration = DEADLINE.saturating_mul(6);
 /// How many lines of the daemon's log are kept for a test to look through.
 const KEPT_LINES: usize = 5000;
 /// How many of them a failing test prints.
@@ -469,8 +471,7 @@ impl Agent {
     }
 
     fn wait(&self, what: &str, mut done: impl FnMut(&Log) -> bool) {
-        // Some of it is done at intervals of ten seconds.
-        let deadline = Instant::now() + patient(DEADLINE * 3);
+        let deadline = Instant::now() + patient(WORK_DEADLINE);
         let mut log = self.shared.lock();
         loop {
             if done(&log) {

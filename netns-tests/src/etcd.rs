@@ -12,7 +12,7 @@ use nix::unistd::Pid;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::agent::{Agent, DEADLINE, HOSTNAME, Mark, Owner, command_line_with};
+use crate::agent::{Agent, HOSTNAME, Mark, Owner, WORK_DEADLINE, command_line_with};
 use crate::ns::Namespace;
 use crate::patience::patient;
 use crate::topology::{EXT, World};
@@ -425,12 +425,12 @@ pub const ETH0: &str = r#"{"name":"eth0","labels":{"role":"host"}}"#;
 
 /// Waits for what a test has no other sign of.
 pub fn eventually(what: &str, done: impl FnMut() -> bool) {
-    within(DEADLINE * 6, what, done);
+    within(WORK_DEADLINE, what, done);
 }
 
 /// Waits for what takes its time where a cluster is large.
 pub fn patiently(what: &str, done: impl FnMut() -> bool) {
-    within(DEADLINE * 30, what, done);
+    within(WORK_DEADLINE * 5, what, done);
 }
 
 fn within(limit: Duration, what: &str, mut done: impl FnMut() -> bool) {

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::agent::{Agent, DEADLINE, Owner};
+use crate::agent::{Agent, Owner, WORK_DEADLINE};
 use crate::patience::patient;
 use crate::resources::documents;
 use crate::server::Services;
@@ -33,7 +33,7 @@ pub fn stage(
 /// If it does not hold within the deadline.
 #[track_caller]
 pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
-    let deadline = Instant::now() + patient(DEADLINE);
+    let deadline = Instant::now() + patient(WORK_DEADLINE);
     while !condition() {
         assert!(Instant::now() < deadline, "{what}, at the deadline");
         std::thread::yield_now();

@@ -406,7 +406,7 @@ impl World {
     #[track_caller]
     pub fn eventually(&self, what: &str, rows: impl IntoIterator<Item = Row>) {
         let rows: Vec<Row> = rows.into_iter().collect();
-        let deadline = std::time::Instant::now() + patient(crate::agent::DEADLINE);
+        let deadline = std::time::Instant::now() + patient(crate::agent::WORK_DEADLINE);
         loop {
             let wrong = probe::run_table_briefly(self, &rows);
             if wrong.is_empty() {

@@ -7,7 +7,7 @@
 
 use std::time::Instant;
 
-use crate::agent::DEADLINE;
+use crate::agent::WORK_DEADLINE;
 use crate::ns::Namespace;
 use crate::patience::patient;
 use crate::topology::{EXT, Place, Site, WL0, WL1, WL2, World};
@@ -142,7 +142,7 @@ impl World {
     /// If it is not so within the deadline.
     #[track_caller]
     pub fn routed(&self, places: &[Place], wanted: Routed) {
-        let deadline = Instant::now() + patient(DEADLINE);
+        let deadline = Instant::now() + patient(WORK_DEADLINE);
         loop {
             let routes = self.routes();
             let unlike: Vec<&str> = places
