@@ -175,11 +175,8 @@ impl Follow {
                 None => break,
             }
         }
-        if self.observed.take_entered() {
-            debug!("a link has been given the name of a workload's, reading its routes");
-            self.attempt();
-        } else if self.observed.take_emptied() {
-            debug!("a link has lost an address, and perhaps its routes, reading them");
+        if self.observed.take_unread() {
+            debug!("a link has a workload's name now, or an address less: reading its routes");
             self.attempt();
         }
     }

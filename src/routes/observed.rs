@@ -107,9 +107,8 @@ pub(super) struct Observed {
     /// Links whose settings were changed.
     set: BTreeSet<u32>,
     host_set: bool,
-    entered: bool,
-    /// Whether routes may have gone with the last address of their link, of which the kernel says nothing.
-    emptied: bool,
+    /// Whether there is a link whose routes nothing has told.
+    unread: bool,
     differs: bool,
 }
 
@@ -161,7 +160,7 @@ impl Observed {
             Fact::AddressGone(index, address) => {
                 let gone = Some(IpAddr::V4(address));
                 self.routes.retain(|_, path| path.source != gone);
-                self.emptied |= self.routes.keys().any(|key| key.index == index);
+                self.unread |= self.routes.keys().any(|key| key.index == index);
                 self.differs = true;
             }
             Fact::Settings(index) => {
@@ -194,7 +193,7 @@ impl Observed {
         self.changed = changed;
         self.set.append(&mut set);
         self.host_set |= host_set;
-        self.entered = false;
+        self.unread = false;
     }
 
     /// Drops the routes and neighbours whose link never came.
@@ -215,11 +214,6 @@ impl Observed {
         std::mem::take(&mut self.set)
     }
 
-    /// Tells whether routes may have gone unannounced since the call before.
-    pub(super) fn take_emptied(&mut self) -> bool {
-        std::mem::take(&mut self.emptied)
-    }
-
     /// Tells whether settings of the whole host were changed since the call before.
     pub(super) fn take_host_set(&mut self) -> bool {
         std::mem::take(&mut self.host_set)
@@ -232,11 +226,11 @@ impl Observed {
         std::mem::take(&mut self.differs)
     }
 
-    /// Tells whether a link has been given the name of a workload's since the call before.
+    /// Tells whether a link has been given the name of a workload's since the call before, or may have lost its routes.
     ///
-    /// Routes through it did not concern us until then.
-    pub(super) fn take_entered(&mut self) -> bool {
-        std::mem::take(&mut self.entered)
+    /// Routes through the one did not concern us until then; the kernel announces no end of those of the other.
+    pub(super) fn take_unread(&mut self) -> bool {
+        std::mem::take(&mut self.unread)
     }
 
     /// Returns a link.
@@ -276,7 +270,7 @@ impl Observed {
                 .name
                 .as_ref()
                 .is_some_and(|name| settings.is_workload(name));
-            self.entered |= old.is_some() && workload;
+            self.unread |= old.is_some() && workload;
             if let Some(old) = &old {
                 self.unname(index, old);
             }
