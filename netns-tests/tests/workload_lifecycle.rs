@@ -527,6 +527,33 @@ both_ways! {
         assert!(routes.contains(&format!("{} dev cali0 proto boot", WL0.v6)), "{routes}");
     }
 
+    fn routes_have_the_priority_that_is_configured_and_connections_live_on_over_a_change(owner) {
+        let settings = [("FELIX_IPV4NORMALROUTEPRIORITY", "300"), ("FELIX_IPV6NORMALROUTEPRIORITY", "301")];
+        let (world, mut agent) = stage(owner, SERVICES, 1, &settings, &[local(WL0, ALLOW_ALL)]);
+        let families = [Family::V4, Family::V6];
+        let mut flows = families.map(|family| Flow::open(&world, EXT, WL0, family, 8055));
+        let before = track::connections(&world.host);
+        let lead = |world: &World, metrics: [&str; 2]| {
+            let routes = world.routes();
+            leads_by(world, WL0, "cali0") && metrics.iter().all(|metric| {
+                routes.lines().any(|route| route.contains("dev cali0") && route.contains(metric))
+            })
+        };
+        until("the routes have their priority", || lead(&world, ["metric 300", "metric 301"]));
+        agent.terminate();
+        let agent = Agent::on(&world.host, owner, &[], agent.directory());
+        until("they have the usual one", || lead(&world, ["metric 1024", "metric 1024"]));
+        assert_eq!(track::connections(&world.host), before);
+        let other = "apiVersion: projectcalico.org/v3\nkind: FelixConfiguration\nmetadata: {name: default}\n\
+                     spec: {ipv4NormalRoutePriority: 400, ipv6NormalRoutePriority: 401}\n";
+        agent.put("configuration.yaml", other);
+        until("they have another", || lead(&world, ["metric 400", "metric 401"]));
+        assert_eq!(track::connections(&world.host), before);
+        for flow in &mut flows {
+            flow.echo();
+        }
+    }
+
     fn a_route_that_somebody_takes_away_comes_back(owner) {
         let (world, _agent) = start(owner);
         world.host.ip("route del 10.65.1.10/32 dev cali0\nroute del fd65:1::10/128 dev cali0\n");

@@ -26,8 +26,6 @@ use crate::{routes, status, telemetry};
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(3_600);
 /// The least time after which a silent loop counts as dead, as Felix has it.
 const LEAST_PATIENCE: Duration = Duration::from_secs(20);
-/// The priority of routes to workloads, as Felix has it.
-const ROUTE_PRIORITY: u32 = 1024;
 
 /// Returns what the source in etcd is told of the configuration.
 pub fn etcd_settings(config: &Config) -> EtcdSettings {
@@ -174,7 +172,8 @@ pub fn routes_settings(config: &Config) -> routes::Settings {
     let route = &config.route;
     routes::Settings {
         protocol: route.protocol,
-        priority: ROUTE_PRIORITY,
+        priority_v4: route.priority_v4,
+        priority_v6: route.priority_v6,
         source_v4: route.source_v4,
         source_v6: route.source_v6,
         external: if route.remove_external {

@@ -265,6 +265,10 @@ pub struct RouteConfig {
     pub remove_external: bool,
     /// Protocol number that marks our routes.
     pub protocol: u8,
+    /// Priority of IPv4 routes.
+    pub priority_v4: u32,
+    /// Priority of IPv6 routes.
+    pub priority_v6: u32,
     /// Preferred source of IPv4 routes.
     pub source_v4: Option<Ipv4Addr>,
     /// Preferred source of IPv6 routes.

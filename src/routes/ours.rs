@@ -63,7 +63,7 @@ impl Ours {
         }
         settings.protocol != BOOT
             && path.protocol == settings.protocol
-            && key.priority == settings.priority
+            && key.priority == settings.priority(Family::of_net(&key.destination))
             && is_host_route(&key.destination, path)
     }
 

@@ -281,7 +281,7 @@ fn route(settings: &Settings, address: IpAddr, index: u32) -> (RouteKey, Path) {
     let family = Family::of_address(address);
     let key = RouteKey {
         destination: host_net(address),
-        priority: settings.priority,
+        priority: settings.priority(family),
         tos: 0,
         index,
     };

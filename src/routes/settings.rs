@@ -63,8 +63,10 @@ pub enum Ipv6 {
 pub struct Settings {
     /// The protocol number that marks our routes.
     pub protocol: u8,
-    /// The priority of our routes.
-    pub priority: u32,
+    /// The priority of our IPv4 routes.
+    pub priority_v4: u32,
+    /// The priority of our IPv6 routes.
+    pub priority_v6: u32,
     /// The preferred source of IPv4 routes.
     pub source_v4: Option<Ipv4Addr>,
     /// The preferred source of IPv6 routes.
@@ -85,7 +87,8 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             protocol: BOOT,
-            priority: 1024,
+            priority_v4: 1024,
+            priority_v6: 1024,
             source_v4: None,
             source_v6: None,
             external: ExternalRoutes::Removed,
@@ -111,6 +114,14 @@ impl Settings {
         match (family, self.ipv6) {
             (Family::V4, _) | (Family::V6, Ipv6::Enabled) => true,
             (Family::V6, Ipv6::Disabled) => false,
+        }
+    }
+
+    /// Returns the priority of routes of a family.
+    pub(super) fn priority(&self, family: Family) -> u32 {
+        match family {
+            Family::V4 => self.priority_v4,
+            Family::V6 => self.priority_v6,
         }
     }
 

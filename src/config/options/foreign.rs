@@ -114,10 +114,10 @@ ignored! {
         "RouteTableRange": Text = "", "Routing tables that may be used.";
         "RouteTableRanges": Text = "", "Routing tables that may be used.";
         "RouteSyncDisabled": Bool = "false", "Programs no routes at all.";
-        "IPv4NormalRoutePriority": AnyInt = "1024", "Priority of IPv4 routes.";
-        "IPv6NormalRoutePriority": AnyInt = "1024", "Priority of IPv6 routes.";
-        "IPv4ElevatedRoutePriority": AnyInt = "512", "Priority of preferred IPv4 routes.";
-        "IPv6ElevatedRoutePriority": AnyInt = "512", "Priority of preferred IPv6 routes.";
+        "IPv4ElevatedRoutePriority": AnyInt = "512",
+            "Priority of IPv4 routes to workloads that are moving between hosts.";
+        "IPv6ElevatedRoutePriority": AnyInt = "512",
+            "Priority of IPv6 routes to workloads that are moving between hosts.";
     FlowLogs, "there are no flow logs":
         "FlowLogsFlushInterval": Seconds = "300", "Time between two writes of flow logs.";
         "FlowLogsCollectorDebugTrace": Bool = "false", "Logs the collector's work.";

@@ -53,6 +53,12 @@ table! {
     "DeviceRouteSourceAddressIPv6": Ipv6 = "", Workloads, NONE, Works,
         |c, v| c.route.source_v6 = v,
         "Preferred source address of IPv6 routes to workloads.";
+    "IPv4NormalRoutePriority": Int<1, 2_147_483_646> = "1024", Workloads, NONE, Works,
+        |c, v| c.route.priority_v4 = u32::try_from(v).map_err(|error| error.to_string())?,
+        "Priority of IPv4 routes to workloads; that of BGPConfiguration has to be the same.";
+    "IPv6NormalRoutePriority": Int<1, 2_147_483_646> = "1024", Workloads, NONE, Works,
+        |c, v| c.route.priority_v6 = u32::try_from(v).map_err(|error| error.to_string())?,
+        "Priority of IPv6 routes to workloads; that of BGPConfiguration has to be the same.";
     "NATPortRange": PortRange = "", Nat, NONE, Works,
         |c, v| c.nat.port_range = v,
         "Ports that masqueraded connections are given; by default the kernel chooses.";

@@ -325,7 +325,8 @@ fn only_what_differs_of_a_route_is_replaced_in_one_step() {
             "replace fd00::1 via 5 at 1024"
         ]
     );
-    world.settings.priority = 512;
+    world.settings.priority_v4 = 512;
+    world.settings.priority_v6 = 512;
     assert_eq!(
         world.step(),
         [
@@ -562,7 +563,8 @@ fn what_an_agent_with_other_settings_has_wired_keeps_its_connections() {
     world.want("cali0", &["10.0.0.1", "fd00::1"]);
     world.settle();
     world.restart(&["10.0.0.1", "fd00::1"]);
-    world.settings.priority = 512;
+    world.settings.priority_v4 = 512;
+    world.settings.priority_v6 = 512;
     assert_eq!(
         world.step(),
         [
